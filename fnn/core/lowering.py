@@ -1,0 +1,93 @@
+"""The few ways in which a primitive becomes loops.
+
+A primitive declares one of these; `fnn.kernels` reads the declaration. Nothing here knows any machine: a rule that writes
+code does so through the builder `b` it is handed (`fnn.kernels.loops.Builder`), so processors of every kind share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise:
+    """One scalar expression per element: expr(b, *operands, **params) -> value.
+
+    Operands arrive as loop values of one type (weak scalars converted to it); a bool predicate of `select` stays bool.
+    bfloat16 and float16 arrive as float32 and the result is rounded when stored. The result must have the output's
+    element type (for bfloat16 and float16: float32)."""
+
+    expr: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMap:
+    """Moves no data by itself. kind: reshape, transpose, broadcast, slice, rev, pad, concatenate, identity."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Iota:
+    """Values that follow from the position alone: index along params["dimension"], cast to the output's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """Elements along params["axes"] combined: add, mul, max, min, and, or, xor; max and min propagate NaN."""
+
+    combine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """dot_general: params contract=((lhs...), (rhs...)), batch=((lhs...), (rhs...)), result (batch, lhs free, rhs free)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decompose:
+    """Written with other primitives: fn(*args, **params) -> out (a list where the primitive has several outputs).
+    Expanded by a pass before planning, so the parts fuse like anything else."""
+
+    fn: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A loop program of its own: write(b, inputs, outputs, params).
+
+    inputs and outputs are `Operand`s: `.buffer` (a loops.Buffer), `.shape` (static tuple of int), `.dtype` (element code);
+    all are contiguous, row-major. write opens `with b.tiles() as t:` itself; tiles(in_avals, out_avals, params) -> int says
+    how many independent tiles there are (they may run on several threads in any order, so results must not depend on it).
+    cost(in_avals, out_avals, params) -> nanoseconds of one thread, roughly; None: from the sizes.
+    clear: outputs that must be filled with zeros before any tile runs (by index). in_place: {output: input} pairs where the
+    output starts as a copy of the input (the planner makes the copy, or none if the input dies here).
+
+    workspace(in_avals, out_avals, params) -> [(element code, length), ...]: scratch arrays, uninitialised, that live as
+    long as the call. They follow the outputs: as further arguments of the kernel (declared like outputs) and as further
+    `Operand`s of shape (length,) at the end of `outputs`. The tiles of a kernel use disjoint parts of them."""
+
+    write: Callable[..., None]
+    tiles: Callable[..., int]
+    cost: Callable[..., float] | None = None
+    in_place: tuple[tuple[int, int], ...] = ()
+    workspace: Callable[..., list[tuple[str, int]]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A call of a declared library routine, by name; see kernels/cpu/library_calls.py."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Holds graphs. kind: call (params["graph"]), cond (params["branches"]), while, scan."""
+
+    kind: str
+
+
+Lowering = Elementwise | IndexMap | Iota | Reduction | Contraction | Decompose | Kernel | Library | Loop

@@ -1,0 +1,184 @@
+"""Primitives: operations with all their rules."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fnn.core.array import ConcreteArray
+from fnn.core.aval import Aval
+from fnn.core.lowering import Lowering
+from fnn.core.source import describe, here
+from fnn.core.trace import Trace, Tracer, aval_of, raise_leak, state
+from fnn.errors import DifferentiationError, LeakError, UnsupportedError
+
+registry: dict[str, Primitive] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A rule that cannot exist, with the reason. Calling it raises that."""
+
+    reason: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(f"{self.reason}, at {describe(here())}")
+
+
+def unsupported(reason: str) -> Unsupported:
+    """In place of a rule: `jvp=unsupported("...has no derivative")`."""
+    return Unsupported(reason)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One example call of a primitive, for its tests.
+
+    args: per operand a spec "f4[2,3]" (element type code, shape), an array, or a Python number (weak).
+    low, high: the range random numbers are drawn from; differentiate: whether derivatives are compared with finite
+    differences there (turn it off at kinks and jumps); tolerance multiplies the dtype's own."""
+
+    args: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    low: float = -2.0
+    high: float = 2.0
+    differentiate: bool = True
+    tolerance: float = 1.0
+
+    def arrays(self, rng: np.random.Generator) -> list[Any]:
+        """The operands: NumPy arrays and Python numbers."""
+        return [_draw(a, rng, self.low, self.high) for a in self.args]
+
+
+def parse_spec(spec: str) -> tuple[np.dtype, tuple[int, ...]]:
+    """"f4[2,3]" -> (float32, (2, 3)); "bf" is bfloat16, "f2" float16, "b1" bool, "key" a PRNG key."""
+    from fnn import dtypes
+
+    code, _, shape = spec.rstrip("]").partition("[")
+    named = {"bf": np.dtype(dtypes.bfloat16), "key": np.dtype(dtypes.key_dtype), "b1": np.dtype("bool")}
+    return named[code] if code in named else np.dtype(code), tuple(int(n) for n in shape.split(",") if n)
+
+
+def _draw(arg: Any, rng: np.random.Generator, low: float, high: float) -> Any:
+    if not isinstance(arg, str):
+        return arg
+    dtype, shape = parse_spec(arg)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    if dtype.kind in "iu":
+        least = 0 if dtype.kind == "u" else int(low)
+        return rng.integers(least, max(int(high), least + 1), shape, endpoint=True).astype(dtype)
+    if dtype.names:
+        return rng.integers(0, 2**63, shape, dtype=np.uint64).view(dtype) if shape else np.array(
+            rng.integers(0, 2**63), np.uint64).view(dtype)
+    return np.asarray(rng.uniform(low, high, shape)).astype(dtype)
+
+
+class Primitive:
+    """An operation with all its rules.
+
+    shape(*avals, **params) -> aval                      its type (a list of avals with `multiple`)
+    evaluate(*arrays, **params) -> array                 its meaning, in NumPy
+    jvp(primals, tangents, params) -> (out, tangent)     None stands for a zero tangent, in and out
+    vjp(needs, args, params) -> (out, pull)              pull(ct) -> a cotangent or None per argument;
+                                                         pull is None where nothing is differentiable
+    batch(frame, flags, args, params) -> (out, flag)     flagged arguments carry the batch, of frame.size, on axis 0
+    lower                                                one of the ways in fnn.core.lowering
+    samples                                              example calls: what its tests run on
+
+    With `multiple`, out, tangent, ct and flag are lists, and vjp returns (out, pull, active): which outputs depend
+    differentiably on the arguments that need a cotangent. prepare(args, params) -> params runs before staging;
+    floor(params) -> the innermost trace that binds an axis name the operation refers to. Parameters are hashable."""
+
+    __slots__ = ("name", "shape", "evaluate", "jvp", "vjp", "batch", "lower", "samples", "multiple", "prepare", "floor",
+                 "types")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        shape: Callable[..., Any],
+        evaluate: Callable[..., Any],
+        jvp: Callable[..., Any] | None = None,
+        vjp: Callable[..., Any] | None = None,
+        batch: Callable[..., Any] | None = None,
+        lower: Lowering | Unsupported | None = None,
+        samples: Sequence[Sample] = (),
+        multiple: bool = False,
+        prepare: Callable[..., dict[str, Any]] | None = None,
+        floor: Callable[[dict[str, Any]], Trace | None] | None = None,
+    ):
+        self.name, self.shape, self.evaluate, self.jvp, self.vjp = name, shape, evaluate, jvp, vjp
+        self.batch, self.lower, self.samples = batch, lower, tuple(samples)
+        self.multiple, self.prepare, self.floor = multiple, prepare, floor
+        self.types: dict[Any, Any] = {}  # (operand avals, parameters) -> result aval
+        if name in registry:
+            raise ValueError(f"a primitive named {name} exists already")
+        registry[name] = self
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Bind: run, record or transform this operation, as its operands demand."""
+        top: Trace | None = None if self.floor is None else self.floor(params)
+        for a in args:
+            if type(a) is Tracer:
+                trace = a.trace
+                if not trace.alive:
+                    raise_leak(a)
+                if top is None or trace.level > top.level:
+                    top = trace
+        running = state.stage
+        if running is not None and (top is None or top.level < running.level):
+            top = running
+        if top is None:
+            return self.run(args, params)
+        if top.thread != threading.get_ident():
+            raise LeakError(
+                f"a traced array of one thread was used in another at {describe(here())}. Run the whole transformed "
+                "function in one thread; pass concrete arrays between threads."
+            )
+        return top.process(self, args, params)
+
+    def out_aval(self, avals: tuple[Aval, ...], params: dict[str, Any]) -> Any:
+        """The result's type, cached by the operands' types and the parameters."""
+        key = (avals, tuple(params.items())) if params else avals
+        aval = self.types.get(key)
+        if aval is None:
+            aval = self.shape(*avals, **params)
+            if len(self.types) > 4096:
+                self.types.clear()
+            self.types[key] = aval
+        return aval
+
+    def run(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Compute now, with NumPy."""
+        aval = self.out_aval(tuple([aval_of(a) for a in args]), params)
+        values = [a.value if type(a) is ConcreteArray else a for a in args]
+        with np.errstate(all="ignore"):
+            out = self.evaluate(*values, **params)
+        if self.multiple:
+            return [o if isinstance(o, ConcreteArray) else _wrap(o, a) for o, a in zip(out, aval, strict=True)]
+        return _wrap(out, aval)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _wrap(out: Any, aval: Aval) -> ConcreteArray:
+    """A NumPy result as an array of the declared type."""
+    value = np.asarray(out)
+    if value.dtype != aval.dtype:
+        value = value.astype(aval.dtype)
+    return ConcreteArray(value, aval)
+
+
+def not_differentiable(reason: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """(jvp, vjp) that raise DifferentiationError with the reason when a derivative is asked for."""
+
+    def refuse(*_: Any) -> Any:
+        raise DifferentiationError(f"{reason}, at {describe(here())}")
+
+    return refuse, refuse

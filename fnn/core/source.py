@@ -1,0 +1,82 @@
+"""Where in the user's program something happened: kept cheaply, named only when an error or a printout needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from types import CodeType
+
+Source = tuple[CodeType, int]
+
+_package = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# In a checkout three of the sub-packages are links to folders beside the package.
+_homes = tuple(
+    os.path.realpath(path) + os.sep
+    for path in (_package, *(os.path.join(_package, name) for name in ("transforms", "primitives", "kernels")))
+)
+_internal: dict[str, bool] = {}
+
+
+def is_internal(filename: str) -> bool:
+    """Does this file belong to the library (and not to its user)?"""
+    known = _internal.get(filename)
+    if known is None:
+        known = os.path.realpath(filename).startswith(_homes)
+        _internal[filename] = known
+    return known
+
+
+class _Current(threading.local):
+    source: Source | None = None  # set while a recorded operation is transformed: what it gives rise to keeps its line
+
+
+current = _Current()
+
+
+def here() -> Source | None:
+    """The innermost frame of the user as (code, instruction): no line is looked up, no string made."""
+    if current.source is not None:
+        return current.source
+    frame = sys._getframe(1)
+    internal = _internal
+    while frame is not None:
+        code = frame.f_code
+        known = internal.get(code.co_filename)
+        if known is None:
+            known = is_internal(code.co_filename)
+        if not known:
+            return code, frame.f_lasti
+        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
+    return None
+
+
+def line_of(source: Source) -> int:
+    code, instruction = source
+    return next(
+        (line for lo, hi, line in code.co_lines() if lo <= instruction < hi and line is not None),
+        code.co_firstlineno,
+    )
+
+
+def describe(source: Source | None) -> str:
+    """'path/file.py:12 (function)' for a source made by `here`."""
+    if source is None:
+        return "an unknown place"
+    return f"{source[0].co_filename}:{line_of(source)} ({source[0].co_name})"
+
+
+def short(source: Source | None) -> str:
+    """'file.py:12', for the margin of a printed graph."""
+    if source is None:
+        return "?"
+    return f"{os.path.basename(source[0].co_filename)}:{line_of(source)}"
+
+
+def function_place(f: object) -> str:
+    """'name (file.py:12)' for a function of the user."""
+    while hasattr(f, "__wrapped__"):
+        f = f.__wrapped__
+    code = getattr(getattr(f, "func", f), "__code__", None)
+    name = getattr(f, "__name__", None) or type(f).__name__
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else name

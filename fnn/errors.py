@@ -1,0 +1,359 @@
+"""Every exception fnn raises on purpose.
+
+Each class derives from `FnnError`, so `except fnn.errors.FnnError` catches all of them, and from the builtin
+a person would expect, so code written for `TypeError` or `IndexError` keeps working. The docstring of each
+class shows code that raises it, why it does, and how to write it instead.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "AxisNameError",
+    "CacheWarning",
+    "ConcretizationError",
+    "ConcretizationTypeError",
+    "DifferentiationError",
+    "DonatedError",
+    "DtypeError",
+    "FnnError",
+    "GraphError",
+    "ImmutableError",
+    "IndexingError",
+    "LeakError",
+    "MissingDependency",
+    "NonConcreteBooleanIndexError",
+    "ShapeError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "TreeError",
+    "UnexpectedTracerError",
+    "UnsupportedError",
+]
+
+
+class FnnError(Exception):
+    """The base of every exception fnn raises on purpose."""
+
+
+# --------------------------------------------------------------------- values that do not exist while tracing
+
+
+class ConcretizationError(FnnError, TypeError):
+    """Python asked for the value of an array that has none while a function is traced.
+
+    Broken::
+
+        @fnn.jit
+        def f(x):
+            return float(x.sum())      # the sum is not computed yet
+
+    Inside `jit`, `vmap` and the bodies of `scan`, `cond` and `while_loop` an array stands for a result that
+    is
+    computed later, so its value cannot leave the program. Keep it an array, or read it outside::
+
+        @fnn.jit
+        def f(x):
+            return x.sum()
+
+        float(f(x))
+
+    A Python number that shapes the program (a length, an axis, a flag) is passed as a static argument
+    instead: `fnn.jit(f, static_argnums=1)`.
+    """
+
+
+ConcretizationTypeError = ConcretizationError
+"""JAX's name of `ConcretizationError`."""
+
+
+class TracerBoolConversionError(ConcretizationError):
+    """Python's `if`, `while`, `and`, `or`, `not` or `bool()` met an array whose value is not known while
+    tracing.
+
+    Broken::
+
+        @fnn.jit
+        def f(x):
+            if x > 0:
+                return x
+            return -x
+
+    Which branch runs depends on a value that exists only when the compiled program runs. Choose by value with
+    `where`, or keep both branches in the program with `cond`::
+
+        @fnn.jit
+        def f(x):
+            return fnp.where(x > 0, x, -x)
+
+    A loop until a condition holds is `fnn.lax.while_loop`; `a and b` over arrays is `a & b`.
+    """
+
+
+class TracerArrayConversionError(ConcretizationError):
+    """NumPy was handed an array whose value is not known while tracing.
+
+    Broken::
+
+        @fnn.jit
+        def f(x):
+            return np.sin(x)           # np: plain NumPy
+
+    NumPy computes at once and needs numbers. Use the function of the same name from `fnn.numpy`::
+
+        @fnn.jit
+        def f(x):
+            return fnp.sin(x)
+    """
+
+
+class TracerIntegerConversionError(ConcretizationError):
+    """Python needed an integer (an index of a list, a `range`, a shape) and got an array unknown while
+    tracing.
+
+    Broken::
+
+        @fnn.jit
+        def f(i):
+            return [1.0, 2.0, 3.0][i]
+
+    A Python list can only be indexed by a number that is known now. Index an array, or make the argument
+    static::
+
+        @fnn.jit
+        def f(i):
+            return fnp.array([1.0, 2.0, 3.0])[i]
+    """
+
+
+class LeakError(FnnError, RuntimeError):
+    """An array that belongs to a trace was used after the trace had ended, or in another thread.
+
+    Broken::
+
+        seen = []
+
+        @fnn.jit
+        def f(x):
+            seen.append(x)             # outlives the call
+            return x * 2
+
+        f(1.0)
+        seen[0] + 1
+
+    While a function is traced its arrays are placeholders that mean nothing outside it. Return what is
+    needed::
+
+        @fnn.jit
+        def f(x):
+            return x * 2, x
+    """
+
+
+UnexpectedTracerError = LeakError
+"""JAX's name of `LeakError`."""
+
+
+# --------------------------------------------------------------------------------------------------- operands
+
+
+class ShapeError(FnnError, TypeError, ValueError):
+    """The shapes of the operands do not fit the operation.
+
+    Broken::
+
+        fnp.ones((2, 3)) @ fnp.ones((2, 3))
+
+    The last axis of the first operand (3) must equal the first axis of the second (2)::
+
+        fnp.ones((2, 3)) @ fnp.ones((2, 3)).T
+    """
+
+
+class DtypeError(FnnError, TypeError):
+    """The dtype of an operand does not fit the operation, or two dtypes have no common one.
+
+    Broken::
+
+        fnn.grad(lambda n: n * 2)(3)   # an integer has no gradient
+
+    Convert first::
+
+        fnn.grad(lambda n: n * 2)(3.0)
+    """
+
+
+class ArgumentError(FnnError, TypeError, ValueError):
+    """An argument is missing, of the wrong type, or outside what the function accepts.
+
+    Broken::
+
+        fnn.config.update("enable_x65", True)
+
+    Correct::
+
+        fnn.config.update("enable_x64", True)
+    """
+
+
+class IndexingError(FnnError, IndexError):
+    """An index does not fit the array: too many, out of range where that is known, or of a type that is none.
+
+    Broken::
+
+        fnp.ones((2, 3))[0, 1, 2]      # three indices, two axes
+
+    Correct::
+
+        fnp.ones((2, 3))[0, 1]
+    """
+
+
+class NonConcreteBooleanIndexError(ConcretizationError, IndexingError):
+    """A boolean mask was used as an index while tracing: the length of the result would depend on its values.
+
+    Broken::
+
+        @fnn.jit
+        def f(x):
+            return x[x > 0].sum()
+
+    Keep the shape and let the mask choose::
+
+        @fnn.jit
+        def f(x):
+            return fnp.where(x > 0, x, 0).sum()
+    """
+
+
+class ImmutableError(FnnError, TypeError, AttributeError):
+    """An array, a module or another value that never changes was assigned to.
+
+    Broken::
+
+        x[0] = 1.0
+        model.weight = w
+
+    Values are never changed in place; a changed copy is made::
+
+        x = x.at[0].set(1.0)
+        model = model.replace(weight=w)
+    """
+
+
+class DonatedError(FnnError, RuntimeError):
+    """An array was used after it had been donated: its memory now holds something else.
+
+    Broken::
+
+        step = fnn.jit(f, donate_argnums=0)
+        new = step(state)
+        state.sum()
+
+    Use what the call returned::
+
+        state = step(state)
+        state.sum()
+    """
+
+
+# ---------------------------------------------------------------------------------- trees, graphs, transforms
+
+
+class TreeError(FnnError, ValueError, TypeError):
+    """Two pytrees that should have one structure have not, or a node cannot be taken apart or put together.
+
+    Broken::
+
+        fnn.tree.map(operator.add, {"w": 1, "b": 2}, {"w": 1})
+
+    The message names the paths that are missing, extra or of another kind. Give both the same structure::
+
+        fnn.tree.map(operator.add, {"w": 1, "b": 2}, {"w": 1, "b": 0})
+    """
+
+
+class GraphError(FnnError, ValueError):
+    """A graph breaks a rule of the intermediate representation: a rule or a pass is wrong.
+
+    Met when a primitive of your own states a shape it does not produce::
+
+        @fnn.primitive(shape=lambda x: x)      # says: shaped like x
+        def total(x):
+            return x.sum()                     # is: a scalar
+
+    State what the function returns::
+
+        @fnn.primitive(shape=lambda x: x.update(shape=()))
+    """
+
+
+class AxisNameError(FnnError, NameError):
+    """A collective names an axis that no surrounding `vmap` or `pmap` binds.
+
+    Broken::
+
+        fnn.vmap(lambda x: fnn.lax.psum(x, "batch"))(xs)
+
+    Name the axis where it is made::
+
+        fnn.vmap(lambda x: fnn.lax.psum(x, "batch"), axis_name="batch")(xs)
+    """
+
+
+class DifferentiationError(FnnError, TypeError):
+    """A derivative was asked of something that has none in the mode it was asked for.
+
+    Broken::
+
+        fnn.grad(lambda x: x * 2)(fnp.ones(3))     # three outputs; grad wants one number
+
+    Reduce to a scalar, or ask for the whole matrix::
+
+        fnn.grad(lambda x: (x * 2).sum())(fnp.ones(3))
+        fnn.jacobian(lambda x: x * 2)(fnp.ones(3))
+    """
+
+
+# ------------------------------------------------------------------------------------------ what is not there
+
+
+class UnsupportedError(FnnError, NotImplementedError):
+    """fnn does not do this; the message names the nearest thing it does.
+
+    Broken::
+
+        fnp.zeros(3, dtype=fnp.complex64)
+
+    There are no complex arrays yet; carry the two parts::
+
+        real, imag = fnp.zeros(3), fnp.zeros(3)
+    """
+
+
+class MissingDependency(FnnError, ImportError):
+    """An optional package is needed and not installed; the message gives the command that installs it.
+
+    Broken::
+
+        fnn.checkpoint.save("model.safetensors", params)    # without the safetensors package
+
+    Install it::
+
+        pip install safetensors
+    """
+
+    @classmethod
+    def of(cls, package: str, needed_for: str, module: str | None = None) -> MissingDependency:
+        """The error for a missing `package` (its name on PyPI): `of("safetensors", "fnn.checkpoint")`."""
+        message = f"{needed_for} needs the package {package!r}, which is not installed: pip install {package}"
+        return cls(message, name=module or package)
+
+
+class CacheWarning(UserWarning):
+    """The cache of compiled programs cannot be used as asked; programs still run, compiled anew each time.
+
+    Met when `FNN_CACHE_DIR` names a folder that cannot be written. Name one that can, or switch the cache off
+    with `FNN_CACHE_DIR=`.
+    """

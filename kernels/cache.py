@@ -1,0 +1,375 @@
+"""Compiled kernels and plans, found by content: in this process, on disk, or compiled now.
+
+On disk, in `fnn.config.cache_folder()`, one folder for each processor, version and state of fnn's sources
+holds
+
+    kernels/<key>    object code of one kernel, shared by all programs that use it
+    programs/<key>   the object code of all kernels of one program, so that a warm start reads one file
+    plans/<key>      whatever a planner stores about a program
+
+Every file is written under a temporary name and renamed, begins with what it is for and a checksum, and is
+ignored if either is wrong: any number of processes may share the folder, die while writing, or find it
+read-only, full or scribbled over; the worst that happens is that something is compiled again.  The least
+recently used files are deleted when all of them together exceed `config.cache_size`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import logging
+import os
+import re
+import stat
+import struct
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from fnn import core, primitives
+from fnn import kernels as _kernels_package
+from fnn.config import cache_folder, config
+from fnn.errors import ArgumentError, CacheWarning
+from fnn.kernels.cpu import compile_workers, machine
+from fnn.version import __version__
+
+__all__ = ["Statistics", "clear", "disk_usage", "find", "kernels", "load_plan", "save_plan", "statistics"]
+
+log = logging.getLogger("fnn")
+
+_MAGIC = b"fnncach1"
+_HEAD = struct.Struct("<8s16s32s")  # magic, digest of what the file is for, digest of the rest
+_FOLDER = re.compile(r"fnn-[0-9a-f]{24}")
+_KINDS = ("kernels", "programs", "plans")
+_KEY = re.compile(r"[A-Za-z0-9_]{1,100}")
+_FORGOTTEN = 3600.0  # seconds after which a temporary file belongs to a process that died
+
+
+@dataclasses.dataclass
+class Statistics:
+    """What the cache has done in this process."""
+
+    compiled: int = 0  # kernels compiled
+    loaded: int = 0  # kernels read from disk
+    found: int = 0  # kernels that were in the process already
+    plans_loaded: int = 0
+    plans_saved: int = 0
+    rejected: int = 0  # files ignored because they were damaged or meant for something else
+    bytes_read: int = 0
+    bytes_written: int = 0
+    seconds_writing_text: float = 0.0  # the emitters' time
+    seconds_compiling: float = 0.0
+    seconds_reading: float = 0.0
+    seconds_loading: float = 0.0  # object code into the process
+
+
+_statistics = Statistics()
+_addresses: dict[str, int] = {}
+_counter = itertools.count()
+_unwritable: set[str] = set()
+_unchecked = float("inf")  # bytes written since the size of the folder was last looked at; at first: unknown
+
+
+def statistics() -> Statistics:
+    """What the cache has done in this process so far: a copy of the counts.
+
+    >>> statistics().compiled >= 0
+    True
+    """
+    return dataclasses.replace(_statistics)
+
+
+def kernels(sources: Mapping[str, Callable[[], str]], program: str | None = None) -> dict[str, int]:
+    """The addresses of a program's kernels, compiling those that neither the process nor the disk has.
+
+    Args:
+        sources: for each kernel's key (a hash of all it depends on besides machine and version; letters,
+        digits and _)
+            a function that writes its LLVM text, which defines the symbol "k" + key.
+        program: a key for the set of kernels, under which one file will hold them all.
+
+    Raises:
+        ArgumentError: a key has other characters.
+        KernelError: a kernel does not compile.
+    """
+    with machine.LOCK:
+        _check_keys(sources, program)
+        want = [key for key in sources if key not in _addresses]
+        _statistics.found += len(sources) - len(want)
+        if want:
+            objects, packed = _read_kernels(want, program)
+            if not _load(objects):
+                objects, packed = {}, False
+            texts = {key: sources[key] for key in want if key not in objects}
+            compiled = _compile(texts)
+            if not _load(compiled):
+                raise machine.KernelError(f"kernels {', '.join(compiled)}: LLVM cannot load what it compiled")
+            _write_kernels(sources, compiled, {**objects, **compiled}, None if packed else program)
+        return {key: _addresses[key] for key in sources}
+
+
+def find(keys: Iterable[str], program: str | None = None) -> dict[str, int] | None:
+    """The addresses of kernels if all can be had without compiling, else None.  Arguments as of `kernels`."""
+    keys = list(keys)
+    with machine.LOCK:
+        _check_keys(keys, program)
+        want = [key for key in keys if key not in _addresses]
+        if want:
+            objects, _ = _read_kernels(want, program)
+            if len(objects) < len(want) or not _load(objects):
+                return None
+        _statistics.found += len(keys) - len(want)
+        return {key: _addresses[key] for key in keys}
+
+
+def load_plan(key: str) -> bytes | None:
+    """What `save_plan` stored under a key, on this kind of machine by this version of fnn; None if there is
+    nothing."""
+    _check_keys([key], None)
+    with machine.LOCK:
+        data = _read("plans", key)
+        _statistics.plans_loaded += data is not None
+        return data
+
+
+def save_plan(key: str, data: bytes) -> None:
+    """Store bytes under a key.  The key must cover all they depend on, besides machine and version."""
+    _check_keys([key], None)
+    with machine.LOCK:
+        _statistics.plans_saved += _write("plans", key, data)
+        _trim()
+
+
+def clear() -> int:
+    """Delete all that the cache has on disk, of all machines and versions; returns the bytes freed.
+
+    Kernels that this process has loaded stay in it.
+    """
+    freed = 0
+    for path, status in list(_files()):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            freed += status.st_size
+    for folder in _folders():
+        for part in [*(folder / kind for kind in _KINDS), folder]:
+            with contextlib.suppress(OSError):
+                part.rmdir()
+    return freed
+
+
+def disk_usage() -> tuple[int, int]:
+    """How many files the cache has on disk, and their bytes."""
+    sizes = [status.st_size for _, status in _files()]
+    return len(sizes), sum(sizes)
+
+
+# -------------------------------------------------------------------------------------------------- kernels
+
+
+def _check_keys(keys: Iterable[str], program: str | None) -> None:
+    for key in [*keys, program]:
+        if key is not None and not _KEY.fullmatch(key):
+            raise ArgumentError(f"cache: {key!r} is no key: up to 100 letters, digits and underscores")
+
+
+def _compile(sources: Mapping[str, Callable[[], str]]) -> dict[str, bytes]:
+    start = time.perf_counter()
+    texts = {key: write() for key, write in sources.items()}
+    middle = time.perf_counter()
+    compiled = compile_workers.assemble_all(texts, config.compile_workers)
+    _statistics.seconds_writing_text += middle - start
+    _statistics.seconds_compiling += time.perf_counter() - middle
+    _statistics.compiled += len(compiled)
+    return compiled
+
+
+def _load(objects: Mapping[str, bytes]) -> bool:
+    """Load object code into the process; False if LLVM will not."""
+    if not objects:
+        return True
+    start = time.perf_counter()
+    try:
+        addresses = machine.load(objects.values(), ["k" + key for key in objects])
+    except (machine.KernelError, RuntimeError) as error:
+        log.warning("cached kernels cannot be loaded and are compiled again: %s", error)
+        return False
+    _addresses.update((key, addresses["k" + key]) for key in objects)
+    _statistics.seconds_loading += time.perf_counter() - start
+    return True
+
+
+def _read_kernels(want: list[str], program: str | None) -> tuple[dict[str, bytes], bool]:
+    """Object code the disk has of the kernels wanted, and whether the program's own file had all."""
+    start = time.perf_counter()
+    objects = {}
+    pack = _unpack(_read("programs", program)) if program is not None else {}
+    for key in want:
+        code = pack.get(key)
+        if code is None:
+            code = _read("kernels", key)
+        if code is not None:
+            objects[key] = code
+    _statistics.loaded += len(objects)
+    _statistics.seconds_reading += time.perf_counter() - start
+    return objects, all(key in pack for key in want)
+
+
+def _write_kernels(
+    keys: Iterable[str], compiled: Mapping[str, bytes], objects: Mapping[str, bytes], program: str | None
+) -> None:
+    """Store what was compiled, and (if `program` is given) all kernels of the program in one file."""
+    if _folder() is None:
+        return
+    for key, code in compiled.items():
+        _write("kernels", key, code)
+    if program is not None:
+        pack = {key: code for key in keys if (code := objects.get(key) or _read("kernels", key)) is not None}
+        _write("programs", program, _pack(pack))
+    _trim()
+
+
+def _pack(objects: Mapping[str, bytes]) -> bytes:
+    ends = itertools.accumulate(map(len, objects.values()))
+    places = {key: (end - len(code), end) for (key, code), end in zip(objects.items(), ends, strict=True)}
+    head = json.dumps(places).encode()
+    return b"".join([struct.pack("<q", len(head)), head, *objects.values()])
+
+
+def _unpack(data: bytes | None) -> dict[str, bytes]:
+    if data is None:
+        return {}
+    (size,) = struct.unpack_from("<q", data)
+    body = data[8 + size :]
+    return {key: body[start:end] for key, (start, end) in json.loads(data[8 : 8 + size]).items()}
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+@functools.cache
+def _identity() -> str:
+    """What everything in the cache depends on: machine, versions, and fnn's own sources by name, size and
+    time."""
+    lines = [machine.identification(), f"fnn {__version__}"]
+    for package in (core, primitives, _kernels_package):
+        for root in package.__path__:
+            for folder, _, names in os.walk(root):
+                for name in sorted(names):
+                    if name.endswith(".py"):
+                        status = os.stat(os.path.join(folder, name))
+                        lines.append(f"{package.__name__} {name} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:24]
+
+
+def _folder() -> Path | None:
+    root = cache_folder()
+    return None if root is None else root / f"fnn-{_identity()}"
+
+
+def _head(kind: str, key: str, data: bytes) -> bytes:
+    purpose = hashlib.sha256(f"{_identity()} {kind} {key}".encode()).digest()[:16]
+    return _HEAD.pack(_MAGIC, purpose, hashlib.sha256(data).digest())
+
+
+def _read(kind: str, key: str) -> bytes | None:
+    folder = _folder()
+    if folder is None:
+        return None
+    path = folder / kind / key
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        return None
+    data = content[_HEAD.size :]
+    if content[: _HEAD.size] != _head(kind, key, data):
+        _statistics.rejected += 1
+        log.warning("the cache's file %s is damaged and will be written anew", path)
+        return None
+    _statistics.bytes_read += len(content)
+    with contextlib.suppress(OSError):  # the time of last use; a read-only folder keeps none
+        os.utime(path)
+    return data
+
+
+def _write(kind: str, key: str, data: bytes) -> bool:
+    global _unchecked
+    folder = _folder()
+    if folder is None or str(folder) in _unwritable:
+        return False
+    temporary = folder / kind / f".{key}.{os.getpid()}.{next(_counter)}"
+    try:
+        # Only its owner may write what will be run.
+        (folder / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(_head(kind, key, data))
+            file.write(data)
+        os.replace(temporary, folder / kind / key)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        _unwritable.add(str(folder))
+        warnings.warn(
+            f"compiled programs cannot be kept in {folder.parent} ({error.strerror or error}) and will be "
+            "compiled anew by every process; set FNN_CACHE_DIR to a folder that can be written, or to "
+            "nothing to switch the cache off",
+            CacheWarning,
+            stacklevel=2,
+        )
+        return False
+    _unchecked += _HEAD.size + len(data)
+    _statistics.bytes_written += _HEAD.size + len(data)
+    return True
+
+
+def _folders() -> list[Path]:
+    """The folders of all machines and versions.  Whatever else lies beside them is not ours to touch."""
+    root = cache_folder()
+    try:
+        return [path for path in (root.iterdir() if root else ()) if _FOLDER.fullmatch(path.name)]
+    except OSError:
+        return []
+
+
+def _files() -> Iterator[tuple[Path, os.stat_result]]:
+    for folder in _folders():
+        for kind in _KINDS:
+            with contextlib.suppress(OSError):
+                for path in (folder / kind).iterdir():
+                    with contextlib.suppress(OSError):
+                        status = path.lstat()
+                        if stat.S_ISREG(status.st_mode):
+                            yield path, status
+
+
+def _trim() -> None:
+    """Delete the least recently used files if there are too many bytes, from time to time."""
+    global _unchecked
+    limit = config.cache_size
+    if _unchecked <= limit / 16:
+        return
+    _unchecked = 0
+    now = time.time()
+    kept = []
+    for path, status in _files():
+        if path.name.startswith("."):  # being written, or left by a process that died
+            if now - status.st_mtime > _FORGOTTEN:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        else:
+            kept.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in kept)
+    if total <= limit:
+        return
+    # Somewhat below the limit, so that the next program does not start this again.
+    for _, size, path in sorted(kept):
+        if total <= 0.8 * limit:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+            total -= size

@@ -1,0 +1,96 @@
+"""What lowering hands to planning: values in memory, and the calls that fill them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fnn.core.source import Source
+
+if TYPE_CHECKING:
+    from fnn.kernels.loops import Program
+
+
+class Value:
+    """A buffer's worth of numbers, contiguous in row-major order. Compared by identity.
+
+    const: the numbers, where they are known when the program is compiled."""
+
+    __slots__ = ("shape", "dtype", "const", "size")
+
+    def __init__(self, shape: Sequence[int], dtype: np.dtype, const: np.ndarray | None = None):
+        self.shape, self.dtype, self.const = tuple(shape), np.dtype(dtype), const
+        self.size = math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"{'const ' if self.const is not None else ''}{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+@dataclass(eq=False)
+class Call:
+    """One run of one kernel.
+
+    key names the kernel by what it does; program() writes its loops, only when no cache knows the key. args: per argument
+    of the kernel the value and the byte offset at which it starts. sizes: its run-time sizes. tiles: how many independent
+    outer steps it has; unit: they are handed out in multiples of this. cost: nanoseconds of one thread, roughly.
+    in_place: (output, input) pairs of values that may share memory if the input dies here."""
+
+    label: str
+    key: str
+    program: Callable[[], Program]
+    args: list[tuple[Value, int]]
+    reads: set[Value]
+    writes: set[Value]
+    tiles: int
+    cost: float
+    sizes: list[int] = field(default_factory=list)
+    unit: int = 1
+    in_place: tuple[tuple[Value, Value], ...] = ()
+    sources: tuple[Source, ...] = ()
+    text: str = ""  # the loop nest or operation in words, for the printed plan
+
+
+@dataclass(eq=False)
+class LibraryCall:
+    """One run of a library routine by name (cholesky, triangular_solve), on whole contiguous values."""
+
+    name: str
+    params: dict[str, Any]
+    inputs: list[Value]
+    outputs: list[Value]
+    source: Source | None = None
+
+
+@dataclass(eq=False)
+class ControlCall:
+    """One run of an equation that holds graphs: call, cond, while, scan. Operands and results are whole values."""
+
+    kind: str
+    params: dict[str, Any]
+    inputs: list[Value]
+    outputs: list[Value]
+    source: Source | None = None
+
+
+AnyCall = Call | LibraryCall | ControlCall
+
+
+@dataclass(eq=False)
+class Lowered:
+    """A graph as calls in an order that respects their data. An output may also be an input, a constant, or be returned
+    twice: the planner copies then. shapes: of the outputs as the graph declares them (a value may appear in another
+    shape of equal size)."""
+
+    inputs: list[Value]
+    outputs: list[Value]
+    shapes: list[tuple[int, ...]]
+    calls: list[AnyCall]
+    constants: list[Value]

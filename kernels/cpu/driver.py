@@ -1,0 +1,200 @@
+"""The driver: runs a program's table with one compiled function; no Python runs between its kernels.
+
+A planner fills a `Table` (`fnn.kernels.cpu.table` says what its numbers mean) and hands it to a `Runner` with
+the addresses of its kernels:
+
+    runner = Runner(table, cache.kernels(sources, program_key))
+    runner.run(inputs, outputs)                            # two tuples of numpy arrays; outputs are written
+
+`Runner.run` may be entered by any number of Python threads at once: arena, bases and argument lists belong to
+the call. One of the running programs has the threads of the pool at a time; the others run their rows
+serially. The GIL is free meanwhile. Buffers must not be resized or written by others until `run` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fnn.config import config
+from fnn.errors import ArgumentError
+from fnn.kernels import cache
+from fnn.kernels.cpu import driver_text, library_calls
+from fnn.kernels.cpu.buffers import FLAGS, LAYOUT, Slot, aligned, flags_of
+from fnn.kernels.cpu.driver_text import Head, Status
+from fnn.kernels.cpu.pool import POOL, Native
+from fnn.kernels.cpu.table import (
+    ADDRESS,
+    BASES,
+    BODY,
+    BRANCH,
+    CHUNK,
+    COPY,
+    COUNT,
+    EXTRA,
+    FIRST,
+    KERNEL,
+    KIND,
+    LOOP,
+    ROW,
+    SWAP,
+    SWITCH,
+    TILES,
+    WHILE,
+    Row,
+    Table,
+    Words,
+    bases_row,
+    branch_row,
+    copy_row,
+    kernel_row,
+    loop_row,
+    swap_row,
+    switch_row,
+    while_row,
+)  # fmt: skip
+
+__all__ = [
+    "ADDRESS", "BASES", "BODY", "BRANCH", "CHUNK", "COPY", "COUNT", "EXTRA", "FIRST", "KERNEL", "KIND",
+    "LOOP", "ROW", "Row", "SWAP", "SWITCH", "TILES", "WHILE", "Runner", "Slot", "Table", "aligned",
+    "bases_row", "branch_row", "copy_row", "kernel_row", "loop_row", "native", "swap_row",
+    "switch_row", "while_row",
+]  # fmt: skip
+
+
+class Runner:
+    """A table with its kernels: a program that can be called.
+
+    Args:
+        table: the program.
+        addresses: the addresses of the kernels `table.kernels` names, as `cache.kernels` returns them.
+        check: whether to check the table first (`Table.check`).
+    """
+
+    def __init__(self, table: Table, addresses: Mapping[str, int], check: bool = True) -> None:
+        if check:
+            table.check()
+        self.table = table
+        rows = table.rows.copy()
+        rows[:, ADDRESS] = [addresses[key] if key else 0 for key in table.kernels]
+        self._rows = rows
+        self._arguments = int(rows[:, COUNT].max(initial=1, where=rows[:, KIND] == KERNEL))
+        self._parallel = bool(
+            np.any((rows[:, KIND] == KERNEL) & (rows[:, CHUNK] > 0) & (rows[:, CHUNK] < rows[:, TILES]))
+        )
+        # Base number -> what fills it once, when a call's memory is made. Constants are kept alive here.
+        self._data = {base: np.ascontiguousarray(c) for base, c in table.constants.items()}
+        if table.words_base >= 0:
+            self._data[table.words_base] = table.words
+        self._fixed = {base: a.ctypes.data for base, a in self._data.items()}
+        self._fixed.update((base, library_calls.address(name)) for base, name in table.symbols.items())
+        self._native = native()
+        # Without a known layout the driver cannot read Python's tuples: every call goes the slow way.
+        self._drive = self._native.drive if LAYOUT.items else lambda call, inputs, outputs: Status.INPUTS
+        # Calls' memory that no thread is using; popping and pushing are one step each.
+        self._free: list[int] = []
+        self._calls: dict[int, tuple[Words, np.ndarray]] = {}
+
+    def run(self, inputs: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...]) -> None:
+        """Run the program once: reads `inputs`, writes `outputs`.
+
+        Shapes and dtypes are the caller's to check: a wrong one reads or writes foreign memory.  Inputs that
+        are not C contiguous, not aligned or of a subclass of ndarray are copied first, which costs time.
+
+        Raises:
+            ArgumentError: the number of arrays is wrong, or an output is not a C contiguous, writeable
+            ndarray.
+        """
+        try:
+            call = self._free.pop()
+        except IndexError:
+            call = self._new_call()
+        try:
+            if self._parallel and POOL.threads != config.num_threads:
+                POOL.fit(self._native, config.num_threads)
+            if self._drive(call, id(inputs), id(outputs)) != Status.RAN:
+                self._run_slowly(call, inputs, outputs)
+        finally:
+            self._free.append(call)
+
+    def profile(self, inputs: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...]) -> Words:
+        """Run the program once; int64 [rows], the nanoseconds spent in each KERNEL row, over all its
+        calls."""
+        call = self._new_call()
+        spent = np.zeros(len(self._rows) + 1, np.int64)
+        self._calls[call][0][Head.PROFILE] = spent.ctypes.data
+        try:
+            self._run_slowly(call, inputs, outputs)
+        finally:
+            del self._calls[call]
+        return spent[:-1]
+
+    @property
+    def memory(self) -> int:
+        """Bytes held now between calls: arenas and argument lists, one of each for every call that ran at one
+        time."""
+        return sum(words.nbytes + arena.nbytes for words, arena in self._calls.values())
+
+    def release(self) -> None:
+        """Give the memory of calls that are not running back; the next call makes it anew."""
+        while self._free:
+            self._calls.pop(self._free.pop(), None)
+
+    def _new_call(self) -> int:
+        """The address of the memory of one call: head, bases, argument list; and an arena."""
+        table, rows = self.table, self._rows
+        # The line before and after keeps two threads' calls off one cache line.
+        words = aligned(8 * (Head.WORDS + table.bases + self._arguments) + 64).view(np.int64)
+        words[:] = 0
+        address, arena = words.ctypes.data, aligned(max(table.arena, 64))
+        bases = address + 8 * Head.WORDS
+        head = {
+            Head.ROWS: rows.ctypes.data, Head.COUNT: len(rows), Head.ARGS: table.args.ctypes.data,
+            Head.MOVES: table.moves.ctypes.data, Head.BASES: bases, Head.SCRATCH: bases + 8 * table.bases,
+            Head.CELL: POOL.cell, Head.ITEMS: LAYOUT.items, Head.SIZE: LAYOUT.size, Head.TYPE: LAYOUT.type,
+            Head.DATA: LAYOUT.data, Head.FLAGS: LAYOUT.flags, Head.INPUTS: table.inputs,
+            Head.OUTPUTS: table.outputs, Head.FIRST_OUTPUT: table.first_output,
+            Head.ARRAY: id(np.ndarray) if LAYOUT.items else 0,
+        }  # fmt: skip
+        for word, value in head.items():
+            words[word] = value
+        words[Head.WORDS] = arena.ctypes.data
+        for base, value in self._fixed.items():
+            words[Head.WORDS + base] = value
+        self._calls[address] = words, arena
+        return address
+
+    def _run_slowly(self, call: int, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Run with addresses from Python, after copying inputs as needed."""
+        table = self.table
+        if len(inputs) != table.inputs or len(outputs) != table.outputs:
+            raise ArgumentError(
+                f"a program of {table.inputs} inputs and {table.outputs} outputs was given {len(inputs)} "
+                f"and {len(outputs)}"
+            )
+        for i, x in enumerate(outputs):
+            if not isinstance(x, np.ndarray) or flags_of(x) != FLAGS:
+                raise ArgumentError(
+                    f"output {i} of a program must be a C contiguous, aligned, writeable numpy array"
+                )
+        kept = [np.require(x, requirements=("C", "A")) for x in inputs]
+        words = self._calls[call][0]
+        for first, arrays in ((1, kept), (table.first_output, outputs)):
+            for base, x in enumerate(arrays, Head.WORDS + first):
+                words[base] = x.ctypes.data
+        if self._parallel and POOL.threads != config.num_threads:
+            POOL.fit(self._native, config.num_threads)
+        self._native.drive(call, 0, 0)
+
+
+_native: Native | None = None
+
+
+def native() -> Native:
+    """The driver's and the pool's machine code, compiled (or read from the cache) at the first call."""
+    global _native
+    if _native is None:
+        key, text = driver_text.text()
+        _native = Native(cache.kernels({key: lambda: text}, "driver")[key])
+    return _native

@@ -1,0 +1,475 @@
+"""Loop programs as LLVM text with explicit vectors: `void name(ptr table, i64 lo, i64 hi)`.
+
+table holds the addresses of the arguments, then, if the program has sizes, the address of their int64 words.
+
+Uniform values are scalars and varying ones vectors; an integer that grows by a constant from lane to lane stays the scalar
+of lane 0 until something needs the vector. A lanes loop becomes a loop over whole vectors and one masked remainder.
+Variables live on the stack; LLVM makes registers of them. Accumulators that lanes loops update keep a vector of parts
+beside the scalar; a loop that does nothing but accumulate is walked UNROLL vectors at a time, each with its own parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fnn.kernels.cpu.llvm_operations import IDENTITY, Operations
+from fnn.kernels.cpu.llvm_text import (
+    MEMORY, MEMORY_BITS, constant, counting, leading, register, vector_of,
+)  # fmt: skip
+from fnn.kernels.expansions import expansion
+from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
+
+UNROLL = 4
+SHORT = 16  # values in a loop body that is worth unrolling, and statements under a varying condition without a branch
+LONG = 400  # values in a loop body that is printed once, masked throughout, instead of twice
+
+
+def emit(program: Program, name: str, lanes_bytes: int) -> str:
+    """The module of one kernel, for vectors of `lanes_bytes` bytes (64, 32 or 16)."""
+    return _Printer(program, lanes_bytes // 4).emit(name)
+
+
+class _Printer:
+    def __init__(self, program: Program, machine_lanes: int):
+        self.program, self.machine_lanes = program, machine_lanes
+        self.text = Operations()
+        self.lanes = 0  # of the lanes loop in progress
+        self.mask: str | None = None  # which lanes may touch memory
+        self.condition: str | None = None  # which lanes the surrounding `when`s leave on
+        self.part = 0  # which of the vectors in flight
+        # A value is a scalar (lane 0 if it varies by a known step), a vector, or both; entries end with their block.
+        self.scalars: dict[Value, str] = {}
+        self.vectors: dict[Value, str] = {}
+        self.made: list[tuple[dict[Value, str], Value]] = []
+        self.buffers: dict[Buffer, str] = {}
+        self.cells: dict[tuple[Variable, int, int], str] = {}  # (variable, lanes, part); lanes 0: the scalar
+        self.parts: dict[Variable, list[tuple[int, int]]] = {}
+
+    def emit(self, name: str) -> str:
+        text, program = self.text, self.program
+        for k, buffer in enumerate(program.arguments):
+            slot = text.let(f"getelementptr ptr, ptr %table, i64 {k}")
+            self.buffers[buffer] = text.let(f"load ptr, ptr {slot}, align 8")
+        if program.sizes:
+            slot = text.let(f"getelementptr ptr, ptr %table, i64 {len(program.arguments)}")
+            words = text.let(f"load ptr, ptr {slot}, align 8")
+            for k in range(len(program.sizes)):
+                word = text.let(f"getelementptr i64, ptr {words}, i64 {k}")
+                text.do(f"%s{k} = load i64, ptr {word}, align 8")
+        self.find_parts(program.body, 0)
+        self.walk(program.body)
+        return text.function(name, "ptr noalias readonly %table, i64 %lo, i64 %hi")
+
+    # -- values
+    def scalar(self, v: Value) -> str:
+        """A uniform value, or lane 0 of one that has a step."""
+        if v.op == "const":
+            return constant(v.dtype, 0, v.payload)
+        if v.op == "size":
+            return f"%s{v.payload}"
+        return self.scalars[v]
+
+    def vector(self, v: Value) -> str:
+        """Any value as a vector."""
+        if v.op == "const":
+            return constant(v.dtype, self.lanes, v.payload)
+        known = self.vectors.get(v)
+        if known is None:
+            known = self.text.splat(v.dtype, self.lanes, self.scalar(v))
+            if v.varying:
+                assert v.step is not None
+                kind = register(v.dtype, self.lanes)
+                known = self.text.let(f"add {kind} {known}, {counting(v.dtype, self.lanes, v.step)}")
+            self.put(self.vectors, v, known)
+        return known
+
+    def put(self, names: dict[Value, str], v: Value, name: str) -> None:
+        names[v] = name
+        self.made.append((names, v))
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Names given inside end here: their instructions need not have run."""
+        before = len(self.made)
+        yield
+        for names, v in self.made[before:]:
+            names.pop(v, None)
+        del self.made[before:]
+
+    def is_vector(self, v: Value) -> bool:
+        return v.varying and v.step is None
+
+    # -- blocks
+    def walk(self, block: Block) -> None:
+        for item in block.items:
+            if isinstance(item, Value):
+                self.value(item)
+            else:
+                getattr(self, "do_" + item.kind)(item)
+
+    def value(self, v: Value) -> None:
+        lanes = self.lanes if self.is_vector(v) else 0
+        op, text = v.op, self.text
+        if op in MATHEMATICS:
+            self.expand(v)
+            return
+        if op == "load":
+            result = self.load(v.payload, v.args[0], lanes)
+        elif op == "get":
+            result = self.get(v.payload, lanes)
+        elif op == "select":
+            condition = v.args[0]
+            uniform = not self.is_vector(condition)
+            chosen = self.scalar(condition) if uniform else self.vector(condition)
+            yes, no = (self.vector(a) if lanes else self.scalar(a) for a in v.args[1:])
+            result = text.select(v.dtype, lanes, chosen, yes, no, uniform)
+        else:
+            args = [self.vector(a) if lanes else self.scalar(a) for a in v.args]
+            if op == "cast":
+                result = text.cast(v.args[0].dtype, v.dtype, lanes, args[0])
+            elif op == "bitcast":
+                result = text.bitcast(*v.payload, lanes, args[0])
+            elif op == "round":
+                result = text.decode(v.payload, lanes, text.encode(v.payload, lanes, args[0]))
+            else:
+                dtype = v.args[0].dtype if op in COMPARISONS else v.dtype
+                result = text.arithmetic(op, dtype, lanes, args, "" if v.exact else "contract ")
+        self.put(self.vectors if lanes else self.scalars, v, result)
+
+    def expand(self, v: Value) -> None:
+        """Print the arithmetic that a function of mathematics consists of."""
+        try:
+            parts = expansion(v)
+        except ImportError:  # TEMPORARY until fnn.kernels.mathematics is there
+            lanes = self.lanes if self.is_vector(v) else 0
+            args = [self.vector(a) if lanes else self.scalar(a) for a in v.args]
+            self.put(self.vectors if lanes else self.scalars, v, self.text.intrinsic("llvm." + v.op, v.dtype, lanes, args))
+            return
+        with self.scope():
+            for operand, given in zip(parts.operands, v.args, strict=True):
+                if self.is_vector(operand):
+                    self.put(self.vectors, operand, self.vector(given))
+                elif operand.op != "const":
+                    self.put(self.scalars, operand, self.scalar(given))
+            self.walk(parts.block)
+            result = self.vector(parts.result) if self.is_vector(v) else self.scalar(parts.result)
+        self.put(self.vectors if self.is_vector(v) else self.scalars, v, result)
+
+    # -- memory
+    def address(self, buffer: Buffer, index: str) -> str:
+        base = self.buffers[buffer]
+        return base if index == "0" else self.text.let(f"getelementptr {MEMORY[buffer.dtype]}, ptr {base}, i64 {index}")
+
+    def pointers(self, buffer: Buffer, index: Value) -> str:
+        """Each lane's address."""
+        kind = MEMORY[buffer.dtype]
+        if index.step is not None:
+            base = self.address(buffer, self.scalar(index))
+            steps = counting("i8", self.lanes, index.step)
+            return self.text.let(f"getelementptr {kind}, ptr {base}, {register('i8', self.lanes)} {steps}")
+        places = f"{register('i8', self.lanes)} {self.vector(index)}"
+        return self.text.let(f"getelementptr {kind}, ptr {self.buffers[buffer]}, {places}")
+
+    def reverse(self, kind: str, vector: str) -> str:
+        order = ", ".join(f"i32 {k}" for k in reversed(range(self.lanes)))
+        return self.text.let(f"shufflevector {kind} {vector}, {kind} poison, <{self.lanes} x i32> <{order}>")
+
+    def contiguous(self, buffer: Buffer, index: Value) -> tuple[str, str | None]:
+        """Address and mask of a run of elements; for step -1, of its lowest."""
+        if index.step == 1:
+            return self.address(buffer, self.scalar(index)), self.mask
+        lowest = self.text.let(f"sub i64 {self.scalar(index)}, {self.lanes - 1}")
+        mask = self.mask and self.reverse(vector_of("i1", self.lanes), self.mask)
+        return self.address(buffer, lowest), mask
+
+    def load(self, buffer: Buffer, index: Value, lanes: int) -> str:
+        text, kind, align = self.text, MEMORY[buffer.dtype], MEMORY_BITS[buffer.dtype] // 8
+        if not lanes:
+            address = self.address(buffer, self.scalar(index))
+            return text.decode(buffer.dtype, 0, text.let(f"load {kind}, ptr {address}, align {align}"))
+        vector, flags = vector_of(kind, lanes), vector_of("i1", lanes)
+        name = f"v{lanes}{'f' if buffer.dtype[0] == 'f' and buffer.dtype != 'f2' else 'i'}{8 * align}"
+        if index.step in (1, -1):
+            address, mask = self.contiguous(buffer, index)
+            if mask is None:
+                raw = text.let(f"load {vector}, ptr {address}, align {align}")
+            else:
+                raw = text.call(f"llvm.masked.load.{name}.p0", vector,
+                                f"ptr {address}, i32 {align}, {flags} {mask}, {vector} zeroinitializer",
+                                f"ptr, i32, {flags}, {vector}")  # fmt: skip
+            if index.step == -1:
+                raw = self.reverse(vector, raw)
+        else:
+            pointers, places = vector_of("ptr", lanes), self.pointers(buffer, index)
+            raw = text.call(f"llvm.masked.gather.{name}.v{lanes}p0", vector,
+                            f"{pointers} {places}, i32 {align}, {flags} {self.mask or 'splat (i1 true)'}, "
+                            f"{vector} zeroinitializer", f"{pointers}, i32, {flags}, {vector}")  # fmt: skip
+        return text.decode(buffer.dtype, lanes, raw)
+
+    def do_store(self, statement: Statement) -> None:
+        buffer, index, value = statement.args
+        text, kind, align = self.text, MEMORY[buffer.dtype], MEMORY_BITS[buffer.dtype] // 8
+        if not index.varying and not value.varying:
+            raw = text.encode(buffer.dtype, 0, self.scalar(value))
+            text.do(f"store {kind} {raw}, ptr {self.address(buffer, self.scalar(index))}, align {align}")
+            return
+        lanes = self.lanes
+        raw = text.encode(buffer.dtype, lanes, self.vector(value))
+        vector, flags = vector_of(kind, lanes), vector_of("i1", lanes)
+        name = f"v{lanes}{'f' if buffer.dtype[0] == 'f' and buffer.dtype != 'f2' else 'i'}{8 * align}"
+        if index.varying and index.step in (1, -1):
+            if index.step == -1:
+                raw = self.reverse(vector, raw)
+            address, mask = self.contiguous(buffer, index)
+            if mask is None:
+                text.do(f"store {vector} {raw}, ptr {address}, align {align}")
+            else:
+                text.call_void(f"llvm.masked.store.{name}.p0", f"{vector} {raw}, ptr {address}, i32 {align}, {flags} {mask}",
+                               f"{vector}, ptr, i32, {flags}")  # fmt: skip
+            return
+        # lanes that meet in one place are written in their order: the last one stays
+        pointers, places = vector_of("ptr", lanes), self.pointers(buffer, index)
+        text.call_void(f"llvm.masked.scatter.{name}.v{lanes}p0",
+                       f"{vector} {raw}, {pointers} {places}, i32 {align}, {flags} {self.mask or 'splat (i1 true)'}",
+                       f"{vector}, {pointers}, i32, {flags}")  # fmt: skip
+
+    def do_local(self, statement: Statement) -> None:
+        (buffer,) = statement.args
+        number = self.text.fresh()
+        what = f"[{buffer.length} x {MEMORY[buffer.dtype]}], align 64"
+        self.buffers[buffer] = self.text.reserve(f"array{number}", what)
+
+    # -- state
+    def find_parts(self, block: Block, lanes: int, unroll: int = 1) -> None:
+        """Which vectors of parts each accumulator needs."""
+        for item in block.items:
+            if isinstance(item, Value):
+                continue
+            if item.kind == "accumulate" and lanes and not item.args[0].varying:
+                parts = self.parts.setdefault(item.args[0], [])
+                parts += [(lanes, u) for u in range(unroll) if (lanes, u) not in parts]
+            for inner in item.blocks:
+                if item.kind == "lanes":
+                    self.find_parts(inner, self.machine_lanes * item.args[3], self.unrolled(item))
+                else:
+                    self.find_parts(inner, lanes, unroll)
+
+    def cell(self, variable: Variable, lanes: int, part: int = 0) -> str:
+        """Where a variable lives: as a scalar, a vector, or as one of the vectors of parts of an accumulator."""
+        key = (variable, lanes, part)
+        if key not in self.cells:
+            number = self.text.fresh()
+            self.cells[key] = self.text.reserve(f"m{number}", register(variable.dtype, lanes))
+        return self.cells[key]
+
+    def read(self, variable: Variable, lanes: int, part: int = 0) -> str:
+        return self.text.let(f"load {register(variable.dtype, lanes)}, ptr {self.cell(variable, lanes, part)}")
+
+    def write(self, variable: Variable, lanes: int, value: str, part: int = 0) -> None:
+        self.text.do(f"store {register(variable.dtype, lanes)} {value}, ptr {self.cell(variable, lanes, part)}")
+
+    def reset(self, variable: Variable, value: Value) -> None:
+        if variable.varying:
+            self.write(variable, self.lanes, self.vector(value))
+            return
+        self.write(variable, 0, self.scalar(value))
+        for lanes, part in self.parts.get(variable, ()):
+            nothing = IDENTITY[variable.combine or ""](variable.dtype)
+            self.write(variable, lanes, constant(variable.dtype, lanes, nothing), part)
+
+    def do_declare(self, statement: Statement) -> None:
+        self.reset(*statement.args)
+
+    def do_assign(self, statement: Statement) -> None:
+        variable, value = statement.args
+        if self.condition is None:
+            self.reset(variable, value)
+        elif variable.varying:
+            old = self.read(variable, self.lanes)
+            new = self.text.select(variable.dtype, self.lanes, self.condition, self.vector(value), old)
+            self.write(variable, self.lanes, new)
+        else:
+            self.reset(variable, value)  # the branch of a varying `when` was taken: some lane is on
+
+    def get(self, variable: Variable, lanes: int) -> str:
+        if lanes:
+            return self.read(variable, lanes)
+        result = self.read(variable, 0)
+        for width in dict.fromkeys(lanes for lanes, _ in self.parts.get(variable, ())):
+            combine, dtype = variable.combine or "", variable.dtype
+            parts = [self.read(variable, width, part) for w, part in self.parts[variable] if w == width]
+            while len(parts) > 1:
+                pairs = zip(parts[::2], parts[1::2], strict=True)
+                parts = [self.text.arithmetic(combine, dtype, width, list(pair)) for pair in pairs]
+            whole = self.text.reduce(combine, dtype, width, parts[0])
+            result = self.text.arithmetic(combine, dtype, 0, [result, whole])
+        return result
+
+    def do_accumulate(self, statement: Statement) -> None:
+        variable, value = statement.args
+        combine, dtype = variable.combine, variable.dtype
+        flags = "reassoc contract "
+        if not self.lanes:
+            new = self.text.arithmetic(combine, dtype, 0, [self.read(variable, 0), self.scalar(value)], flags)
+            self.write(variable, 0, new)
+            return
+        mask, part = (self.condition, 0) if variable.varying else (self.mask, self.part)
+        old = self.read(variable, self.lanes, part)
+        new = self.text.arithmetic(combine, dtype, self.lanes, [old, self.vector(value)], flags)
+        if mask is not None:
+            new = self.text.select(dtype, self.lanes, mask, new, old)
+        self.write(variable, self.lanes, new, part)
+
+    # -- control
+    def do_tiles(self, statement: Statement) -> None:
+        with self.text.loop("%lo", "%hi", 1) as i, self.scope():
+            self.put(self.scalars, statement.args[0], i)
+            self.walk(statement.blocks[0])
+
+    def do_loop(self, statement: Statement) -> None:
+        index, lo, hi, step = statement.args
+        runs = False
+        if lo.op == hi.op == "const":
+            runs = lo.payload < hi.payload if step > 0 else lo.payload > hi.payload
+            if not runs:
+                return
+        with self.text.loop(self.scalar(lo), self.scalar(hi), step, runs) as i, self.scope():
+            self.put(self.scalars, index, i)
+            self.walk(statement.blocks[0])
+
+    def do_while(self, statement: Statement) -> None:
+        text, number = self.text, self.text.fresh()
+        text.do(f"br label %test{number}")
+        text.label(f"test{number}")
+        with self.scope():
+            self.walk(statement.blocks[0])
+            text.do(f"br i1 {self.scalar(statement.args[0])}, label %body{number}, label %over{number}")
+            text.label(f"body{number}")
+            self.walk(statement.blocks[1])
+            text.do(f"br label %test{number}")
+        text.label(f"over{number}")
+
+    def do_when(self, statement: Statement) -> None:
+        (condition,), (block,) = statement.args, statement.blocks
+        if not self.is_vector(condition):
+            with self.text.when(self.scalar(condition)), self.scope():
+                self.walk(block)
+            return
+        outer, flags = (self.mask, self.condition), vector_of("i1", self.lanes)
+        mask = self.vector(condition)
+        inner = mask if outer[1] is None else self.text.let(f"and {flags} {outer[1]}, {mask}")
+        both = inner if outer[0] is None else self.text.let(f"and {flags} {outer[0]}, {mask}")
+        self.mask, self.condition = both, inner
+        with self.scope():
+            if self.wants_branch(block):
+                bits = self.text.let(f"bitcast {flags} {both} to i{self.lanes}")
+                with self.text.when(self.text.let(f"icmp ne i{self.lanes} {bits}, 0")), self.scope():
+                    self.walk(block)
+            else:
+                self.walk(block)
+        self.mask, self.condition = outer
+
+    def wants_branch(self, block: Block) -> bool:
+        """Whether a block is to be left out where no lane wants it: it is long, or something in it happens once for all."""
+        if len(block.items) > SHORT:
+            return True
+        for item in block.items:
+            if isinstance(item, Value):
+                if item.op == "load" and not item.varying or item.op in MATHEMATICS:
+                    return True
+            elif item.kind == "store":
+                if not item.args[0].varying if isinstance(item.args[0], Variable) else not item.args[1].varying:
+                    return True
+            elif item.kind != "assign" and item.kind != "accumulate" or not item.args[0].varying and item.kind == "assign":
+                return True
+        return False
+
+    # -- lanes
+    def unrolled(self, statement: Statement) -> int:
+        """How many vectors of a lanes loop are in flight at once."""
+        items = statement.blocks[0].items
+        counts = _static_count(statement.args[1], statement.args[2])
+        if counts is not None and counts < UNROLL * self.machine_lanes * statement.args[3] or len(items) > SHORT:
+            return 1
+        simple = all(
+            item.op not in MATHEMATICS if isinstance(item, Value) else item.kind == "accumulate" for item in items
+        )
+        return UNROLL if simple and any(isinstance(item, Statement) for item in items) else 1
+
+    def do_lanes(self, statement: Statement) -> None:
+        index, lo, hi, width = statement.args
+        block, lanes, unroll = statement.blocks[0], self.machine_lanes * width, self.unrolled(statement)
+        text, start, stop = self.text, self.scalar(lo), self.scalar(hi)
+        count = _static_count(lo, hi)
+        if count is not None and count <= 0:
+            return
+        self.lanes = lanes
+
+        def body(at: str, mask: str | None, part: int = 0) -> None:
+            with self.scope():
+                self.put(self.scalars, index, at)
+                self.mask, self.part = mask, part
+                self.walk(block)
+                self.mask, self.part = None, 0
+
+        def forward(base: str, elements: int) -> str:
+            if not elements:
+                return base
+            return str(int(base) + elements) if lo.op == "const" else text.let(f"add i64 {base}, {elements}")
+
+        def whole(base: str, end: str, vectors: int, trips: int | None) -> None:
+            """Rounds of so many vectors from base to end; trips: how many, if that is known."""
+            if trips == 0:
+                return
+            if trips == 1:
+                for part in range(vectors):
+                    body(forward(base, part * lanes), None, part)
+                return
+            with text.loop(base, end, lanes * vectors, trips is not None) as i:
+                for part in range(vectors):
+                    body(i if not part else text.let(f"add i64 {i}, {part * lanes}"), None, part)
+
+        def remainder(base: str) -> None:
+            """The lanes from base to the end, a vector at most."""
+            left = text.arithmetic("min", "i8", 0, [text.let(f"sub i64 {stop}, {base}"), str(lanes)])
+            limit = text.splat("i4", lanes, text.cast("i8", "i4", 0, left))
+            mask = text.let(f"icmp slt {register('i4', lanes)} {counting('i4', lanes, 1)}, {limit}")
+            body(base, mask)
+
+        if count is not None:
+            done = 0
+            for vectors in (unroll, 1) if unroll > 1 else (1,):
+                trips = (count - done) // (lanes * vectors)
+                end = done + trips * lanes * vectors
+                if trips:
+                    whole(forward(start, done), forward(start, end), vectors, trips)
+                done = end
+            if done < count:
+                body(forward(start, done), leading(lanes, count - done))
+        elif len(block.items) > LONG:
+            with text.loop(start, stop, lanes) as i:
+                remainder(i)
+        else:
+            extent = text.let(f"sub i64 {stop}, {start}")
+            extent = text.arithmetic("max", "i8", 0, [extent, "0"])
+            base = start
+            for vectors in (unroll, 1) if unroll > 1 else (1,):
+                rounded = text.let(f"and i64 {extent}, {-lanes * vectors}")
+                end = text.let(f"add i64 {start}, {rounded}")
+                whole(base, end, vectors, None)
+                base = end
+            with text.when(text.let(f"icmp slt i64 {base}, {stop}")):
+                remainder(base)
+        self.lanes = 0
+
+
+def _static_count(lo: Value, hi: Value) -> int | None:
+    """How many iterations, where that follows from the program alone: bounds are constants, or lo and lo + constant."""
+    if lo.op == hi.op == "const":
+        return hi.payload - lo.payload
+    if hi.op == "add":
+        for base, more in (hi.args, hi.args[::-1]):
+            if base is lo and more.op == "const":
+                return more.payload
+    return None

@@ -1,0 +1,182 @@
+"""LLVM text -> object code -> addresses in this process, through llvmlite alone.
+
+The processor is the host's.  `FNN_CPU_NAME` and `FNN_CPU_FEATURES` (LLVM's names, e.g. `haswell`, `x86-64`
+and `+avx2,-avx512f`) choose a narrower one, to see what it would run; a wider one crashes on its first new
+instruction.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+import threading
+from collections.abc import Iterable, Mapping
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from fnn.errors import GraphError
+from fnn.kernels.cpu.buffers import immortal
+
+# LLVM through llvmlite is one thing at a time, and a child must not be forked while another thread is inside.
+LOCK = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
+
+
+class KernelError(GraphError):
+    """A kernel's LLVM text does not compile, or calls a function this process does not have: an emitter is
+    wrong."""
+
+
+@functools.cache
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@functools.cache
+def processor() -> tuple[str, str]:
+    """LLVM's name of the processor compiled for, and its features ("+avx2,+fma,...")."""
+    name, features = os.environ.get("FNN_CPU_NAME"), os.environ.get("FNN_CPU_FEATURES")
+    if name is None and features is None:
+        return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    # A name alone brings its own features; features alone change the host's.
+    if name is None:
+        return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten() + "," + (features or "")
+    return name, features or ""
+
+
+@functools.cache
+def triple() -> str:
+    """What machine code is made for, e.g. "x86_64-unknown-linux-gnu"."""
+    return llvm.get_process_triple()
+
+
+def _target_machine() -> llvm.TargetMachine:
+    _initialize()
+    name, features = processor()
+    return llvm.Target.from_triple(triple()).create_target_machine(
+        cpu=name, features=features, opt=2, reloc="static", codemodel="jitdefault", jit=True
+    )
+
+
+@functools.cache
+def _compiler() -> tuple[llvm.TargetMachine, llvm.PipelineTuningOptions]:
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    # Kernels are written as vectors and unrolled where that pays: LLVM's own attempts cost compile time and
+    # gain nothing.
+    options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = options.loop_interleaving = False
+    return _target_machine(), options
+
+
+@functools.cache
+def _open_process() -> None:
+    """Let LLVM find the functions of this process: it does so when it makes its first engine."""
+    llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine()).close()
+
+
+@functools.cache
+def identification() -> str:
+    """Everything machine code depends on besides a kernel's own content: a part of every cache key."""
+    name, features = processor()
+    return f"{triple()} {name} {features} llvmlite {llvmlite.__version__}"
+
+
+@functools.cache
+def lanes() -> int:
+    """Bytes of a vector register of the processor compiled for: 64 (AVX-512), 32 (AVX2) or 16 (SSE2, NEON).
+
+    Asked of LLVM itself: what it makes of an addition of 64 bytes.
+    """
+    with LOCK:
+        machine = _compiler()[0]
+        text = """define void @probe(ptr %a) {
+          %x = load <16 x float>, ptr %a
+          %y = fadd <16 x float> %x, %x
+          store <16 x float> %y, ptr %a
+          ret void
+        }"""
+        assembly = machine.emit_assembly(llvm.parse_assembly(text))
+    return 64 if "zmm" in assembly else 32 if "ymm" in assembly else 16
+
+
+def assemble(text: str, name: str) -> bytes:
+    """Object code of a module of LLVM text; `name` is the kernel that errors speak of.
+
+    Raises:
+        KernelError: the text is not valid, or needs a function that this process does not have.
+    """
+    with LOCK:
+        machine, options = _compiler()
+        try:
+            with llvm.parse_assembly(text) as module:
+                module.verify()
+                builder = llvm.create_pass_builder(machine, options)
+                passes = builder.getModulePassManager()
+                passes.run(module, builder)
+                code = machine.emit_object(module)
+                passes.close()
+                builder.close()
+        except RuntimeError as error:
+            raise KernelError(f"kernel {name}: LLVM refuses its text: {str(error).strip()}") from error
+        # Loading code with an unknown symbol would end the process.
+        needed = undefined(code)
+        if needed:
+            _open_process()
+        unknown = [symbol for symbol in needed if llvm.address_of_symbol(symbol) is None]
+    if unknown:
+        raise KernelError(
+            f"kernel {name} calls {', '.join(unknown)}, which this process does not have; LLVM falls back on "
+            f"such functions for operations that {processor()[0]} lacks: the emitter must write them out"
+        )
+    return code
+
+
+def load(objects: Iterable[bytes], symbols: Iterable[str]) -> dict[str, int]:
+    """Load object code (as `assemble` made it, on this machine) and give the addresses of symbols in it.
+
+    The code stays until the process ends, as threads may be running it until then.
+
+    Raises:
+        KernelError: one of the symbols is not there.
+    """
+    with LOCK:
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+        for code in objects:
+            engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        immortal(engine)
+        addresses = {symbol: engine.get_function_address(symbol) for symbol in symbols}
+    missing = [symbol for symbol, address in addresses.items() if not address]
+    if missing:
+        raise KernelError(f"kernel {missing[0]}: its object code holds no such symbol")
+    return addresses
+
+
+def compile_text(texts: Mapping[str, str]) -> dict[str, int]:
+    """Compile and load at once, without any cache: symbol -> text of the module that defines it; gives
+    addresses."""
+    return load([assemble(text, symbol) for symbol, text in texts.items()], texts)
+
+
+def undefined(code: bytes) -> list[str]:
+    """The symbols an ELF object needs from elsewhere; none are found in other formats."""
+    if code[:6] != b"\x7fELF\x02\x01":
+        return []
+    (sections_at,) = struct.unpack_from("<Q", code, 40)
+    size, count = struct.unpack_from("<HH", code, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", code, sections_at + size * i) for i in range(count)]
+    found = []
+    for _, kind, _, _, at, length, link, _, _, width in sections:
+        if kind != 2:  # the table of symbols
+            continue
+        names = sections[link][4]
+        for symbol in range(at + width, at + length, width):  # the first is a blank
+            name, _, _, section = struct.unpack_from("<IBBH", code, symbol)
+            if section == 0 and name:
+                end = code.index(b"\0", names + name)
+                found.append(code[names + name : end].decode())
+    return found

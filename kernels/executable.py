@@ -1,0 +1,205 @@
+"""A graph, compiled: what runs it, and what it shows of itself.
+
+    executable = compile_graph(graph)
+    outputs = executable(inputs)              # NumPy arrays in, NumPy arrays out
+    print(executable.plan(), executable.memory(), executable.cost())
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn.config import config
+from fnn.core.ir import Graph
+from fnn.errors import ArgumentError
+from fnn.kernels import cache, plan_cache
+from fnn.kernels.cost import Cost, cost_of
+from fnn.kernels.cpu.driver import Runner, Slot, Table
+from fnn.kernels.memory_report import MemoryReport
+
+
+def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
+    """Make a graph runnable. The passes have been over it: it holds no primitive that is to be expanded first.
+
+    Args:
+        graph: the program.
+        donated: numbers of the inputs whose memory the program may overwrite, and hand back as that of an output.
+
+    Raises:
+        UnsupportedError: the graph holds something that has no lowering.
+        ArgumentError: donated names an input that does not exist.
+    """
+    donated = tuple(sorted(set(donated)))
+    if donated and not 0 <= donated[0] <= donated[-1] < len(graph.inputs):
+        raise ArgumentError(f"donated inputs {donated} of a program with {len(graph.inputs)} inputs")
+    times = dict.fromkeys(("plan cache", "lower", "plan", "codegen", "compile", "load"), 0.0)
+    printer = config.printer
+    start = time.perf_counter()
+    key = plan_cache.graph_key(graph, donated, printer)
+    stored = plan_cache.load(key, len(graph.inputs)) if key else None
+    times["plan cache"] = time.perf_counter() - start
+    if stored is not None:
+        table, record = stored
+        before = cache.statistics()
+        found = cache.find({_cache_key(k, printer) for k in table.kernels if k}, key)
+        _add_times(times, before)
+        if found is not None:
+            return Executable(graph, donated, printer, table, record, found, times)
+    from fnn.kernels.cpu import printers  # they and lowering are not needed where all is cached
+
+    plan = _make_plan(graph, donated, times)
+    before = cache.statistics()
+    sources = {}
+    for name, kernel in plan.kernels.items():
+        if kernel.text is not None:
+            text = kernel.text
+            sources[_cache_key(name, printer)] = lambda text=text, name=name: text("k" + _cache_key(name, printer))
+        else:
+            program = kernel.program
+            sources[_cache_key(name, printer)] = lambda program=program, name=name: printers.source(
+                program(), "k" + _cache_key(name, printer), printer
+            )
+    addresses = cache.kernels(sources, key)
+    _add_times(times, before)
+    record = plan.record()
+    if key:
+        plan_cache.save(key, plan.table, record)
+    return Executable(graph, donated, printer, plan.table, record, addresses, times)
+
+
+def _cache_key(kernel: str, printer: str) -> str:
+    return kernel if printer == "vector" else f"{kernel}_{printer}"
+
+
+def _add_times(times: dict[str, float], before: cache.Statistics) -> None:
+    now = cache.statistics()
+    times["codegen"] += now.seconds_writing_text - before.seconds_writing_text
+    times["compile"] += now.seconds_compiling - before.seconds_compiling
+    times["load"] += now.seconds_reading + now.seconds_loading - before.seconds_reading - before.seconds_loading
+
+
+def _make_plan(graph: Graph, donated: tuple[int, ...], times: dict[str, float]) -> Any:
+    from fnn.kernels.lower import lower
+    from fnn.kernels.plan import Plan
+
+    clock = time.perf_counter
+
+    def timed(inner: Graph) -> Any:
+        start = clock()
+        try:
+            return lower(inner)
+        finally:
+            times["lower"] += clock() - start
+
+    start = clock()
+    plan = Plan(timed(graph), timed, donated)
+    times["plan"] += clock() - start - times["lower"]
+    return plan
+
+
+class Executable:
+    """A compiled graph. Any number of threads may call it at once.
+
+    times: seconds spent on each stage of making it."""
+
+    def __init__(
+        self, graph: Graph, donated: tuple[int, ...], printer: str, table: Table, record: dict[str, Any],
+        addresses: dict[str, int], times: dict[str, float],
+    ):  # fmt: skip
+        self.graph, self.donated, self.printer, self.times = graph, donated, printer, times
+        self.table = table
+        self._record, self._plan = record, None
+        self._aliases: dict[int, int] = {int(k): i for k, i in record["aliases"]}
+        self._overwritten: list[int] = record["overwritten"]
+        self._types = [(a.shape, a.dtype) for a in graph.out_avals]
+        self._slots = [Slot(*t) for k, t in enumerate(self._types) if k not in self._aliases]
+        self._runner = Runner(table, {k: addresses[_cache_key(k, printer)] for k in table.kernels if k}, check=False)
+        self._run = self._runner.run
+
+    def __call__(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Run: arrays of the graph's input types (not checked: `jit` looks them up by type), C contiguous; 0-d arrays for
+        scalars. Returns new arrays, except that an output may lie in the memory of a donated input: nobody else may be
+        using that.
+
+        Raises:
+            ArgumentError: the number of arrays is wrong."""
+        inputs = tuple(values)
+        if self._overwritten:
+            inputs = self._own(inputs)
+        outputs = tuple([slot.take() for slot in self._slots])
+        self._run(inputs, outputs)
+        if not self._aliases:
+            return list(outputs)
+        fresh = iter(outputs)
+        return [self._alias(k, inputs) if k in self._aliases else next(fresh) for k in range(len(self._types))]
+
+    def _own(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """The inputs, with copies of those that are to be overwritten but cannot be."""
+        owned = list(inputs)
+        for k in self._overwritten:
+            x = owned[k]
+            flags = x.flags
+            if (
+                type(x) is not np.ndarray or not (flags.c_contiguous and flags.aligned and flags.writeable)
+                or any(other is x for i, other in enumerate(owned) if i != k)
+            ):  # fmt: skip
+                owned[k] = np.array(x, order="C", copy=True, subok=False)
+        return tuple(owned)
+
+    def _alias(self, output: int, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        shape, dtype = self._types[output]
+        x = inputs[self._aliases[output]]
+        return x if x.shape == shape and x.dtype == dtype else x.reshape(-1).view(dtype).reshape(shape)
+
+    # -- what it shows
+    def planned(self) -> Any:
+        """The whole `Plan`; made again if only its table is at hand."""
+        if self._plan is None:
+            self._plan = _make_plan(self.graph, self.donated, {"lower": 0.0, "plan": 0.0})
+        return self._plan
+
+    def plan(self) -> str:
+        """Every call in words: its kernel, tiles, what it reads and writes, and the lines it comes from."""
+        return str(self.planned())
+
+    def kernels(self) -> dict[str, str]:
+        """key -> Numba source of each kernel, as readable Python; for library routines their LLVM text."""
+        from fnn.kernels.cpu import printers
+
+        out = {}
+        for key, kernel in self.planned().kernels.items():
+            text = kernel.text
+            out[key] = text("k" + key) if text is not None else printers.source(kernel.program(), "k" + key, "numba")
+        return out
+
+    def memory(self) -> MemoryReport:
+        """Bytes by what they are for."""
+        sizes = [a.nbytes for a in self.graph.out_avals]
+        return MemoryReport(
+            arena=self.table.arena,
+            without_reuse=self._record["without_reuse"],
+            constants=sum(c.nbytes for c in self.table.constants.values()),
+            inputs=sum(a.nbytes for a in self.graph.in_avals),
+            outputs=sum(sizes),
+            donated=sum(sizes[k] for k in self._aliases),
+            in_place=self._record["in_place"],
+            pieces=self.planned,
+        )
+
+    def cost(self) -> Cost:
+        """Arithmetic and memory traffic, estimated from sizes."""
+        return cost_of(self.planned())
+
+    def release(self) -> None:
+        """Give back memory that is kept for the next call."""
+        self._runner.release()
+        for slot in self._slots:
+            slot.clear()
+
+    def __repr__(self) -> str:
+        rows = sum(1 for k in self.table.kernels if k)
+        return f"<Executable: {len(self.graph.inputs)} inputs, {len(self._types)} outputs, {rows} calls>"

@@ -1,0 +1,421 @@
+"""Which ops share a kernel, and which values reach memory.
+
+A group is an iteration space. Its "full" ops run at every point, "row" ops once per row, and "reduce" ops take full
+values to one value per row (kind "row"), per column ("col"), or for the whole array ("all", in parts that a second kernel
+combines). Groups are joined greedily in program order; a join is refused if the kernel would have to run before itself,
+if an op would read a value made in the same kernel other than from a register, if no set of axes serves all views, or if
+the kernel grew beyond LIMIT ops.
+
+What was not joined meets through memory, unless it is cheaper to compute a value again where it is read."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Sequence
+
+from fnn.kernels.calls import Value
+from fnn.kernels.ops import MASK, Op, mask_cuts
+from fnn.kernels.views import View, chain, contiguous, refine, restride
+
+LIMIT = 200         # ops a kernel may hold
+CHEAP = 24          # weight that is computed again rather than stored and loaded
+SERIAL = 1 << 15    # a reduction to one number keeps to one row, with its producers and users, up to this size
+NOTHING: frozenset[int] = frozenset()
+
+
+class Group:
+    """roles: "full", "row" or "reduce" per op. bits: its ops; above: all ops it depends on; barred: ops whose values it
+    reads through memory, so that they may never join it (all three as sets of op numbers, in an integer)."""
+
+    __slots__ = ("ops", "roles", "size", "mask", "fusible", "bits", "above", "barred", "needs", "cuts", "index", "kind", "rows")
+
+    def __init__(self, op: Op, fusible: bool):
+        self.ops, self.fusible, self.size, self.index = [op], fusible, op.size, op.index
+        self.roles = {op: "reduce" if op.kind == "reduce" else "full"}
+        self.bits, self.above, self.barred = 1 << op.index, 0, 0
+        self.needs: set[Op] = set()
+        self.cuts = NOTHING
+        self.mask: MASK | None = None
+        self.kind, self.rows = "map", 1
+
+    def set_mask(self, mask: MASK) -> None:
+        self.mask = mask
+        self.rows = math.prod(n for n, reduced in mask if not reduced)
+        if len(mask) == 1 and self.size > SERIAL:
+            self.kind = "all"
+        else:
+            self.kind = "row" if mask[-1][1] else "col"
+
+
+def row_strides(mask: MASK) -> tuple[int, ...]:
+    """The strides with which a row value is read at every point."""
+    kept = iter(contiguous([n for n, reduced in mask if not reduced]))
+    return tuple(0 if reduced else next(kept) for _, reduced in mask)
+
+
+def spread(view: View, mask: MASK) -> View | None:
+    """A view of a row value's shape, as one over the whole iteration space, the same all along each row."""
+    kept = [n for n, reduced in mask if not reduced]
+    axes = refine_or_none(view.cuts | frozenset(_cuts(kept)))
+    strides = None if axes is None else restride(view.shape, view.strides, axes)
+    if axes is None or strides is None:
+        return None
+    shape: list[int] = []
+    steps: list[int] = []
+    pairs = list(zip(axes, strides, strict=True))
+    for n, reduced in mask:
+        if reduced:
+            shape.append(n)
+            steps.append(0)
+            continue
+        left = n
+        while left > 1:
+            size, stride = pairs.pop(0)
+            shape.append(size)
+            steps.append(stride)
+            left //= size
+    return View(view.value, shape, view.offset, steps)
+
+
+def refine_or_none(cuts: frozenset[int]) -> tuple[int, ...] | None:
+    return refine(cuts) if chain(cuts) is not None else None
+
+
+def _cuts(sizes: Sequence[int]) -> list[int]:
+    out, step = [1], 1
+    for n in reversed(sizes):
+        step *= n
+        out.append(step)
+    return out
+
+
+class Fusion:
+    """of: the group of every op; stored: the values that reach memory; again: per value that may be computed again where
+    it is read, (weight, values in memory it comes from, cuts of their views)."""
+
+    def __init__(self, ops: Sequence[Op], writers: dict[Value, list[Op]], outputs: Iterable[Value]):
+        self.ops, self.writers, self.outputs = ops, writers, set(outputs)
+        self.of: dict[Op, Group] = {}
+        self.groups: dict[int, Group] = {}
+        self._columns: dict[Value, list[Group]] = {}  # groups of late reductions, by the values they read
+        late = []
+        for op in ops:
+            if op.kind in ("map", "reduce"):
+                self.join(op)
+                if op.kind == "reduce" and self.of[op].kind != "row":
+                    late.append(op)
+            else:
+                self.add(op)
+        for op in late:
+            self.attach(op)
+        self.decide()
+
+    # -- dependencies
+    def needed(self, op: Op) -> list[Op]:
+        return [*(w for v in op.views for w in self.writers.get(v.value, ()) if w is not op), *op.after]  # type: ignore[call-overload]
+
+    def add(self, op: Op) -> Group:
+        """A group of its own."""
+        g = Group(op, op.kind in ("map", "reduce"))
+        self.extend(g, op)
+        if op.mask is not None:
+            g.set_mask(op.mask)
+        g.cuts = self.cuts(op, "full", None) or NOTHING
+        self.of[op] = self.groups[g.index] = g
+        return g
+
+    def extend(self, g: Group, op: Op) -> None:
+        """Note what an op of g depends on."""
+        for w in self.needed(op):
+            if not g.bits >> w.index & 1:
+                g.needs.add(w)
+                other = self.of[w]
+                g.above |= other.bits | other.above
+        g.barred |= self.barred(op, ())
+
+    def barred(self, op: Op, inside: Sequence[Group]) -> int:
+        """The ops whose values this op reads through memory, those of `inside` excepted."""
+        out = 0
+        for v in op.views:
+            ws = self.writers.get(v.value, ())  # type: ignore[call-overload]  # op.views are of Values
+            if len(ws) != 1 or not v.whole or not ws[0].out.whole or v.size != op.size:
+                for w in ws:
+                    if self.of[w] not in inside:
+                        out |= 1 << w.index
+        for w in op.after:
+            out |= 1 << w.index
+        return out
+
+    def cuts(self, op: Op, role: str, mask: MASK | None) -> frozenset[int] | None:
+        """Where this op's views cut the iteration space; None if they cannot share axes."""
+        views = [v for v in (*op.inputs, *op.outs) if type(v) is View]
+        out: set[int] = set(mask_cuts(op.mask) if op.mask else ())
+        for v in views:
+            if op.kind == "reduce" and v is op.out:
+                continue
+            if role == "row":
+                assert mask is not None
+                over = spread(v, mask)
+                if over is None:
+                    return None
+                v = over
+            out |= v.cuts
+        return frozenset(out)
+
+    def legal(self, parts: Sequence[Group], extra: Iterable[Op]) -> bool:
+        """Is no value on a way from these groups back to them made outside of them?"""
+        bits = 0
+        for g in parts:
+            bits |= g.bits
+        for needs in (*(g.needs for g in parts), extra):
+            for w in needs:
+                if not bits >> w.index & 1 and self.of[w].above & bits:
+                    return False
+        return True
+
+    def merge(self, parts: Sequence[Group], op: Op | None = None, role: str = "full") -> Group:
+        first, *rest = sorted(parts, key=lambda g: g.index)
+        before = first.bits, first.above
+        for g in rest:
+            first.ops += g.ops
+            first.roles.update(g.roles)
+            first.bits |= g.bits
+            first.above |= g.above
+            first.barred |= g.barred
+            first.needs |= g.needs
+            first.cuts |= g.cuts
+            if first.mask is None and g.mask is not None:
+                first.set_mask(g.mask)
+            del self.groups[g.index]
+            for o in g.ops:
+                self.of[o] = first
+        if op is not None:
+            first.ops.append(op)
+            first.roles[op] = role
+            first.bits |= 1 << op.index
+            self.of[op] = first
+            for w in self.needed(op):
+                if not first.bits >> w.index & 1:
+                    first.needs.add(w)
+                    first.above |= self.of[w].bits | self.of[w].above
+            first.barred |= self.barred(op, (first,))
+        first.above &= ~first.bits
+        if rest:
+            first.needs = {w for w in first.needs if not first.bits >> w.index & 1}
+        if rest or first.above & ~before[1]:  # a lone op that joins changes nothing for others unless it needs more
+            reach = first.bits | first.above
+            for h in self.groups.values():
+                if h is not first and h.above & first.bits:
+                    h.above |= reach
+        return first
+
+    # -- registers
+    def made_by(self, view: View) -> tuple[Op, Group, str] | None:
+        """(op, its group, "full" or "row") if a register could hold the view's value."""
+        ws = self.writers.get(view.value, ())  # type: ignore[call-overload]  # a Position has no writers
+        if len(ws) != 1 or ws[0] not in self.of or not ws[0].out.whole or not self.of[ws[0]].fusible:
+            return None
+        g = self.of[ws[0]]
+        return ws[0], g, "full" if g.roles[ws[0]] == "full" else "row"
+
+    def inside(self, view: View, role: str, mask: MASK | None) -> bool:
+        """Can an op at every point read the view from a register, if its value is made in the same kernel?"""
+        if role == "full":
+            return view.whole
+        if mask is None or view.offset:
+            return False
+        strides = restride_or_none(view, [n for n, _ in mask])
+        return strides is not None and all(
+            n == 1 or a == b for (n, _), a, b in zip(mask, strides, row_strides(mask), strict=True))
+
+    # -- joining
+    def join(self, op: Op) -> None:
+        alone = self.add(op)
+        if op.kind == "reduce" and alone.kind != "row":
+            return
+        parts: list[Group] = []
+        role, cuts = alone.roles[op], alone.cuts
+        for view in op.views:
+            found = self.made_by(view)
+            if found is None or found[1] in parts or found[1] is alone:
+                continue
+            _, g, have = found
+            trial = [*parts, g]
+            if g.kind not in ("map", "row"):
+                continue
+            if role != "row" and g.size == op.size:
+                want = role
+            elif not parts and op.kind == "map" and g.kind == "row" and g.rows == op.size and have == "row" and op.out.whole:
+                want = "row"
+            else:
+                continue
+            joint = self.joint_cuts(op, trial, want)
+            if joint is not None and self.legal(trial, self.needed(op)):
+                parts, cuts = trial, joint
+                if want == "row":
+                    role = want
+                    break
+        if not parts:
+            return
+        del self.groups[alone.index]
+        g = self.merge(parts, op, role)
+        g.cuts = cuts
+        if op.mask is not None and g.mask is None:
+            g.set_mask(op.mask)
+
+    def joint_cuts(self, op: Op, parts: Sequence[Group], role: str) -> frozenset[int] | None:
+        """The cuts of the kernel these groups and the op would make, or None if they cannot be one."""
+        mask = op.mask
+        for g in parts:
+            if g.mask is not None:
+                if mask is not None and mask != g.mask:
+                    return None
+                mask = g.mask
+        if sum(len(g.ops) for g in parts) >= LIMIT:
+            return None
+        bits = barred = 0
+        for g in parts:
+            bits |= g.bits
+            barred |= g.barred
+        if bits & barred or any(bits >> w.index & 1 for w in op.after):
+            return None
+        for view in op.views:
+            for w in self.writers.get(view.value, ()):  # type: ignore[call-overload]  # a Value
+                if not bits >> w.index & 1:
+                    continue
+                found = self.made_by(view)
+                if found is None:
+                    return None
+                if role == "row":
+                    if found[2] != "row" or not view.whole:
+                        return None
+                elif not self.inside(view, found[2], mask):
+                    return None
+        cuts = self.cuts(op, role, mask)
+        if cuts is None:
+            return None
+        for g in parts:
+            cuts |= g.cuts
+        return cuts if chain(cuts) is not None else None
+
+    def attach(self, op: Op) -> None:
+        """A late reduction joins its producers, or other late reductions of the same data."""
+        mine, view = self.of[op], op.views[0] if op.views else None
+        if view is None:
+            return
+        found = self.made_by(view)
+        candidates = [found[1]] if found is not None and found[2] == "full" and view.whole else []
+        candidates += self._columns.get(view.value, [])  # type: ignore[arg-type]  # a Value
+        for g in candidates:
+            if g is mine or self.groups.get(g.index) is not g or g.size != mine.size or not g.fusible:
+                continue
+            if g.kind != "map" and g.mask != mine.mask or len(g.ops) + len(mine.ops) > LIMIT:
+                continue
+            bits, cuts = g.bits | mine.bits, g.cuts | mine.cuts
+            barred = (g.barred | mine.barred) & bits
+            if barred or chain(cuts) is None or not self.legal([g, mine], ()):
+                continue
+            mine = self.merge([g, mine])
+            break
+        for o in mine.ops:
+            for v in o.views:
+                groups = self._columns.setdefault(v.value, [])  # type: ignore[arg-type]  # a Value
+                if mine not in groups:
+                    groups.append(mine)
+
+    # -- what is stored, what is computed again
+    def decide(self) -> None:
+        readers: dict[Value, list[tuple[Op, View]]] = {}
+        self.stored = set(self.outputs)
+        for op in self.ops:
+            g = self.of[op]
+            for out in op.outs:
+                if not g.fusible or not out.whole or len(self.writers[out.value]) > 1:  # type: ignore[index]  # a Value
+                    self.stored.add(out.value)  # type: ignore[arg-type]
+            for view in op.views:
+                readers.setdefault(view.value, []).append((op, view))  # type: ignore[arg-type]
+                if not g.fusible or view.value not in self.writers:
+                    self.stored.add(view.value)  # type: ignore[arg-type]
+        self.again: dict[Value, tuple[int, frozenset[Value], frozenset[int]]] = {}
+        for op in self.ops:
+            g = self.of[op]
+            if not g.fusible or not op.out.whole:
+                continue
+            value: Value = op.out.value  # type: ignore[assignment]  # maps write Values
+            outside = [(o, v) for o, v in readers.get(value, ()) if self.of[o] is not g]
+            recipe = self.recipe(op) if g.roles[op] == "full" and op.kind == "map" else None
+            if recipe is not None:
+                self.again[value] = recipe
+            if value in self.stored or not outside:
+                continue
+            if recipe is None or not self.worth(value, recipe, outside):
+                self.stored.add(value)
+
+    def recipe(self, op: Op) -> tuple[int, frozenset[Value], frozenset[int]] | None:
+        """How a value is computed again from memory, or None."""
+        weight, leaves, cuts = op.weight(), set(), self.of[op].cuts and self.cuts(op, "full", None)
+        every = set(cuts or ())
+        for view in op.views:
+            value: Value = view.value  # type: ignore[assignment]  # op.views are of Values
+            if value in self.stored:
+                leaves.add(value)
+                continue
+            inner = self.again.get(value)
+            if inner is None or not view.whole:
+                return None
+            weight += inner[0]
+            leaves |= inner[1]
+            every |= inner[2]
+        return (weight, frozenset(leaves), frozenset(every)) if weight <= CHEAP else None
+
+    def worth(self, value: Value, recipe: tuple[int, frozenset[Value], frozenset[int]], outside: list[tuple[Op, View]]) -> bool:
+        """Is it cheaper, and possible, to compute the value again in every other kernel that reads it?"""
+        _, leaves, cuts = recipe
+        if value.size == 1 or sum(v.size * 8 > value.size for v in leaves) > 1:
+            return False
+        grown = {}
+        for reader, view in outside:
+            g = self.of[reader]
+            if not view.whole or not g.fusible or g.roles[reader] == "row" or g.size != value.size:
+                return False
+            joint = grown.get(g, g.cuts) | cuts
+            if chain(joint) is None:
+                return False
+            grown[g] = joint
+        for g, joint in grown.items():
+            g.cuts = joint
+        return True
+
+    # -- order
+    def order(self) -> list[Group]:
+        """The groups, each after what it depends on, otherwise as in the program."""
+        waiting: dict[int, int] = {}
+        users: dict[int, list[Group]] = {}
+        ready: list[int] = []
+        for g in self.groups.values():
+            above = {self.of[w].index for w in g.needs} - {g.index}
+            waiting[g.index] = len(above)
+            for i in above:
+                users.setdefault(i, []).append(g)
+            if not above:
+                ready.append(g.index)
+        heapq.heapify(ready)
+        out = []
+        while ready:
+            g = self.groups[heapq.heappop(ready)]
+            out.append(g)
+            for user in users.get(g.index, ()):
+                waiting[user.index] -= 1
+                if not waiting[user.index]:
+                    heapq.heappush(ready, user.index)
+        if len(out) != len(self.groups):
+            raise AssertionError("fusion made kernels that depend on each other in a circle")
+        return out
+
+
+def restride_or_none(view: View, sizes: Sequence[int]) -> tuple[int, ...] | None:
+    """The view's strides over axes of these sizes, or None (also where the axes do not fit)."""
+    if chain(view.cuts | frozenset(_cuts(sizes))) is None:
+        return None
+    return restride(view.shape, view.strides, sizes)

@@ -1,0 +1,63 @@
+"""Calls of library routines: which function, on which tiles, with which sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fnn.errors import UnsupportedError
+from fnn.kernels.calls import LibraryCall, Value
+from fnn.kernels.cpu import library_calls
+
+
+@dataclass(frozen=True)
+class Routine:
+    """function: the BLAS or LAPACK function passed as argument 0; then come the call's inputs, its outputs and `sizes`.
+    text(symbol) writes the kernel. cost: nanoseconds of one thread. flops: arithmetic, as LAPACK counts it."""
+
+    key: str
+    function: str
+    text: Callable[[str], str]
+    tiles: int
+    sizes: list[int]
+    cost: float
+    flops: float
+    in_place: tuple[tuple[Value, Value], ...]
+
+
+def routine(call: LibraryCall) -> Routine:
+    """How to run a library call.
+
+    Raises:
+        UnsupportedError: there is no such routine, or not for these dtypes."""
+    if call.name not in _ROUTINES:
+        raise UnsupportedError(f"there is no library routine {call.name!r}; there are {', '.join(_ROUTINES)}")
+    return _ROUTINES[call.name](call)
+
+
+def _cholesky(call: LibraryCall) -> Routine:
+    (a,), (factor,) = call.inputs, call.outputs
+    n, batch, dtype = a.shape[-1], math.prod(a.shape[:-2]), a.dtype.name
+    flops = batch * n**3 / 3
+    return Routine(
+        f"cholesky_{dtype}", library_calls.cholesky_function(dtype), lambda symbol: library_calls.cholesky_text(symbol, dtype),
+        batch, [n], flops / 5 + 500 * batch, flops, ((factor, a),),
+    )  # fmt: skip
+
+
+def _triangular_solve(call: LibraryCall) -> Routine:
+    (a, b), (x,) = call.inputs, call.outputs
+    flags = {name: bool(call.params[name]) for name in ("left_side", "lower", "transpose_a", "unit_diagonal")}
+    (rows, columns), batch, dtype = b.shape[-2:], math.prod(b.shape[:-2]), b.dtype.name
+    n = a.shape[-1]
+    flops = batch * rows * columns * n
+    key = f"triangular_solve_{dtype}_" + "".join("01"[v] for v in flags.values())
+    return Routine(
+        key, library_calls.triangular_solve_function(dtype),
+        lambda symbol: library_calls.triangular_solve_text(symbol, dtype, **flags), batch,
+        [rows, columns, 0 if a.size == n * n else n * n, rows * columns], flops / 5 + 500 * batch, flops, ((x, b),),
+    )  # fmt: skip
+
+
+_ROUTINES = {"cholesky": _cholesky, "triangular_solve": _triangular_solve}

@@ -1,0 +1,219 @@
+"""Graph -> calls: structure becomes views, ops are fused into groups, groups become nests, nests become calls.
+
+    graph -> kernels.structure (ops on views) -> kernels.fuse (groups) -> kernels.nest (nests) -> calls
+
+Contractions run as `kernels.gemm`, a primitive's own loop program as it is, control flow and library routines are left to
+the planner. A call's program is written only when it is asked for: see `kernels.calls.Call`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+from fnn.core.ir import Equation, Graph
+from fnn.core.lowering import Kernel, Library, Loop
+from fnn.core.source import Source
+from fnn.errors import UnsupportedError
+from fnn.kernels import gemm
+from fnn.kernels.calls import AnyCall, Call, ControlCall, LibraryCall, Lowered, Value
+from fnn.kernels.contraction import Matrix
+from fnn.kernels.fuse import Fusion, Group
+from fnn.kernels.loops import Builder, Program, code_of
+from fnn.kernels.nest import Built, Nest, NestBuilder, bytes_moved
+from fnn.kernels.nest_program import passes_of, program_of
+from fnn.kernels.operand import Operand
+from fnn.kernels.ops import COPY, Op
+from fnn.kernels.structure import Structure
+from fnn.kernels.views import View
+
+BYTES_PER_NS = 8.0     # memory traffic of one thread
+WORK_PER_NS = 30.0     # additions of one thread
+ELEMENTS_PER_HANDOUT = 2048
+
+
+def lower(graph: Graph) -> Lowered:
+    """The calls that compute a graph.
+
+    Raises UnsupportedError for an equation whose primitive has no way into a kernel."""
+    structure = Structure(graph)
+    calls: list[AnyCall] = []
+    fusion = Fusion(structure.ops, structure.writers, structure.outputs)
+    for group in fusion.order():
+        calls += _calls(group, fusion)
+    return Lowered(structure.inputs, structure.outputs, [a.aval.shape for a in graph.outputs], calls, structure.constants)
+
+
+def _calls(group: Group, fusion: Fusion) -> list[AnyCall]:
+    op = group.ops[0]
+    if op.kind == "dot":
+        return [_product(op)]
+    if op.kind == "opaque":
+        return [_opaque(op)]
+    built = NestBuilder(group, fusion).build()
+    return [] if built is None else _nests(built, group.ops)
+
+
+def _nests(built: Built, ops: Sequence[Op]) -> list[AnyCall]:
+    """The nest's call, and those that combine what it left in parts."""
+    out: list[AnyCall] = [_nest(built, ops)]
+    for op, parts in built.partial:
+        value = View(parts, parts.shape)
+        shape = (math.prod(op.out.shape),) if built.nest.kind == "col" else ()
+        # the parts of a column reduction lie as (outer axes, part, columns)
+        axes = (1,) if built.nest.kind == "col" else (0,)
+        whole = View(op.out.value, shape, op.out.offset) if built.nest.kind == "map" else op.out
+        last = Op("reduce", [value], [whole], parts.shape, op.source, combine=op.combine, axes=axes)
+        last.index = 0
+        fusion = Fusion([last], {whole.value: [last]}, [whole.value])  # type: ignore[list-item, dict-item]  # a Value
+        (group,) = fusion.order()
+        if built.nest.kind == "map":
+            group.kind = "all"  # one kernel for any number of parts
+        again = NestBuilder(group, fusion).build()
+        assert again is not None
+        out += _nests(again, [last])
+    return out
+
+
+def _nest(built: Built, ops: Sequence[Op]) -> Call:
+    nest = built.nest
+    moved = bytes_moved(built)
+    points = math.prod(nest.outer) * math.prod(nest.inner)
+    rows = 1 if nest.kind == "col" else max(1, min(nest.width, 1 << 14) if nest.static else ELEMENTS_PER_HANDOUT)
+    names = [o.name.split("[")[0] for o in ops if o.expression is not COPY or o.kind == "reduce"]
+    return Call(
+        label=_label(names) if names else "copy",
+        key=nest.key(),
+        program=lambda: program_of(nest),
+        args=[(v, offset * v.dtype.itemsize) for v, offset in built.arguments],
+        reads=built.reads,
+        writes=built.writes,
+        tiles=nest.tiles,
+        cost=20.0 + max(moved / BYTES_PER_NS, points * built.weight / WORK_PER_NS),
+        sizes=nest.sizes(),
+        unit=max(1, ELEMENTS_PER_HANDOUT // rows) if nest.kind != "col" else 1,
+        in_place=_in_place(built),
+        sources=_sources(ops),
+        text=str(nest),
+    )
+
+
+def _label(names: list[str]) -> str:
+    """The distinct names, the last ones if there are many."""
+    distinct = list(dict.fromkeys(names))
+    return "+".join(distinct) if len(distinct) <= 5 else f"{'+'.join(distinct[:2])}+...+{'+'.join(distinct[-2:])}"
+
+
+def _sources(ops: Sequence[Op]) -> tuple[Source, ...]:
+    return tuple(dict.fromkeys([o.source for o in ops if o.source is not None]))
+
+
+def _in_place(built: Built) -> tuple[tuple[Value, Value], ...]:
+    """(output, input) pairs that may share memory: every access to either goes to the same place at the same step, and
+    nothing is read after the pass over the row that overwrites it."""
+    nest = built.nest
+    places: dict[Value, set[tuple]] = {}
+    for a in nest.accesses:
+        if a.argument >= 0:
+            value, offset = built.arguments[a.argument]
+            places.setdefault(value, set()).add((offset, a.outer, a.inner))
+    last_read = _last_reads(built)
+    level = passes_of(nest)
+    final = max(level, default=0)
+    parts = {v for _, v in built.partial}
+    pairs = []
+    for node, access in nest.stores:
+        out, offset = built.arguments[nest.accesses[access].argument]
+        if out in parts or offset or len(places[out]) != 1:
+            continue
+        when = level[node] if nest.wide(access) or nest.kind != "row" else final
+        if nest.kind == "col" and nest.nodes[node][0] == "reduce":
+            continue
+        for value in built.reads:
+            if value is not out and value.const is None and value.size == out.size \
+                    and value.dtype.itemsize == out.dtype.itemsize and places[value] == places[out] \
+                    and last_read.get(value, 0) <= when:
+                pairs.append((out, value))
+    return tuple(pairs)
+
+
+def _last_reads(built: Built) -> dict[Value, int]:
+    """Per value, the last pass over the row that may load from it."""
+    nest = built.nest
+    if nest.kind != "row":
+        return {}
+    from fnn.kernels.nest_program import loads_by_pass
+
+    out: dict[Value, int] = {}
+    for p, accesses in enumerate(loads_by_pass(nest)):
+        for a in accesses:
+            out[built.arguments[nest.accesses[a].argument][0]] = p
+    return out
+
+
+def _product(op: Op) -> Call:
+    """A contraction."""
+    x, y = op.inputs
+    assert type(x) is View and type(y) is View
+    matrix = Matrix.of(op)
+    codes = [code_of(v.dtype) for v in (x, y, op.out)]
+    made = gemm.plan(matrix, *codes)
+    left, right = (y, x) if made.swapped else (x, y)
+    views = [left, right, op.out]
+    return Call(
+        label="dot",
+        key=made.kernel.key,
+        program=lambda: gemm.program(made.kernel, made.sizes),
+        args=[(v.value, v.offset * v.dtype.itemsize) for v in views],  # type: ignore[misc]  # memory, never positions
+        reads={x.value, y.value},  # type: ignore[arg-type]
+        writes={op.out.value},  # type: ignore[arg-type]
+        tiles=made.tiles,
+        cost=made.cost + 50.0,
+        sizes=list(made.sizes),
+        sources=_sources([op]),
+        text=f"dot m={matrix.m} n={matrix.n} k={matrix.k} batch={math.prod(a.size for a in matrix.axes[0])} "
+             f"{codes[0]} {codes[1]} -> {codes[2]}{' (as its transpose)' if made.swapped else ''}",
+    )
+
+
+def _opaque(op: Op) -> AnyCall:
+    eqn: Equation = op.payload
+    way = eqn.primitive.lower
+    inputs: list[Value] = [v.value for v in op.views]
+    outputs: list[Value] = [o.value for o in op.outs]  # type: ignore[misc]  # whole Values
+    if isinstance(way, Kernel):
+        return _kernel(op, eqn, way, inputs, outputs)
+    if isinstance(way, Library):
+        return LibraryCall(way.name, eqn.params, inputs, outputs, eqn.source)
+    if isinstance(way, Loop):
+        return ControlCall(way.kind, eqn.params, inputs, outputs, eqn.source)
+    raise UnsupportedError(f"{eqn.primitive.name} has no way into a kernel")
+
+
+def _kernel(op: Op, eqn: Equation, way: Kernel, inputs: list[Value], outputs: list[Value]) -> Call:
+    """A primitive's own loop program."""
+    in_avals, out_avals, params = [a.aval for a in eqn.inputs], [v.aval for v in eqn.outputs], eqn.params
+    ins = [(a.shape, code_of(a.dtype)) for a in in_avals]
+    outs = [(a.shape, code_of(a.dtype)) for a in out_avals]
+    said = f"{eqn.primitive.name} {sorted(params.items())!r} {ins!r} {outs!r}"
+
+    def program() -> Program:
+        b = Builder()
+        operands = [Operand(b.argument(code), shape, code) for shape, code in ins]
+        results = [Operand(b.argument(code, output=True), shape, code) for shape, code in outs]
+        way.write(b, operands, results, params)
+        return b.program
+
+    moved = sum(v.size * v.dtype.itemsize for v in {*inputs, *outputs})
+    return Call(
+        label=eqn.primitive.name,
+        key="own" + hashlib.sha256(said.encode()).hexdigest()[:20],
+        program=program,
+        args=[(v, 0) for v in (*inputs, *outputs)],
+        reads=set(inputs),
+        writes=set(outputs),
+        tiles=way.tiles(in_avals, out_avals, params),
+        cost=20.0 + (way.cost(in_avals, out_avals, params) if way.cost is not None else 2 * moved / BYTES_PER_NS),
+        sources=_sources([op]),
+        text=said,
+    )

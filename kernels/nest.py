@@ -1,0 +1,399 @@
+"""Group -> nest: the loops, loads, expressions and stores of one kernel, named by their content.
+
+A nest names no buffers, and no sizes that may change from call to call, so equal work has equal nests, and one kernel.
+Its nodes are in order of computation:
+
+    ("load", code, access)                 from memory
+    ("index", code, access)                the access's position itself (iota)
+    ("const", code, text)
+    ("apply", code, label, item, *nodes)   an expression, found in `expressions` by its label
+    ("round", code, node)                  to bf or f2 and back, where a change of type must not be lost in a register
+    ("reduce", code, combine, node)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from fnn.kernels.calls import Value
+from fnn.kernels.fuse import Fusion, Group, spread
+from fnn.kernels.loops import BYTES, code_of
+from fnn.kernels.ops import Expression, Op, Scalar
+from fnn.kernels.views import View, collapse, refine, restride
+
+BLOCK = 2048     # elements of the last axis a tile of a "map" covers, where the axis is longer
+PART = 1 << 14   # elements a tile covers where everything is reduced to one number
+RUN = 1024       # rows of a column reduction that one tile adds up
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a load or store goes: argument (-1: the position itself), strides over outer and inner axes, and for
+    positions the offset (for arguments it is part of the pointer)."""
+
+    argument: int
+    outer: tuple[int, ...]
+    inner: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclass
+class Nest:
+    """kind "map": outer axes, then one inner axis walked by lanes, in blocks; with reductions ("all") each tile stores
+    one part per reduction. "row": outer axes, then inner axes that are reduced, the last one by lanes. "col": outer axes,
+    then inner axes: the reduced ones, and last the one walked by lanes; a tile is a panel of it, and a run of the first.
+
+    flat: a map over one contiguous axis. full: per node, does it vary along the inner axes? outputs: the arguments that
+    are written. parts: how many pieces the reduced axis is cut into (1: the stores are final)."""
+
+    kind: str
+    outer: tuple[int, ...]
+    inner: tuple[int, ...]
+    flat: bool = False
+    nodes: list[tuple] = field(default_factory=list)
+    full: list[bool] = field(default_factory=list)
+    accesses: list[Access] = field(default_factory=list)
+    stores: list[tuple[int, int]] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+    outputs: set[int] = field(default_factory=set)
+    expressions: dict[str, Expression] = field(default_factory=dict)
+    parts: int = 1
+    run: int = 0
+
+    @property
+    def width(self) -> int:
+        """Length of the axis walked by lanes."""
+        return self.inner[-1]
+
+    @property
+    def static(self) -> bool:
+        """Is the width part of the kernel?"""
+        return self.kind == "row" or self.kind == "map" and not self.flat and self.width <= BLOCK
+
+    @property
+    def reductions(self) -> list[int]:
+        return [i for i, n in enumerate(self.nodes) if n[0] == "reduce"]
+
+    @property
+    def blocks(self) -> int:
+        """Tiles along the width."""
+        if self.kind == "row":
+            return 1
+        if self.kind == "col":
+            return -(-self.width // PANEL)
+        return -(-self.width // (PART if self.reductions else BLOCK))
+
+    @property
+    def tiles(self) -> int:
+        return math.prod(self.outer) * self.blocks * (self.parts if self.kind == "col" else 1)
+
+    def wide(self, access: int) -> bool:
+        """Does a store with this access happen at every point, not once per row?"""
+        return any(self.accesses[access].inner)
+
+    # -- what is passed at run time
+    def outer_step(self, a: Access, d: int) -> int | None:
+        """The stride over an outer axis where it is part of the kernel: 0, or that of rows that follow each other."""
+        stride = a.outer[d]
+        if stride == 0:
+            return 0
+        if self.static and d == len(self.outer) - 1 and stride == math.prod(self.inner):
+            return stride
+        return None
+
+    def inner_step(self, a: Access, d: int) -> int | None:
+        """The stride over an inner axis where it is part of the kernel."""
+        stride = a.inner[d]
+        if self.kind == "col" and d < len(self.inner) - 1 and stride:
+            return None
+        return stride
+
+    def sizes(self) -> list[int]:
+        """The kernel's run-time sizes, in the order in which the program asks for them."""
+        out = list(self.outer[1:])
+        if self.kind == "col":
+            out += [*self.inner, self.run, self.parts]
+        elif not self.static:
+            out.append(self.width)
+        for a in self.accesses:
+            out += [s for d, s in enumerate(a.outer) if self.outer_step(a, d) is None]
+            out += [s for d, s in enumerate(a.inner) if self.inner_step(a, d) is None]
+        return out
+
+    def key(self) -> str:
+        """Names the kernel; run-time sizes are no part of it."""
+        patterns = [(a.argument, a.offset, *(self.outer_step(a, d) for d in range(len(a.outer))),
+                     *(self.inner_step(a, d) for d in range(len(a.inner)))) for a in self.accesses]
+        inner = self.inner if self.static else len(self.inner)
+        text = repr((self.kind, len(self.outer), inner, self.flat, self.blocks > 1 and self.static, self.nodes, patterns,
+                     self.stores, self.codes, sorted(self.outputs), self.parts > 1))
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def __str__(self) -> str:
+        lines = [f"nest {self.kind} outer={self.outer} inner={self.inner}" + (f" parts={self.parts}" if self.parts > 1 else "")]
+        for i, n in enumerate(self.nodes):
+            mark = " " if self.full[i] else "r"
+            lines.append(f"  {mark} %{i}:{n[1]} = {self._words(n)}")
+        for node, access in self.stores:
+            lines.append(f"    {self._place(access)} <- %{node}")
+        return "\n".join(lines)
+
+    def _place(self, access: int) -> str:
+        a = self.accesses[access]
+        return f"arg{a.argument}{[*a.outer, *a.inner]}"
+
+    def _words(self, n: tuple) -> str:
+        if n[0] == "load":
+            return f"load {self._place(n[2])}"
+        if n[0] == "index":
+            a = self.accesses[n[2]]
+            return f"index {[*a.outer, *a.inner]} + {a.offset}"
+        if n[0] == "const":
+            return n[2]
+        name, args = {"apply": (n[2], n[4:]), "round": ("round", n[2:]), "reduce": (f"reduce {n[2]}", n[3:])}[n[0]]
+        return name + "".join(f" %{a}" for a in args)
+
+
+PANEL = 64       # elements of the lanes' axis a tile of a column reduction covers
+
+
+@dataclass
+class Built:
+    """A nest, what each argument stands for (value, offset in elements), and reductions left in parts, as
+    (op, the value of the parts)."""
+
+    nest: Nest
+    arguments: list[tuple[Value, int]]
+    reads: set[Value]
+    writes: set[Value]
+    partial: list[tuple[Op, Value]]
+    weight: int
+
+
+class NestBuilder:
+    """Loads for what comes from memory, expressions for the rest."""
+
+    def __init__(self, group: Group, fusion: Fusion):
+        self.group, self.fusion = group, fusion
+        self.mask = group.mask or ((group.size, False),)
+        self.nodes: list[tuple] = []
+        self.memo: dict[tuple, int] = {}
+        self.made: dict[Op, int] = {}
+        self.expressions: dict[str, Expression] = {}
+        self.views: list[View] = []  # of the loads, over the whole iteration space
+        self._views: dict[tuple, int] = {}
+        self.weight = 0
+        self.roots = [o for o in sorted(group.ops, key=lambda o: o.index) if any(v.value in fusion.stored for v in o.outs)]
+
+    def role(self, op: Op) -> str:
+        known = self.group.roles.get(op)
+        return known if known is not None else "full" if op.size == self.group.size else "row"
+
+    def register(self, view: View) -> Op | None:
+        """The op whose result this kernel holds in a register where the view reads it."""
+        ws = self.fusion.writers.get(view.value, ())  # type: ignore[call-overload]  # a Position has no writers
+        if len(ws) != 1 or not ws[0].out.whole:
+            return None
+        if self.fusion.of[ws[0]] is self.group:
+            return ws[0]
+        return ws[0] if view.value not in self.fusion.stored and view.whole else None
+
+    def needed(self) -> list[Op]:
+        """The ops this kernel computes, in order: its own that somebody wants, and those it computes again."""
+        seen, todo = set(self.roots), list(self.roots)
+        while todo:
+            for view in todo.pop().views:
+                op = self.register(view)
+                if op is not None and op not in seen:
+                    seen.add(op)
+                    todo.append(op)
+        return sorted(seen, key=lambda o: o.index)
+
+    def node(self, item: tuple) -> int:
+        have = self.memo.get(item)
+        if have is None:
+            have = self.memo[item] = len(self.nodes)
+            self.nodes.append(item)
+        return have
+
+    def operand(self, x: View | Scalar, op: Op) -> int:
+        if type(x) is Scalar:
+            return self.node(("const", code_of(x.dtype), x.text))
+        assert type(x) is View
+        made = self.register(x)
+        if made is not None:
+            return self.made[made]
+        return self.node(("load" if type(x.value) is Value else "index", code_of(x.dtype), self.load(x, self.role(op))))
+
+    def load(self, view: View, role: str) -> int:
+        if role == "row":
+            over = spread(view, self.mask)
+            assert over is not None  # fusion checked
+            view = over
+        key = (view.value, view.offset, view.shape, view.strides)
+        have = self._views.get(key)
+        if have is None:
+            have = self._views[key] = len(self.views)
+            self.views.append(view)
+        return have
+
+    def compute(self, op: Op) -> int:
+        code = code_of(op.out.dtype)
+        args = [self.operand(x, op) for x in op.inputs]
+        self.weight += op.weight()
+        if op.kind == "reduce":
+            return self.node(("reduce", code, op.combine, *args))
+        label, item = op.expression.label, op.expression.item
+        if label == "copy":
+            return args[0]
+        self.expressions[label] = op.expression
+        made = self.node(("apply", code, label, item, *args))
+        return self.node(("round", code, made)) if op.rounds else made
+
+    def build(self) -> Built | None:
+        """None if nothing of the group is wanted."""
+        if not self.roots:
+            return None
+        for op in self.needed():
+            self.made[op] = self.compute(op)
+        group = self.group
+        stores = [(self.made[op], out, op) for op in self.roots for out in op.outs]
+        targets = [self.stored_view(out, op) for _, out, op in stores]
+        cuts: set[int] = {1, group.size}
+        for v in (*self.views, *targets):
+            cuts |= v.cuts
+        step = 1
+        for n, _ in reversed(self.mask):
+            step *= n
+            cuts.add(step)
+        axes = refine(cuts)
+        reduced = self.reduced(axes)
+        rows: list[Any] = [restride(v.shape, v.strides, axes) for v in (*self.views, *targets)]
+        nest, packed = self.layout(axes, reduced, rows)
+        nest.expressions = self.expressions
+        return self.finish(nest, packed, stores, targets)
+
+    def stored_view(self, out: View, op: Op) -> View:
+        if self.role(op) == "full":
+            return out
+        over = spread(out, self.mask)
+        assert over is not None  # reductions write whole values; fusion checked the rest
+        return over
+
+    def reduced(self, axes: tuple[int, ...]) -> list[bool]:
+        """Per axis: is it reduced? Each lies inside one axis of the mask."""
+        out, parts, left, flag = [], iter(self.mask), 1, False
+        for n in axes:
+            if left == 1:
+                left, flag = next(parts)
+            out.append(flag)
+            left //= n
+        return out
+
+    def layout(self, axes: tuple[int, ...], reduced: list[bool], rows: list[Any]) -> tuple[Nest, list[tuple]]:
+        """The loops: neighbouring axes that every access walks as one are one. -> (nest, per access (outer, inner))"""
+        kept = [d for d, r in enumerate(reduced) if not r]
+        summed = [d for d, r in enumerate(reduced) if r]
+        kind = self.group.kind
+        if kind == "row":
+            order = [kept, summed]
+        elif kind == "col":
+            order = [kept[:-1], summed, kept[-1:]]
+        else:
+            order = [list(range(len(axes)))]
+        sizes, strides = [], []
+        for part in order:
+            s, r = collapse([axes[d] for d in part], [[row[d] for d in part] for row in rows])
+            sizes.append(s or [1])
+            strides.append(r if s else [[0] for _ in rows])
+        if kind == "row":
+            nest = Nest("row", tuple(sizes[0]), tuple(sizes[1]))
+            return nest, [(tuple(o), tuple(i)) for o, i in zip(*strides, strict=True)]
+        if kind == "col":
+            nest = Nest("col", tuple(sizes[0]), (*sizes[1], *sizes[2]))
+            return nest, [(tuple(o), (*i, *j)) for o, i, j in zip(*strides, strict=True)]
+        flat = len(sizes[0]) == 1 and all(r[0] in (0, 1) for r in strides[0])
+        nest = Nest("map", tuple(sizes[0][:-1]) or (1,), tuple(sizes[0][-1:]), flat)
+        return nest, [(tuple(r[:-1]) or (0,), tuple(r[-1:])) for r in strides[0]]
+
+    def finish(self, nest: Nest, packed: list[tuple], stores: list[tuple], targets: list[View]) -> Built:
+        """Number the arguments in order of use, and mark what varies inside a row."""
+        arguments: dict[tuple[Value, int], int] = {}
+        accesses: dict[Access, int] = {}
+        partial: list[tuple[Op, Value]] = []
+
+        def access(value: Any, offset: int, outer: tuple[int, ...], inner: tuple[int, ...]) -> int:
+            if type(value) is Value:
+                found = Access(arguments.setdefault((value, offset), len(arguments)), outer, inner)
+            else:
+                found = Access(-1, outer, inner, offset)
+            number = accesses.setdefault(found, len(accesses))
+            if number == len(nest.accesses):
+                nest.accesses.append(found)
+            return number
+
+        where = [access(v.value, v.offset, *p) for v, p in zip(self.views, packed, strict=False)]
+        for n in self.nodes:
+            if n[0] in ("load", "index"):
+                n = (n[0], n[1], where[n[2]])
+                nest.full.append(any(nest.accesses[n[2]].inner))
+            elif n[0] in ("const", "reduce"):
+                nest.full.append(False)
+            else:
+                nest.full.append(any(nest.full[a] for a in node_args(n)))
+            nest.nodes.append(n)
+        reads = {v.value for v in self.views if type(v.value) is Value}
+        self.cut_reductions(nest)
+        writes: set[Value] = set()
+        for (node, out, op), target, (outer, inner) in zip(stores, targets, packed[len(self.views):], strict=True):
+            value, offset = target.value, target.offset
+            if op.kind == "reduce" and self.in_parts(nest):
+                value, offset, outer, inner = self.part_of(nest, op)
+                partial.append((op, value))
+            writes.add(value)  # type: ignore[arg-type]  # stores go to Values
+            nest.stores.append((node, access(value, offset, outer, inner)))
+        nest.codes = [code_of(v.dtype) for v, _ in arguments]
+        nest.outputs = {k for k, (v, _) in enumerate(arguments) if v in writes}
+        return Built(nest, list(arguments), reads, writes, partial, self.weight)
+
+    # -- reductions in parts: a fixed partition, whatever the number of threads
+    def cut_reductions(self, nest: Nest) -> None:
+        if nest.kind != "col":
+            return
+        rest = math.prod(nest.inner[1:-1])
+        first = nest.inner[0]
+        nest.run = first if first * rest <= RUN else max(1, RUN // rest)
+        nest.parts = -(-first // nest.run)
+
+    def in_parts(self, nest: Nest) -> bool:
+        return nest.parts > 1 if nest.kind == "col" else nest.kind == "map" and nest.tiles > 1
+
+    def part_of(self, nest: Nest, op: Op) -> tuple[Value, int, tuple[int, ...], tuple[int, ...]]:
+        """The value that holds a reduction's parts, and how tiles write there: "map" one number per tile, "col" a row
+        per (outer axes, part)."""
+        dtype = op.out.dtype
+        if code_of(dtype) in ("f2", "bf"):
+            from fnn.dtypes import float32 as dtype  # sums of half precision stay in float32 until the end
+        if nest.kind == "map":
+            return Value((nest.tiles,), dtype), 0, (0,) * len(nest.outer), (0,)
+        count = math.prod(nest.outer)
+        value = Value((count, nest.parts, nest.width), dtype)
+        steps, step = [], nest.parts * nest.width
+        for n in reversed(nest.outer):
+            steps.append(step)
+            step *= n
+        return value, 0, tuple(reversed(steps)), (*(0 for _ in nest.inner[:-1]), 1)
+
+
+def node_args(node: tuple) -> tuple[int, ...]:
+    """The nodes a node is computed from."""
+    kind = node[0]
+    return node[4:] if kind == "apply" else node[2:] if kind == "round" else node[3:] if kind == "reduce" else ()
+
+
+def bytes_moved(built: Built) -> int:
+    """Bytes the kernel reads and writes, each value once."""
+    return sum(v.size * BYTES[code_of(v.dtype)] for v in built.reads | built.writes)

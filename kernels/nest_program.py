@@ -1,0 +1,415 @@
+"""Nest -> loop program. Every node is recorded once per place where it is needed, in the nest's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from fnn.kernels.loops import INDEX, Buffer, Builder, Operand, Program, Value, Variable, computed
+from fnn.kernels.nest import BLOCK, PANEL, PART, Access, Nest, node_args
+from fnn.kernels.ops import identity, number
+
+SUM_BLOCK = 1024       # elements a lane-wise sum runs over before it is added to the total: errors stay small
+HEAVY = 8              # weight from which a value of a row is kept for later passes over the row
+SCRATCH_BYTES = 1 << 16  # of stack that a kernel may use for that
+
+Memo = dict[int, Any]
+
+
+def program_of(nest: Nest) -> Program:
+    """The loops of a nest: arguments in its order, run-time sizes in the order of `Nest.sizes`."""
+    writer = _Writer(nest)
+    {"map": writer.map, "row": writer.row, "col": writer.col}[nest.kind]()
+    return writer.b.program
+
+
+def passes_of(nest: Nest) -> list[int]:
+    """Per node, the pass over the row in which it can be computed: one later than what its reductions need."""
+    level: list[int] = []
+    for n in nest.nodes:
+        level.append(max([level[a] for a in node_args(n)], default=0) + (n[0] == "reduce"))
+    return level
+
+
+class _Writer:
+    def __init__(self, nest: Nest):
+        self.nest, self.b = nest, Builder()
+        self.arguments = [self.b.argument(code, output=k in nest.outputs) for k, code in enumerate(nest.codes)]
+        declared = iter([self.b.size(n) for n in nest.sizes()])
+        self.outer: list[Value | None] = [None, *(next(declared) for _ in nest.outer[1:])]
+        self.inner: list[Operand] = list(nest.inner)
+        if nest.kind == "col":
+            self.inner = [next(declared) for _ in nest.inner]
+            self.run, self.parts = next(declared), next(declared)
+        elif not nest.static:
+            self.inner = [next(declared)]
+        self.steps: list[tuple[list[Operand], list[Operand]]] = []
+        for a in nest.accesses:
+            outer = [nest.outer_step(a, d) for d in range(len(a.outer))]
+            inner = [nest.inner_step(a, d) for d in range(len(a.inner))]
+            self.steps.append(([next(declared) if s is None else s for s in outer],
+                               [next(declared) if s is None else s for s in inner]))
+        self.base: list[Operand] = []
+        self.reductions = nest.reductions
+
+    # -- places
+    def start(self, tile: Operand) -> None:
+        """Where every access starts in this tile; tile numbers the points of the outer axes."""
+        index: list[Operand] = []
+        for size in reversed(self.outer[1:]):
+            index.append(self.b.op("rem", tile, size))  # type: ignore[arg-type]  # only the first size is None
+            tile = self.b.op("div", tile, size)  # type: ignore[arg-type]
+        index.append(tile)
+        index.reverse()
+        self.base = [self.sum(0, zip(index, outer, strict=True)) for outer, _ in self.steps]
+
+    def sum(self, start: Operand, terms: Iterable[tuple[Operand, Operand]]) -> Operand:
+        """start + the sum of products, constants folded."""
+        for x, step in terms:
+            if type(step) is int and step == 0:
+                continue
+            product = self.b.as_value(x, INDEX) * step
+            start = product if type(start) is int and start == 0 else self.b.as_value(start, INDEX) + product
+        return start
+
+    def place(self, access: int, inner: Sequence[Operand]) -> Operand:
+        return self.sum(self.base[access], zip(inner, self.steps[access][1], strict=True))
+
+    # -- nodes
+    def closure(self, targets: Iterable[int], stop: Callable[[int], bool]) -> list[int]:
+        """What has to be computed for the targets, in order; nodes that `stop` are there already."""
+        seen = {t for t in targets if not stop(t)}
+        todo = list(seen)
+        while todo:
+            for a in node_args(self.nest.nodes[todo.pop()]):
+                if a not in seen and not stop(a):
+                    seen.add(a)
+                    todo.append(a)
+        return sorted(seen)
+
+    def compute(self, wanted: Iterable[int], memo: Memo, inner: Sequence[Operand]) -> None:
+        for i in wanted:
+            if i not in memo:
+                memo[i] = self.node(i, memo, inner)
+
+    def node(self, i: int, memo: Memo, inner: Sequence[Operand]) -> Value:
+        b, n = self.b, self.nest.nodes[i]
+        kind, code = n[0], n[1]
+        if kind == "load":
+            return b.load(self.arguments[self.nest.accesses[n[2]].argument], self.place(n[2], inner))
+        if kind == "index":
+            at = b.as_value(self.place(n[2], inner), INDEX) + self.nest.accesses[n[2]].offset
+            return b.cast(at, computed(code))
+        if kind == "const":
+            return b.const(number(n[2], code), computed(code))
+        if kind == "round":
+            return rounded(b, memo[n[2]], code)
+        label, item = n[2], n[3]
+        if item is None:
+            out = self.nest.expressions[label].write(b, *[memo[a] for a in n[4:]])
+        else:
+            key: Any = (label, n[4:])
+            if key not in memo:
+                memo[key] = self.nest.expressions[label].write(b, *[memo[a] for a in n[4:]])
+            out = memo[key][item]
+        out = b.as_value(out, computed(code))
+        if out.dtype != computed(code):
+            raise TypeError(f"the expression of {label} gives a {out.dtype} where its result is a {code}")
+        return out
+
+    def uniform(self, memo: Memo, level: Sequence[int], upto: int) -> None:
+        """Compute what is the same for a whole row and needs no later reduction."""
+        zeros = [0] * len(self.nest.inner)
+        self.compute([i for i, n in enumerate(self.nest.nodes)
+                      if not self.nest.full[i] and level[i] <= upto and n[0] != "reduce"], memo, zeros)
+
+    def store(self, node: int, access: int, memo: Memo, inner: Sequence[Operand], more: Operand = 0) -> None:
+        """more: where a reduction's part goes, beside the place its access says."""
+        at = self.place(access, inner)
+        if not (type(more) is int and more == 0):
+            at = self.b.as_value(at, INDEX) + more
+        self.b.store(self.arguments[self.nest.accesses[access].argument], at, memo[node])
+
+    def code(self, node: int) -> str:
+        return computed(self.nest.nodes[node][1])
+
+    def identity(self, node: int) -> Any:
+        code = self.code(node)
+        return identity(self.nest.nodes[node][2], _NUMPY[code])
+
+    def loops(self, stack: ExitStack, sizes: Sequence[Operand]) -> list[Value]:
+        return [stack.enter_context(self.b.loop(0, n)) for n in sizes]
+
+    # -- kinds
+    def map(self) -> None:
+        """Blocks of the last axis; with reductions, each tile stores its part of each."""
+        nest, b = self.nest, self.b
+        whole = nest.static
+        block = PART if self.reductions else BLOCK
+        level = [0] * len(nest.nodes)
+        wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
+        narrow = [(n, a) for n, a in nest.stores if not nest.wide(a) and n not in self.reductions]
+        with b.tiles() as tile:
+            if whole:
+                self.start(tile)
+                lo, hi = b.const(0, INDEX), b.as_value(nest.width, INDEX)
+            else:
+                width = b.as_value(self.inner[0], INDEX)
+                if nest.flat:
+                    self.start(b.const(0, INDEX))
+                    lo = tile * block
+                else:
+                    blocks = (width + (block - 1)) // block
+                    self.start(tile // blocks)
+                    lo = (tile % blocks) * block
+                hi = b.op("min", lo + block, width)
+            memo: Memo = {}
+            self.uniform(memo, level, 0)
+            targets = [n for n, _ in wide] + [nest.nodes[r][3] for r in self.reductions]
+            wanted = self.closure(targets, memo.__contains__)
+
+            def body(i: Value, parts: Sequence[Variable]) -> None:
+                here = dict(memo)
+                self.compute(wanted, here, [i])
+                for n, a in wide:
+                    self.store(n, a, here, [i])
+                for r, part in zip(self.reductions, parts, strict=True):
+                    part.update(here[nest.nodes[r][3]])
+
+            if wide or self.reductions:
+                if self.reductions:
+                    self.blocked(lo, hi, self.reductions, memo, lambda i, parts: body(i, parts))
+                else:
+                    with b.lanes(lo, hi) as i:
+                        body(i, ())
+            for n, a in narrow:
+                self.store(n, a, memo, [0])
+            for n, a in nest.stores:
+                if n in self.reductions:
+                    self.store(n, a, memo, [0], tile)
+
+    def blocked(self, lo: Value, hi: Value, reductions: Sequence[int], memo: Memo,
+                body: Callable[[Value, Sequence[Variable]], None]) -> None:
+        """Reduce over [lo, hi) by lanes, in blocks, so that long sums stay accurate; results go to memo."""
+        b, nest = self.b, self.nest
+
+        def accumulators() -> list[Variable]:
+            return [b.accumulator(nest.nodes[r][2], self.code(r), self.identity(r)) for r in reductions]
+
+        if lo.op == hi.op == "const" and hi.payload - lo.payload <= 2 * SUM_BLOCK:  # type: ignore[operator]  # integers
+            parts = accumulators()
+            with b.lanes(lo, hi) as i:
+                body(i, parts)
+            memo.update((r, p.value) for r, p in zip(reductions, parts, strict=True))
+            return
+        totals = [b.variable(self.code(r), self.identity(r)) for r in reductions]
+        with b.loop(lo, hi, SUM_BLOCK) as k:
+            parts = accumulators()
+            with b.lanes(k, b.op("min", k + SUM_BLOCK, hi)) as i:
+                body(i, parts)
+            for r, total, part in zip(reductions, totals, parts, strict=True):
+                total.set(b.op(nest.nodes[r][2], total.value, part.value))
+        memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
+
+    def row(self) -> None:
+        """One tile is one row, walked in as many passes as reductions build on each other. Costly values that a later
+        pass needs again wait in a scratch row."""
+        nest, b = self.nest, self.b
+        level = passes_of(nest)
+        wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
+        last = max([level[r] for r in self.reductions] + [level[n] for n, _ in wide] + [0])
+        kept, plan = self.scratch_plan(level, wide, last)
+        room = 1
+        for n in nest.inner:
+            room *= n
+        scratch: dict[int, Buffer] = {}
+        with b.tiles() as tile:
+            self.start(tile)
+            for i in sorted(kept):
+                scratch[i] = b.local(self.code(i), room)
+            memo: Memo = {}
+            done: set[int] = set()
+            for p in range(last + 1):
+                self.uniform(memo, level, p)
+                reductions = [r for r in self.reductions if level[r] == p + 1]
+                stores = [(n, a) for n, a in wide if level[n] == p]
+                if reductions or stores:
+                    self.row_pass(reductions, stores, plan[p], scratch, memo, done)
+                    done |= kept & set(plan[p])
+            self.uniform(memo, level, last + 1)
+            for n, a in nest.stores:
+                if not nest.wide(a):
+                    self.store(n, a, memo, [0] * len(nest.inner))
+
+    def scratch_plan(self, level: Sequence[int], wide: Sequence[tuple[int, int]], last: int) -> tuple[set[int], list[list[int]]]:
+        """(nodes kept in scratch rows, per pass the nodes it computes)."""
+        nest = self.nest
+        room = 1
+        for n in nest.inner:
+            room *= n
+        budget, kept, plan = SCRATCH_BYTES, set(), []
+        done: set[int] = set()  # heavy nodes computed in an earlier pass
+        for p in range(last + 1):
+            targets = [nest.nodes[r][3] for r in self.reductions if level[r] == p + 1] + [n for n, _ in wide if level[n] == p]
+            reused: set[int] = set()
+
+            def stop(i: int) -> bool:
+                nonlocal budget
+                if not nest.full[i]:
+                    return True
+                if i in kept or i in reused:
+                    return True
+                if i in done and budget >= 8 * room:
+                    budget -= 8 * room
+                    reused.add(i)
+                    return True
+                return False
+
+            wanted = self.closure([t for t in targets], stop)
+            kept |= reused
+            plan.append(wanted)
+            done |= {i for i in wanted if self.heavy(i)}
+        return kept, plan
+
+    def heavy(self, i: int) -> bool:
+        n = self.nest.nodes[i]
+        if n[0] != "apply":
+            return False
+        return self.nest.expressions[n[2]].weight(tuple([self.nest.nodes[a][1] for a in n[4:]])) >= HEAVY
+
+    def row_pass(self, reductions: Sequence[int], stores: Sequence[tuple[int, int]], wanted: Sequence[int],
+                 scratch: dict[int, Buffer], memo: Memo, done: set[int]) -> None:
+        nest, b = self.nest, self.b
+        width = nest.width
+
+        def body(outer: Sequence[Operand], i: Value, parts: Sequence[Variable]) -> None:
+            inner = [*outer, i]
+            at: Operand = i
+            for x, n in zip(reversed(outer), _products(nest.inner), strict=True):
+                at = b.as_value(x, INDEX) * n + at
+            here = dict(memo)
+            for j in done:
+                here[j] = b.load(scratch[j], at)
+            for j in wanted:
+                self.compute([j], here, inner)
+                if j in scratch and j not in done:
+                    b.store(scratch[j], at, here[j])
+            for n, a in stores:
+                self.store(n, a, here, inner)
+            for r, part in zip(reductions, parts, strict=True):
+                part.update(here[nest.nodes[r][3]])
+
+        lo, hi = b.const(0, INDEX), b.const(width, INDEX)
+        if len(nest.inner) == 1:
+            if reductions:
+                self.blocked(lo, hi, reductions, memo, lambda i, parts: body((), i, parts))
+            else:
+                with b.lanes(lo, hi) as i:
+                    body((), i, ())
+            return
+        totals = [b.variable(self.code(r), self.identity(r)) for r in reductions]
+        with ExitStack() as stack:
+            outer = self.loops(stack, nest.inner[:-1])
+            inside: Memo = {}
+            if reductions:
+                self.blocked(lo, hi, reductions, inside, lambda i, parts: body(outer, i, parts))
+            else:
+                with b.lanes(lo, hi) as i:
+                    body(outer, i, ())
+            for r, total in zip(reductions, totals, strict=True):
+                total.set(b.op(nest.nodes[r][2], total.value, inside[r]))
+        memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
+
+    def col(self) -> None:
+        """One tile is a panel of the last axis and a run of the first reduced one; lanes lie along the panel."""
+        nest, b = self.nest, self.b
+        level = [0] * len(nest.nodes)
+        points = [(n, a) for n, a in nest.stores if n not in self.reductions]
+        *axes, width = self.inner
+        width = b.as_value(width, INDEX)
+        column = [self.in_column(i) for i in range(len(nest.nodes))]
+        lanes = 4 if len(nest.nodes) <= 12 else 2 if len(nest.nodes) <= 30 else 1
+        with b.tiles() as tile:
+            panels = (width + (PANEL - 1)) // PANEL
+            lo = (tile % panels) * PANEL
+            rest, part, first, stop = tile // panels, b.const(0, INDEX), b.const(0, INDEX), axes[0]
+            if nest.parts > 1:
+                part, rest = rest % self.parts, rest // self.parts
+                first = part * self.run
+                stop = b.op("min", first + self.run, axes[0])
+            self.start(rest)
+            memo: Memo = {}
+            self.uniform(memo, level, 0)
+            with b.lanes(lo, b.op("min", lo + PANEL, width), lanes) as j:
+                zeros = [0] * len(axes)
+                self.compute([i for i in range(len(nest.nodes)) if column[i] and nest.full[i]], memo, [*zeros, j])
+                sums = [b.variable(self.code(r), self.identity(r)) for r in self.reductions]
+                targets = [n for n, _ in points] + [nest.nodes[r][3] for r in self.reductions]
+                wanted = self.closure(targets, memo.__contains__)
+                with ExitStack() as stack:
+                    outer = [stack.enter_context(b.loop(first, stop)), *self.loops(stack, axes[1:])]
+                    here = dict(memo)
+                    self.compute(wanted, here, [*outer, j])
+                    for n, a in points:
+                        self.store(n, a, here, [*outer, j])
+                    for r, total in zip(self.reductions, sums, strict=True):
+                        total.set(b.op(nest.nodes[r][2], total.value, here[nest.nodes[r][3]]))
+                memo.update((r, total.value) for r, total in zip(self.reductions, sums, strict=True))
+                for n, a in nest.stores:
+                    if n in self.reductions:
+                        more = part * width if nest.parts > 1 else 0
+                        self.store(n, a, memo, [*zeros, j], more)
+
+    def in_column(self, i: int) -> bool:
+        """Is a node of a column nest the same at every step of the reduced axes?"""
+        if not hasattr(self, "_column"):
+            self._column: list[bool] = []
+            for n in self.nest.nodes:
+                if n[0] in ("load", "index"):
+                    self._column.append(not any(self.nest.accesses[n[2]].inner[:-1]))
+                else:
+                    self._column.append(n[0] != "reduce" and all(self._column[a] for a in node_args(n)))
+        return self._column[i]
+
+
+def _products(inner: Sequence[int]) -> list[int]:
+    """Row-major steps of the inner axes but the last, innermost first."""
+    out, step = [], 1
+    for n in reversed(inner[1:]):
+        step *= n
+        out.append(step)
+    return out
+
+
+def rounded(b: Builder, x: Value, code: str) -> Value:
+    """A float32 value rounded to the nearest bfloat16 ("bf") or float16 ("f2"), ties to even, as a float32.
+
+    Done on the bits, so that no printer's freedom to reassociate can undo it. Below the smallest normal float16 the
+    spacing is constant (2**-24): there scaling, rounding to an integer and scaling back is exact."""
+    bits = b.bitcast(x, "u4")
+    drop = 16 if code == "bf" else 13
+    odd = (bits >> b.const(drop, "u4")) & 1
+    up = (bits + ((1 << drop - 1) - 1) + odd) & (0xFFFFFFFF ^ (1 << drop) - 1)
+    result = b.bitcast(up, "f4")
+    if code == "f2":
+        size = b.op("abs", x)
+        small = b.op("rint", x * 2.0**24) * 2.0**-24
+        result = b.select(size < 2.0**-14, small, result)
+        over = b.op("copysign", b.const(float("inf"), "f4"), x)
+        result = b.select(size >= 65520.0, over, result)
+    return b.select(x.ne(x), x, result)
+
+
+_NUMPY = {}
+
+
+def _fill_types() -> None:
+    import numpy as np
+
+    for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"):
+        _NUMPY[code] = np.dtype(code)
+    _NUMPY["b1"] = np.dtype(bool)
+
+
+_fill_types()

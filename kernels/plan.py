@@ -1,0 +1,261 @@
+"""The plan of a program: its steps, where every value lies, and both as the driver's table.
+
+    lowered = lower(graph)
+    plan = Plan(lowered, lower, donated=(0,))
+    plan.table, plan.sources         # what the driver runs, and the kernels it needs
+    print(plan)                      # every call, its tiles, and what it reads and writes
+
+Nothing here depends on the number of threads: how many tiles are handed out at a time follows from a kernel's cost alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fnn.kernels.calls import LibraryCall, Lowered, Value
+from fnn.kernels.control import Assign, Copy, Loop, Lower, Run, Step, Switch, expand
+from fnn.kernels.cpu.table import (
+    BODY, EXTRA, FIRST, Row, Table, bases_row, branch_row, copy_row, kernel_row, loop_row, swap_row, switch_row,
+    while_row,
+)  # fmt: skip
+from fnn.kernels.library import routine
+from fnn.kernels.loops import Program as LoopProgram
+from fnn.kernels.memory import Memory, Pointer
+
+# The cost model of threads, in nanoseconds, measured on a 2-core Zen 4: a launch costs 0.5 µs if the workers are awake and
+# about 8 µs if they sleep, so a kernel is shared from SHARED on, in pieces of PIECE (taking one costs about 50 ns), but
+# in no more than MOST pieces.
+SHARED = 10_000
+PIECE = 5_000
+MOST = 64
+
+Address = tuple[int, int]  # base number, byte offset
+
+
+def chunk(cost: float, tiles: int, unit: int) -> int:
+    """How many tiles a thread takes at a time: a multiple of unit; 0: one thread does all.
+
+    >>> chunk(1_000, 64, 1), chunk(40_000, 64, 1), chunk(1e9, 1_000_000, 64)
+    (0, 8, 15680)
+    """
+    if cost < SHARED or tiles < 2:
+        return 0
+    pieces = min(max(2, int(cost) // PIECE), MOST)
+    share = -(-tiles // pieces)
+    return -(-share // unit) * unit
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel the table needs: its loops, or the text of a library routine's wrapper."""
+
+    program: Callable[[], LoopProgram] | None
+    text: Callable[[str], str] | None = None  # symbol -> LLVM text
+
+
+class Plan:
+    """A lowered graph, ready to run once its kernels are compiled. donated: numbers of inputs that may be overwritten.
+
+    table: for the driver. kernels: key -> Kernel. memory: the memory plan. aliases: output number -> input number, where
+    an output lies in a donated input; the table's outputs are the others."""
+
+    def __init__(self, lowered: Lowered, lower: Lower, donated: Iterable[int] = ()):
+        program = self.program = expand(lowered, lower)
+        self.memory = Memory(program, [program.inputs[i] for i in donated])
+        inputs = {v: i for i, v in enumerate(program.inputs)}
+        self.aliases = {
+            k: inputs[self.memory.aliases[v]] for k, v in enumerate(program.outputs) if v in self.memory.aliases
+        }
+        self.kernels: dict[str, Kernel] = {}
+        writer = _Writer(self)
+        writer.steps(program.steps)
+        self.table = writer.table()
+
+    def record(self) -> dict[str, Any]:
+        """What an executable needs besides the table: numbers and lists only, so that it can be stored."""
+        storage = self.memory.storage
+        overwritten = [i for i, v in enumerate(self.program.inputs) if v in storage and len(storage[v].members) > 1]
+        return {
+            "aliases": list(self.aliases.items()),
+            "overwritten": overwritten,
+            "without_reuse": self.memory.without_reuse,
+            "in_place": self.memory.in_place,
+        }
+
+    def __str__(self) -> str:
+        from fnn.kernels.plan_text import describe
+
+        return describe(self)
+
+
+class _Writer:
+    """Writes the table of a plan."""
+
+    def __init__(self, plan: Plan):
+        self.plan, self.memory = plan, plan.memory
+        program = plan.program
+        fresh = [v for k, v in enumerate(program.outputs) if k not in plan.aliases]
+        self.inputs, self.outputs, self.first_output = len(program.inputs), len(fresh), 1 + len(program.inputs)
+        self.words_base = self.first_output + len(fresh)
+        self.bases = self.words_base + 1
+        self.base: dict[object, int] = {v: 1 + i for i, v in enumerate(program.inputs)}
+        self.base.update((v, self.first_output + k) for k, v in enumerate(fresh))
+        self.rows: list[Row] = []
+        self.keys: list[str] = []
+        self.args: list[Address] = []
+        self.moves: list[Address] = []
+        self.words: list[int] = []
+        self.word_places: dict[tuple[int, ...], int] = {}
+        self.constants: dict[int, np.ndarray] = {}
+        self.constant_bases: dict[int, int] = {}  # id of the array -> base
+        self.symbols: dict[str, int] = {}
+
+    def table(self) -> Table:
+        return Table(
+            np.array(self.rows, np.int64), np.array(self.args, np.int64), self.keys, self.inputs, self.outputs,
+            self.first_output, self.bases, self.memory.arena, np.array(self.moves, np.int64), np.array(self.words, np.int64),
+            self.words_base, self.constants, {base: name for name, base in self.symbols.items()},
+        )  # fmt: skip
+
+    # -- addresses
+    def new_base(self) -> int:
+        self.bases += 1
+        return self.bases - 1
+
+    def address(self, value: Value) -> Address:
+        """Where a value starts. Valid inside a loop once the loop's own bases are set."""
+        if value.const is not None:
+            return self.constant(value), 0
+        piece = self.memory.storage.get(value)
+        if piece is None:  # an input, a slice of a scanned array, or no bytes at all
+            return self.base.get(value, 0), 0
+        if piece.home is None:
+            return 0, piece.offset
+        return self.base[piece.home], 0
+
+    def start(self, value: Value) -> Address:
+        """Where a value that is reached by a pointer lies before its loop begins."""
+        piece = self.memory.storage.get(value)
+        if piece is not None and isinstance(piece.home, Pointer):
+            return 0, piece.offset
+        return self.address(value)
+
+    def constant(self, value: Value) -> int:
+        array = value.const
+        assert array is not None
+        base = self.constant_bases.get(id(array))
+        if base is None:
+            base = self.constant_bases[id(array)] = self.new_base()
+            self.constants[base] = np.ascontiguousarray(array)
+        return base
+
+    def symbol(self, name: str) -> int:
+        if name not in self.symbols:
+            self.symbols[name] = self.new_base()
+        return self.symbols[name]
+
+    def sizes(self, sizes: list[int]) -> Address:
+        """Where these words are."""
+        key = tuple(sizes)
+        at = self.word_places.get(key)
+        if at is None:
+            at = self.word_places[key] = len(self.words)
+            self.words += sizes
+        return self.words_base, 8 * at
+
+    # -- rows
+    def row(self, row: Row, key: str = "") -> int:
+        self.rows.append(row)
+        self.keys.append(key)
+        return len(self.rows) - 1
+
+    def arguments(self, addresses: Iterable[Address]) -> tuple[int, int]:
+        """Store addresses; the number of the first, and how many."""
+        first = len(self.args)
+        self.args += addresses
+        return first, len(self.args) - first
+
+    def copy(self, target: Address, source: Address, nbytes: int) -> None:
+        if nbytes and target != source:
+            first, _ = self.arguments((target, source))
+            self.row(copy_row(first, nbytes))
+
+    def steps(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            if isinstance(step, Run):
+                self.run(step)
+            elif isinstance(step, Copy):
+                self.copy(self.start(step.target), self.address(step.source), step.target.nbytes)
+            elif isinstance(step, Assign):
+                for target, source in step.copies:
+                    self.copy(self.address(target), self.address(source), target.nbytes)
+                if step.swaps:
+                    first = len(self.moves)
+                    self.moves += [(self.address(a)[0], self.address(b)[0]) for a, b in step.swaps]
+                    self.row(swap_row(first, len(step.swaps)))
+            elif isinstance(step, Loop):
+                self.loop(step)
+            else:
+                self.switch(step)
+
+    def run(self, step: Run) -> None:
+        addresses = []
+        for value, offset in step.args:
+            base, at = self.address(value)
+            addresses.append((base, at + offset))
+        call = step.call
+        if isinstance(call, LibraryCall):
+            found = routine(call)
+            key, tiles, share, sizes = found.key, found.tiles, chunk(found.cost, found.tiles, 1), found.sizes
+            addresses.insert(0, (self.symbol(found.function), 0))
+            self.plan.kernels.setdefault(key, Kernel(None, found.text))
+        else:
+            key, tiles, share, sizes = call.key, call.tiles, chunk(call.cost, call.tiles, call.unit), call.sizes
+            self.plan.kernels.setdefault(key, Kernel(call.program))
+        if sizes:
+            addresses.append(self.sizes(sizes))
+        first, count = self.arguments(addresses)
+        self.row(kernel_row(first, count, tiles, share), key)
+
+    def loop(self, loop: Loop) -> None:
+        moves, starts = [], []
+        for slot in loop.slots:
+            if not slot.value.nbytes:
+                continue
+            base, at = self.address(slot.whole)
+            step = slot.value.nbytes
+            starts.append((base, at + (loop.rounds - 1) * step if loop.reverse and loop.rounds else at))
+            number = self.new_base()
+            self.base[slot if slot.written else slot.value] = number
+            moves.append((number, -step if loop.reverse else step))
+        for value in loop.pointers:
+            starts.append(self.start(value))
+            self.base[self.memory.storage[value].home] = self.new_base()
+        if starts:
+            first, count = self.arguments(starts)
+            self.row(bases_row(first, count, self.bases - count))
+        first = len(self.moves)
+        self.moves += moves
+        if loop.predicate is None:
+            assert loop.rounds is not None
+            at = self.row(loop_row(loop.rounds, 0, first, len(moves)))
+        else:
+            at = self.row(while_row(0, 0, 0))
+            self.steps(loop.test)
+            self.rows[at][EXTRA] = len(self.rows) - at - 1
+            self.rows[at][FIRST], _ = self.arguments([self.address(loop.predicate)])
+        self.steps(loop.body)
+        self.rows[at][BODY] = len(self.rows) - at - 1
+
+    def switch(self, step: Switch) -> None:
+        first, _ = self.arguments([self.address(step.index)])
+        at = self.row(switch_row(first, len(step.branches), step.index.dtype.itemsize, 0))
+        for branch in step.branches:
+            head = self.row(branch_row(0))
+            self.steps(branch)
+            self.rows[head][BODY] = len(self.rows) - head - 1
+        self.rows[at][BODY] = len(self.rows) - at - 1

@@ -1,0 +1,133 @@
+"""dot_general: products summed over any axes, over a batch of any axes. Every matrix product is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.core.aval import Aval
+from fnn.core.lowering import Contraction
+from fnn.core.primitive import Sample
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of, shape_of
+from fnn.errors import DtypeError, ShapeError
+from fnn.primitives.rules import HALVES, bilinear, check_axes, check_kinds, moveaxis, of_dtype, rest, shifted
+from fnn.primitives.structural import transpose
+
+Axes = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _shape(x: Aval, y: Aval, contract: Axes, batch: Axes, out_dtype: np.dtype | None = None) -> Aval:
+    (xc, yc), (xb, yb) = contract, batch
+    check_kinds("dot_general", (x, y), "iuf")
+    check_axes("dot_general (left)", x, (*xb, *xc))
+    check_axes("dot_general (right)", y, (*yb, *yc))
+    for what, left, right in (("contracted", xc, yc), ("batch", xb, yb)):
+        if [x.shape[d] for d in left] != [y.shape[d] for d in right]:
+            raise ShapeError(
+                f"dot_general: the {what} axes {left} of {x} and {right} of {y} differ in size, at {describe(here())}"
+            )
+    if x.dtype != y.dtype:
+        raise DtypeError(f"dot_general: the operands {x} and {y} differ in dtype, at {describe(here())}; convert one with "
+                         "x.astype(dtype), or use fnn.numpy.matmul, which promotes")
+    free = [x.shape[d] for d in rest(x.ndim, xc, xb)] + [y.shape[d] for d in rest(y.ndim, yc, yb)]
+    if out_dtype is not None and dtypes.kind(np.dtype(out_dtype)) not in "iuf":
+        raise DtypeError(f"dot_general: out_dtype {out_dtype} is not a number, at {describe(here())}")
+    dtype = x.dtype if out_dtype is None else np.dtype(out_dtype)
+    return Aval((*[x.shape[d] for d in xb], *free), dtype, out_dtype is None and x.weak_type and y.weak_type)
+
+
+def _evaluate(x: Any, y: Any, contract: Axes, batch: Axes, out_dtype: np.dtype | None = None) -> np.ndarray:
+    x, y = np.asarray(x), np.asarray(y)
+    (xc, yc), (xb, yb) = contract, batch
+    out = np.dtype(x.dtype if out_dtype is None else out_dtype)
+    wide = dtypes.promote_types(x.dtype, out)
+    wide = np.dtype(np.float32) if wide in HALVES else wide  # one rounding, after the sum
+    xf, yf = rest(x.ndim, xc, xb), rest(y.ndim, yc, yb)
+    lead = [x.shape[d] for d in xb]
+    rows, inner, columns = (math.prod([a.shape[d] for d in ds]) for a, ds in ((x, xf), (x, xc), (y, yf)))
+    left = x.astype(wide).transpose(*xb, *xf, *xc).reshape(*lead, rows, inner)
+    right = y.astype(wide).transpose(*yb, *yc, *yf).reshape(*lead, inner, columns)
+    shape = (*lead, *(x.shape[d] for d in xf), *(y.shape[d] for d in yf))
+    return np.matmul(left, right).reshape(shape).astype(out)
+
+
+def _transposed(side: int) -> Callable[..., Any]:
+    """The cotangent of one side: the result's cotangent contracted with the other side over that one's free axes."""
+
+    def rule(ct: Any, other: Any, avals: Sequence[Aval], p: dict[str, Any]) -> Any:
+        mine_c, other_c = p["contract"][side], p["contract"][1 - side]
+        mine_b, other_b = p["batch"][side], p["batch"][1 - side]
+        mine_f = rest(avals[side].ndim, mine_c, mine_b)
+        other_f = rest(avals[1 - side].ndim, other_c, other_b)
+        nb, first = len(mine_b), len(mine_f) if side == 0 else 0
+        ct_f = tuple(range(nb + first, nb + first + len(other_f)))
+        dtype = dtypes.promote_types(aval_of(ct).dtype, aval_of(other).dtype)
+        ct, other = of_dtype(ct, dtype), of_dtype(other, dtype)
+        over, both = (ct_f, other_f), (tuple(range(nb)), other_b)
+        tail = [mine_c[other_c.index(d)] for d in sorted(other_c)]  # the other's contracted axes are its free ones here
+        if side == 0:
+            out = dot_general(ct, other, contract=over, batch=both, out_dtype=None)
+            order = (*mine_b, *mine_f, *tail)
+        else:
+            out = dot_general(other, ct, contract=over[::-1], batch=both[::-1], out_dtype=None)
+            order = (*mine_b, *tail, *mine_f)
+        perm = tuple([order.index(d) for d in range(len(order))])
+        out = out if perm == tuple(range(len(perm))) else transpose(out, perm=perm)
+        return of_dtype(out, avals[side].dtype)
+
+    return rule
+
+
+def _batched(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> tuple[Any, bool]:
+    (xc, yc), (xb, yb) = p["contract"], p["batch"]
+    if flags[0]:
+        xc, xb = shifted(xc), shifted(xb)
+    if flags[1]:
+        yc, yb = shifted(yc), shifted(yb)
+    contract = (xc, yc)
+    if all(flags):
+        return dot_general(*args, contract=contract, batch=((0, *xb), (0, *yb)), out_dtype=p.get("out_dtype")), True
+    out = dot_general(*args, contract=contract, batch=(xb, yb), out_dtype=p.get("out_dtype"))
+    place = len(xb)
+    if flags[1]:
+        place += len(rest(len(shape_of(args[0])), xc, xb))
+    return moveaxis(out, place, 0), True
+
+
+def _case(x: str, y: str, contract: Axes, batch: Axes = ((), ()), **more: Any) -> Sample:
+    return Sample((x, y), {"contract": contract, "batch": batch, **more})
+
+
+# contract, batch: (axes of x, axes of y) that are summed over and that go along; the result has the batch axes, then the
+# free axes of x, then those of y. out_dtype: in which it is summed and returned (16-bit floats are summed in float32)
+dot_general = bilinear(
+    "dot_general",
+    shape=_shape,
+    evaluate=_evaluate,
+    transposes=(_transposed(0), _transposed(1)),
+    batch=_batched,
+    lower=Contraction(),
+    samples=[
+        _case("f4[2,3]", "f4[3,4]", ((1,), (0,))),
+        _case("f4[3,2]", "f4[4,3]", ((0,), (1,))),
+        _case("f4[3]", "f4[3]", ((0,), (0,))),
+        _case("f4[2,3]", "f4[3]", ((1,), (0,))),
+        _case("f4[2]", "f4[3]", ((), ())),
+        _case("f4[]", "f4[2]", ((), ())),
+        _case("f4[2,3,4]", "f4[2,4,2]", ((2,), (1,)), ((0,), (0,))),
+        _case("f4[3,2,4]", "f4[4,5,3]", ((2,), (0,)), ((0,), (2,))),
+        _case("f4[2,3,4]", "f4[4,2,3]", ((2, 1), (0, 2)), ((), ())),
+        _case("f4[2,3,4,2]", "f4[4,2,3,2]", ((1, 2), (2, 0)), ((3, 0), (3, 1))),
+        _case("f4[0,3]", "f4[3,2]", ((1,), (0,))),
+        _case("f4[2,0]", "f4[0,3]", ((1,), (0,))),
+        _case("i4[2,3]", "i4[3,2]", ((1,), (0,))),
+        _case("i1[2,3]", "i1[3,2]", ((1,), (0,)), out_dtype=np.dtype("int32")),
+        _case("bf[2,3]", "bf[3,2]", ((1,), (0,)), out_dtype=np.dtype("float32")),
+        _case("f4[2,3]", "f4[3,2]", ((1,), (0,)), out_dtype=np.dtype("float64")),
+    ],
+)

@@ -1,0 +1,160 @@
+"""Loop programs of sort and top_k: a stable merge sort from the bottom up, and selection by insertion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+RUN = 16  # runs of this many elements are sorted by insertion, then merged
+
+Order = Callable[[Sequence[Any], Sequence[Any]], Any]  # (one, other) -> must the first stand before the second?
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of elements in several parallel buffers: element i is at base + i * step."""
+
+    b: Any
+    buffers: tuple[Any, ...]
+    base: Any
+    step: Any = 1
+
+    def load(self, i: Any) -> list[Any]:
+        return [self.b.load(buffer, self.base + i * self.step) for buffer in self.buffers]
+
+    def store(self, i: Any, values: Sequence[Any]) -> None:
+        for buffer, value in zip(self.buffers, values, strict=True):
+            self.b.store(buffer, self.base + i * self.step, value)
+
+
+# -- orders -------------------------------------------------------------------------------------------------------
+
+
+def _number(b: Any, x: Any) -> Any:
+    return b.cast(x, "i4") if x.dtype == "b1" else x
+
+
+def _isnan(x: Any) -> Any:
+    return x.ne(x)
+
+
+def _before(b: Any, x: Any, y: Any) -> Any:
+    """x < y, NaN being greater than everything else."""
+    less = x < y
+    if x.dtype[0] != "f":
+        return less
+    return b.op("or", less, b.op("and", _isnan(y), x.eq(x)))
+
+
+def _equal(b: Any, x: Any, y: Any) -> Any:
+    same = x.eq(y)
+    return b.op("or", same, b.op("and", _isnan(x), _isnan(y))) if x.dtype[0] == "f" else same
+
+
+def lexicographic(b: Any, keys: int) -> Order:
+    """Ascending by the first `keys` values; 0 and -0 are equal, so are NaNs, which come last."""
+
+    def before(one: Sequence[Any], other: Sequence[Any]) -> Any:
+        pairs = [(_number(b, x), _number(b, y)) for x, y in zip(one[:keys], other[:keys])]
+        result = _before(b, *pairs[-1])
+        for x, y in reversed(pairs[:-1]):
+            result = b.op("or", _before(b, x, y), b.op("and", _equal(b, x, y), result))
+        return result
+
+    return before
+
+
+def descending(b: Any) -> Order:
+    """By the first value, greatest first; NaN before everything else and 0 before -0."""
+
+    def before(one: Sequence[Any], other: Sequence[Any]) -> Any:
+        x, y = _number(b, one[0]), _number(b, other[0])
+        greater = _before(b, y, x)
+        if x.dtype[0] != "f":
+            return greater
+        bits = "i8" if x.dtype == "f8" else "i4"
+        zeros = b.op("and", x.eq(y), b.bitcast(x, bits) > b.bitcast(y, bits))
+        return b.op("or", greater, zeros)
+
+    return before
+
+
+# -- merge sort ---------------------------------------------------------------------------------------------------
+
+
+def merge_sort(b: Any, source: Callable[[Any], Sequence[Any]], home: Line, other: Line, n: Any, before: Order) -> None:
+    """Sort the n elements source(i), stably, into `home`, with `other` as scratch."""
+    runs = (n + (RUN - 1)) / RUN
+    with b.loop(0, runs) as r:
+        first = r * RUN
+        _insertion_sort(b, source, home, first, b.op("min", first + RUN, n), before)
+    width = b.variable("i8", RUN)
+    with b.repeat_while() as going:
+        going.test(width.value < n)
+        w = width.value
+        _merge_runs(b, home, other, n, w, before)
+        _merge_runs(b, other, home, n, w * 2, before)
+        width.set(w * 4)
+
+
+def _insertion_sort(b: Any, source: Callable[[Any], Sequence[Any]], home: Line, lo: Any, hi: Any, before: Order) -> None:
+    with b.loop(lo, hi) as i:
+        values = source(i)
+        hole = b.variable("i8", i)
+        with b.repeat_while() as going:
+            at = hole.value
+            previous = home.load(b.op("max", at - 1, lo))
+            going.test(b.op("and", at > lo, before(values, previous)))
+            home.store(at, previous)
+            hole.set(at - 1)
+        home.store(hole.value, values)
+
+
+def _merge_runs(b: Any, source: Line, target: Line, n: Any, width: Any, before: Order) -> None:
+    """Merge neighbouring sorted runs of `width` elements, pair by pair."""
+    pair = width * 2
+    with b.loop(0, (n + pair - 1) / pair) as p:
+        lo = p * pair
+        mid, hi = b.op("min", lo + width, n), b.op("min", lo + pair, n)
+        left, right = b.variable("i8", lo), b.variable("i8", mid)
+        with b.repeat_while() as going:
+            going.test(b.op("and", left.value < mid, right.value < hi))
+            i, j = left.value, right.value
+            one, two = source.load(i), source.load(j)
+            second = before(two, one)
+            target.store(i + j - mid, [b.select(second, y, x) for x, y in zip(one, two)])
+            step = b.cast(second, "i8")
+            right.set(j + step)
+            left.set(i + (1 - step))
+        i, j = left.value, right.value  # of one run a rest is left
+        with b.lanes(i, mid) as k:
+            target.store(k + (j - mid), source.load(k))
+        with b.lanes(j, hi) as k:
+            target.store(k + (i - mid), source.load(k))
+
+
+def copy(b: Any, source: Line, target: Line, n: Any) -> None:
+    """target[:n] = source[:n]"""
+    with b.lanes(0, n) as i:
+        target.store(i, source.load(i))
+
+
+# -- selection ----------------------------------------------------------------------------------------------------
+
+
+def select_first(b: Any, source: Callable[[Any], Sequence[Any]], target: Line, n: Any, count: Any, before: Order) -> None:
+    """The first `count` (at least 1) of the n elements source(i) in order, by insertion into a sorted list: fast where
+    count is small, because most elements are only compared with the last one of the list."""
+    with b.loop(0, n) as i:
+        values = source(i)
+        wanted = b.op("or", i < count, before(values, target.load(b.as_value(count, "i8") - 1)))
+        with b.when(wanted):
+            hole = b.variable("i8", b.op("min", i, b.as_value(count, "i8") - 1))
+            with b.repeat_while() as going:
+                at = hole.value
+                previous = target.load(b.op("max", at - 1, 0))
+                going.test(b.op("and", at > 0, before(values, previous)))
+                target.store(at, previous)
+                hole.set(at - 1)
+            target.store(hole.value, values)

@@ -1,0 +1,51 @@
+"""Runs loop programs on NumPy arrays: as vectors of any length, through Numba both ways, and in the interpreter."""
+
+import ctypes
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from fnn.kernels.cpu import llvm_printer, machine, numba_printer
+from fnn.kernels.cpu.numba_operations import interpreter_scope
+from fnn.kernels.loops import Program
+
+VECTORS = ("vector64", "vector32", "vector16")
+PRINTERS = (*VECTORS, "numba", "interpreter")
+_names = (f"kernel{k}" for k in itertools.count())
+
+
+def compiled(program: Program, printer: str) -> int:
+    """The address of `void kernel(table, lo, hi)`."""
+    name = next(_names)
+    if printer.startswith("vector"):
+        text = llvm_printer.emit(program, name, int(printer.removeprefix("vector")))
+        return machine.compile_text({name: text})[name]
+    from fnn.kernels.cpu import numba_lean
+
+    compile_source = {"numba": numba_lean.compile_lean, "public": numba_lean.compile_public}[printer]
+    return compile_source(numba_printer.emit(program, name), name, program)
+
+
+def interpret(program: Program, arrays: Sequence[np.ndarray], tiles: tuple[int, int]) -> None:
+    """Run the Python source itself."""
+    scope = interpreter_scope()
+    exec(numba_printer.emit(program, "kernel"), scope)
+    flat = [a.reshape(-1) for a in arrays]
+    assert all(np.shares_memory(a, b) or not a.size for a, b in zip(flat, arrays, strict=True))
+    views = [a.view(numba_printer.MEMORY[buffer.dtype]) for a, buffer in zip(flat, program.arguments, strict=True)]
+    with np.errstate(all="ignore"):
+        scope["kernel"](*views, *[np.int64(s) for s in program.sizes], *tiles)
+
+
+def run(program: Program, arrays: Sequence[np.ndarray], tiles: int | tuple[int, int] = 1, printer: str = "vector64") -> None:
+    """Run a program on contiguous arrays, which it changes."""
+    lo, hi = tiles if isinstance(tiles, tuple) else (0, tiles)
+    assert all(a.flags.c_contiguous for a in arrays) and len(arrays) == len(program.arguments)
+    if printer == "interpreter":
+        interpret(program, arrays, (lo, hi))
+        return
+    words = np.array([*program.sizes, 0], np.int64)
+    table = np.array([*[a.ctypes.data for a in arrays], words.ctypes.data], np.uint64)
+    kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(compiled(program, printer))
+    kernel(table.ctypes.data, lo, hi)

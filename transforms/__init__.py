@@ -1,0 +1,8 @@
+"""Graph-to-graph transformations: jvp, vjp, vmap, jit, remat, custom rules, control flow and passes.
+
+The directory lies at the top of the repository but is imported as ``fnn.transforms``, never by its bare name:
+a bare ``transforms`` would be a second copy of these modules, with registries and caches of its own.
+"""
+
+if not __name__.startswith("fnn."):  # pragma: no cover
+    raise ImportError(f"{__name__!r} is part of fnn: import it as 'fnn.transforms'")

@@ -1,0 +1,48 @@
+"""A graph made ready to run: through the passes to the kernels, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn import kernels
+from fnn.config import config
+from fnn.core.array import ConcreteArray
+from fnn.core.ir import Equation, Graph, Var
+from fnn.core.primitive import Primitive
+from fnn.core.trace import aval_of
+from fnn.transforms.passes.pipeline import optimize
+
+
+def executable(graph: Graph, donated: tuple[int, ...] = ()) -> kernels.Executable:
+    """The compiled form of a graph, made at most once for each choice of donated inputs (by number)."""
+    return graph.cached(("executable", donated), lambda: kernels.compile_graph(optimize(graph), donated))
+
+
+def numpy_value(x: Any, dtype: np.dtype) -> np.ndarray:
+    """What a kernel is handed for an operand: a contiguous NumPy array of the declared dtype."""
+    value = x.value if type(x) is ConcreteArray else np.asarray(x, dtype)
+    return value if value.flags.c_contiguous else np.ascontiguousarray(value).reshape(value.shape)
+
+
+def run(graph: Graph, args: Sequence[Any]) -> list[Any]:
+    """Run a graph on concrete operands: compiled, or equation by equation where compilation is switched off."""
+    if config.disable_jit:
+        return graph(*args)
+    values = executable(graph)([numpy_value(x, a.dtype) for x, a in zip(args, graph.in_avals, strict=True)])
+    return [ConcreteArray(v, a) for v, a in zip(values, graph.out_avals, strict=True)]
+
+
+def run_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any], keep: Graph) -> list[Any]:
+    """Run one equation that holds graphs as a compiled program of its own; `keep` holds it for the next time."""
+    avals = tuple([aval_of(a).strong() for a in args])
+
+    def make() -> Graph:
+        inputs, outputs = [Var(a) for a in avals], [Var(a) for a in primitive.out_aval(avals, params)]
+        return Graph(inputs, outputs, [Equation(primitive, inputs, outputs, params)])
+
+    return run(keep.cached(("alone", primitive.name, avals, tuple(params.items())), make), args)
+
+

@@ -1,0 +1,118 @@
+"""Functions over pytrees as functions over lists of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fnn import tree
+from fnn.core.array import Array, as_array
+from fnn.core.aval import Aval
+from fnn.core.source import function_place
+from fnn.errors import ArgumentError
+
+
+def as_leaf(x: Any, what: str, path: Callable[[], str]) -> Array:
+    """A leaf of a user's pytree as an array; the error names the leaf's path."""
+    try:
+        return as_array(x)
+    except ArgumentError as error:
+        raise type(error)(f"{what}, {path()}: {error}") from None
+
+
+def leaf_path(given: Any, number: int) -> str:
+    """The key path of a leaf by its number: "[0]['w']"."""
+    return tree.keystr(tree.leaf_paths(tree.structure(given))[number]) or "the value itself"
+
+
+def flatten_arguments(what: str, given: Any) -> tuple[list[Array], Any]:
+    """(leaves as arrays, structure) of a pytree of arrays and numbers."""
+    leaves, structure = tree.flatten(given)
+    out = []
+    for i, x in enumerate(leaves):
+        out.append(x if isinstance(x, Array) else as_leaf(x, what, lambda i=i: f"argument {argument_name(given, i)}"))
+    return out, structure
+
+
+def argument_name(args: Any, number: int) -> str:
+    """How a user would write the leaf of a tuple of arguments: "args[1]['w']"."""
+    return f"args{leaf_path(args, number)}"
+
+
+def flatten_result(what: str, f: Any, out: Any) -> tuple[list[Array], Any]:
+    """(leaves as arrays, structure) of what a user's function returned."""
+    leaves, structure = tree.flatten(out)
+    arrays = []
+    for i, x in enumerate(leaves):
+        arrays.append(
+            x
+            if isinstance(x, Array)
+            else as_leaf(x, what, lambda i=i: f"the result of {function_place(f)} at {leaf_path(out, i)}")
+        )
+    return arrays, structure
+
+
+def flat_call(f: Callable[..., Any], structure: Any, what: str = "a function") -> tuple[Callable[..., list], list]:
+    """(f over leaves, a one-element list that will hold the structure of its result)."""
+    box: list[Any] = []
+
+    def flat(*leaves: Any) -> list[Array]:
+        arrays, out_structure = flatten_result(what, f, f(*tree.unflatten(structure, leaves)))
+        box[:] = [out_structure]
+        return arrays
+
+    return flat, box
+
+
+def abstract(x: Any) -> Aval:
+    """The abstract value of an argument: an array, a number, or anything with shape and dtype (ShapeDtypeStruct)."""
+    if isinstance(x, Array):
+        return x.aval
+    if type(x) is ShapeDtypeStruct:
+        return x.aval
+    return as_array(x).aval
+
+
+class ShapeDtypeStruct:
+    """Shape and dtype of an array, without its numbers.
+
+    >>> ShapeDtypeStruct((2, 3), "float32")
+    ShapeDtypeStruct(shape=(2, 3), dtype=float32)
+    """
+
+    __slots__ = ("aval", "sharding")
+
+    def __init__(self, shape: Any, dtype: Any, *, weak_type: bool = False, sharding: Any = None):
+        from fnn import dtypes
+
+        self.aval = Aval(tuple(shape), dtypes.as_dtype(dtype), weak_type)
+        self.sharding = sharding
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.aval.ndim
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    @property
+    def weak_type(self) -> bool:
+        return self.aval.weak_type
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ShapeDtypeStruct) and other.aval is self.aval
+
+    def __hash__(self) -> int:
+        return hash(self.aval)
+
+    def __repr__(self) -> str:
+        return f"ShapeDtypeStruct(shape={self.shape}, dtype={self.dtype})"

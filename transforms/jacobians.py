@@ -1,0 +1,139 @@
+"""Whole derivative matrices, by mapping jvp or vjp over a basis."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn import primitives as P
+from fnn import tree
+from fnn.core.source import function_place
+from fnn.errors import ArgumentError, DifferentiationError
+from fnn.transforms.batching import vmap
+from fnn.transforms.differentiate import jvp, vjp
+from fnn.transforms.flattening import argument_name, flatten_arguments
+
+
+def _basis(leaves: list[Any]) -> list[np.ndarray]:
+    """For every leaf the rows of the identity that fall on it: shape (total, *leaf.shape)."""
+    total, at, out = sum(x.aval.size for x in leaves), 0, []
+    for x in leaves:
+        rows = np.zeros((total, x.aval.size), x.aval.dtype)
+        rows[at:at + x.aval.size] = np.eye(x.aval.size, dtype=x.aval.dtype)
+        out.append(rows.reshape(total, *x.aval.shape))
+        at += x.aval.size
+    return out
+
+
+def _cut(x: Any, leaves: list[Any], axis: int) -> list[Any]:
+    """x, whose `axis` runs over the elements of all leaves, cut into one piece a leaf with the leaf's axes there."""
+    pieces, at = [], 0
+    shape = x.shape
+    for leaf in leaves:
+        n = leaf.aval.size
+        lo, hi = [0] * len(shape), list(shape)
+        lo[axis], hi[axis] = at, at + n
+        piece = P.slice(x, start=tuple(lo), limit=tuple(hi), step=(1,) * len(shape))
+        pieces.append(P.reshape(piece, shape=(*shape[:axis], *leaf.aval.shape, *shape[axis + 1:])))
+        at += n
+    return pieces
+
+
+def _chosen(f: Callable[..., Any], args: tuple, argnums: int | Sequence[int], what: str) -> tuple[tuple, Callable, Any, Any]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for i in numbers:
+        if not -len(args) <= i < len(args):
+            raise ArgumentError(f"{what} of {function_place(f)}: argnums has {i}, but the call has {len(args)} argument(s)")
+    places = [i % len(args) for i in numbers]
+    chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
+    leaves, structure = flatten_arguments(what, chosen)
+    for i, x in enumerate(leaves):
+        if not x.aval.is_float:
+            raise DifferentiationError(f"{what} of {function_place(f)} needs floating-point arguments, but "
+                                       f"{argument_name((chosen,), i)} is {x.aval}")
+
+    def partial(part: Any) -> Any:
+        full = list(args)
+        for i, value in zip(places, (part,) if isinstance(argnums, int) else part, strict=True):
+            full[i] = value
+        return full
+
+    return chosen, partial, leaves, structure
+
+
+def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
+    """The Jacobian of f in the arguments numbered by argnums, by forward mode, one column at a time (vectorised).
+
+    The result has f's output structure; each of its leaves holds the arguments' structure, with arrays of shape
+    (*output.shape, *argument.shape). Best where there are more outputs than inputs.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> print(fnn.jacfwd(lambda x: x * x)(fnp.array([1.0, 2.0])))
+    [[2. 0.]
+     [0. 4.]]
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        chosen, partial, leaves, structure = _chosen(f, args, argnums, "jacfwd")
+
+        def column(*rows: Any) -> Any:
+            return jvp(lambda part: f(*partial(part), **kwargs), (chosen,), (tree.unflatten(structure, rows),), has_aux)[1:]
+
+        found = vmap(column, out_axes=(-1, None) if has_aux else -1)(*_basis(leaves))
+        jacobian = tree.map(lambda y: tree.unflatten(structure, _cut(y, leaves, y.ndim - 1)), found[0])
+        return (jacobian, found[1]) if has_aux else jacobian
+
+    return wrapped
+
+
+def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False,
+           allow_int: bool = False):
+    """The Jacobian of f in the arguments numbered by argnums, by reverse mode, one row at a time (vectorised).
+
+    Shapes as for jacfwd. Best where there are more inputs than outputs.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> print(fnn.jacrev(fnp.sum)(fnp.array([1.0, 2.0])))
+    [1. 1.]
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        chosen, partial, _, _ = _chosen(f, args, argnums, "jacrev")
+        out, pull, *aux = vjp(lambda part: f(*partial(part), **kwargs), chosen, has_aux=has_aux)
+        outs, out_structure = flatten_arguments("jacrev", out)
+        for x in outs:
+            if not x.aval.is_float:
+                raise DifferentiationError(f"jacrev of {function_place(f)} needs floating-point results, not {x.aval}")
+        rows = vmap(lambda *cts: pull(tree.unflatten(out_structure, cts))[0])(*_basis(outs))
+        cut = tree.map(lambda r: _Pieces(_cut(r, outs, 0)), rows)
+        pieces, structure = tree.flatten(cut)
+        jacobian = tree.unflatten(out_structure, [
+            tree.unflatten(structure, [p.pieces[i] for p in pieces]) for i in range(len(outs))])
+        return (jacobian, aux[0]) if has_aux else jacobian
+
+    return wrapped
+
+
+class _Pieces:
+    """A leaf that holds one array per output."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, pieces: list[Any]):
+        self.pieces = pieces
+
+
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
+    """Second derivatives of f: jacfwd of jacrev.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> print(fnn.hessian(lambda x: fnp.sum(x ** 3))(fnp.array([1.0, 2.0])))
+    [[ 6.  0.]
+     [ 0. 12.]]
+    """
+    return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)

@@ -1,0 +1,375 @@
+"""jit: trace once for each type of arguments, compile, and call with as little Python as can be."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+from fnn import kernels, tree
+from fnn.config import config
+from fnn.core.array import Array, ConcreteArray
+from fnn.core.aval import Aval
+from fnn.core.ir import Graph
+from fnn.core.source import describe, function_place, here
+from fnn.core.trace import Tracer, state
+from fnn.errors import ArgumentError, DonatedError
+from fnn.transforms.calls import jit_call, staged
+from fnn.transforms.compiled import executable, numpy_value
+from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
+from fnn.transforms.passes.pipeline import optimize
+
+LIMIT = 4096  # signatures kept per function; beyond it the oldest is forgotten
+
+
+class _Entry:
+    """One traced signature of a function: its graph, what it captured, and, when it has run, its executable."""
+
+    __slots__ = ("graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "program")
+
+    def __init__(self, graph: Graph, captured: list[Tracer], out_tree: Any, gone: tuple[int, ...]):
+        self.graph, self.captured, self.out_tree, self.gone = graph, captured, out_tree, gone  # gone: donated inputs
+        self.out_avals = list(graph.out_avals)
+        self.in_avals = graph.in_avals
+        self.program: kernels.Executable | None = None
+
+    def usable(self) -> bool:
+        return not self.captured or all(t.trace.alive for t in self.captured)
+
+
+class Jitted:
+    """What `jit` returns: call it like the function; `.lower(*args)` shows how it is compiled."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        static_argnums: Sequence[int],
+        static_argnames: Sequence[str],
+        donate_argnums: Sequence[int],
+        donate_argnames: Sequence[str],
+    ):
+        functools.update_wrapper(self, f)
+        self._f = f
+        self._static_nums, self._static_names = _positions(f, static_argnums, static_argnames)
+        self._donate_nums, self._donate_names = _positions(f, donate_argnums, donate_argnames)
+        self._has_static = bool(self._static_nums or self._static_names)
+        self._has_donated = bool(self._donate_nums or self._donate_names)
+        self._cache: dict[Hashable, _Entry] = {}
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if config.disable_jit:
+            return self._f(*args, **kwargs)
+        entry, leaves = self._entry(args, kwargs)
+        if state.stage is not None or entry.captured or any([type(x) is Tracer for x in leaves]):
+            outs = jit_call(*leaves, *entry.captured, graph=entry.graph, name=getattr(self._f, "__name__", "jit"))
+            return tree.unflatten(entry.out_tree, outs)
+        program = entry.program
+        if program is None:
+            program = entry.program = executable(entry.graph, entry.gone)
+        values = program([x.value if x.value.flags.c_contiguous else numpy_value(x, x.dtype) for x in leaves])
+        if self._has_donated:
+            for i in entry.gone:
+                leaves[i]._value = None
+        return tree.unflatten(entry.out_tree, list(map(ConcreteArray, values, entry.out_avals)))
+
+    # -- signatures
+    def _entry(self, args: tuple, kwargs: dict[str, Any]) -> tuple[_Entry, list[Any]]:
+        static: Hashable = ()
+        dynamic, named = args, kwargs
+        if self._has_static:
+            dynamic, named, static = self._take_static(args, kwargs)
+        leaves, structure = tree.flatten((dynamic, named))
+        for i, x in enumerate(leaves):
+            if not isinstance(x, Array):
+                leaves = flatten_arguments(f"jit of {function_place(self._f)}", (dynamic, named))[0]
+                break
+        axes = tuple([(name, trace.size) for name, trace in state.axes.items()]) if state.axes else ()  # type: ignore[attr-defined]
+        avals = tuple([x.aval for x in leaves])
+        key = tree.structure_key(structure), avals, static, axes, config.enable_x64
+        entry = self._cache.get(key)
+        if entry is None or not entry.usable():
+            entry = self._trace(dynamic, named, static, structure, avals, args)
+            if len(self._cache) >= LIMIT:
+                del self._cache[next(iter(self._cache))]
+            self._cache[key] = entry
+        return entry, leaves
+
+    def _trace(self, dynamic: tuple, named: dict, static: Any, structure: Any, avals: tuple[Aval, ...], args: tuple) -> _Entry:
+        f = self._f
+
+        @functools.wraps(f)
+        def call(xs: tuple, keywords: dict[str, Any]) -> Any:
+            if not static:
+                return f(*xs, **keywords)
+            fixed, fixed_names = static
+            full = list(xs)
+            for i, value in fixed:
+                full.insert(i, value)
+            return f(*full, **keywords, **dict(fixed_names))
+
+        names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
+        graph, captured, out = staged(call, structure, avals, names)
+        return _Entry(graph, captured, out, self._donated(dynamic, named, args))
+
+    def _leaf_names(self, structure: Any, fixed: set[int]) -> Callable[[int], str]:
+        """Number of a leaf -> how the user's function calls it: "params['w']"."""
+
+        def name(i: int) -> str:
+            path = tree.leaf_paths(structure)[i]
+            if path[0].idx == 1:
+                return f"{path[1].key}{tree.keystr(path[2:])}"
+            position = path[1].idx
+            for taken in sorted(fixed):
+                position += taken <= position
+            try:
+                parameter = list(inspect.signature(self._f).parameters.values())[position]
+                if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                    return f"{parameter.name}{tree.keystr(path[2:])}"
+            except (TypeError, ValueError, IndexError):
+                pass
+            return f"args[{position}]{tree.keystr(path[2:])}"
+
+        return name
+
+    def _take_static(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any], Hashable]:
+        places = sorted({i % len(args) for i in self._static_nums if -len(args) <= i < len(args)})
+        fixed = tuple((i, args[i]) for i in places)
+        names = tuple(sorted((k, kwargs[k]) for k in self._static_names if k in kwargs))
+        for what, value in [*((f"argument {i}", v) for i, v in fixed), *((f"argument {k!r}", v) for k, v in names)]:
+            if type(value) is Tracer:
+                raise ArgumentError(f"jit of {function_place(self._f)}: static {what} is a traced {value.aval}, made at "
+                                    f"{describe(value.source)}; static arguments are plain Python values. Pass it as an ordinary "
+                                    "argument, or keep the outer function from tracing it.")
+            try:
+                hash(value)
+            except TypeError:
+                hint = "arrays are ordinary arguments; leave it out of static_argnums" if isinstance(value, Array) else \
+                    "use a tuple for a list, a frozen dataclass for an object, or make it an ordinary argument"
+                raise ArgumentError(f"jit of {function_place(self._f)}: static {what} is a {type(value).__name__}, which is not "
+                                    f"hashable, at {describe(here())}; {hint}") from None
+        dynamic = tuple(a for i, a in enumerate(args) if i not in places)
+        # Values that compare equal but differ in type (1 and 1.0 and True) are different programs.
+        return dynamic, {k: v for k, v in kwargs.items() if k not in self._static_names}, _Static(fixed, names)
+
+    def _donated(self, dynamic: tuple, named: dict[str, Any], args: tuple) -> tuple[int, ...]:
+        """Numbers of the leaves that are donated."""
+        if not self._has_donated:
+            return ()
+        taken = {i % len(args) for i in self._static_nums if -len(args) <= i < len(args)}
+        kept = [i for i in range(len(args)) if i not in taken]
+        chosen = {i % len(args) for i in self._donate_nums if -len(args) <= i < len(args)}
+        flags: list[bool] = []
+        for i, x in zip(kept, dynamic, strict=True):
+            flags += [i in chosen] * len(tree.leaves(x))
+        for k in sorted(named):
+            flags += [k in self._donate_names] * len(tree.leaves(named[k]))
+        return tuple([i for i, f in enumerate(flags) if f])
+
+    # -- looking inside
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """How these arguments would be compiled; arrays or ShapeDtypeStruct. Nothing runs.
+
+        >>> import fnn
+        >>> print(fnn.jit(lambda x: x * 2.0).lower(1.0).graph())
+        graph (a: f32[]*) {
+          b: f32[]* = mul a 2.0
+          return b
+        }
+        """
+        dynamic, named, static = self._take_static(args, kwargs) if self._has_static else (args, kwargs, ())
+        leaves, structure = tree.flatten((dynamic, named))
+        avals = tuple([abstract(x) for x in leaves])
+        entry = self._trace(dynamic, named, static, structure, avals, args)
+        if entry.captured:
+            raise ArgumentError(f"lower of {function_place(self._f)}: the function closes over a traced array, made at "
+                                f"{describe(entry.captured[0].source)}; lower the outermost jitted function")
+        return Lowered(entry, self)
+
+    def trace(self, *args: Any, **kwargs: Any) -> Lowered:
+        """As `lower`."""
+        return self.lower(*args, **kwargs)
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The types of the result, without computing it."""
+        return self.lower(*args, **kwargs).out_info
+
+    def clear_cache(self) -> None:
+        """Forget all traced signatures."""
+        self._cache.clear()
+
+    def _cache_size(self) -> int:
+        return len(self._cache)
+
+    def __repr__(self) -> str:
+        return f"<jit of {function_place(self._f)}>"
+
+
+class _Static(tuple):
+    """Static arguments as part of a key: equal where values and their types are."""
+
+    def __new__(cls, fixed: tuple, names: tuple) -> _Static:
+        return super().__new__(cls, (fixed, names))
+
+    def _typed(self) -> tuple:
+        return tuple(type(v) for part in self for _, v in part)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Static) and tuple.__eq__(self, other) and self._typed() == other._typed()
+
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
+
+    def __bool__(self) -> bool:
+        return bool(self[0] or self[1])
+
+
+class Lowered:
+    """A function traced for given types: its graph, plan and kernels, and the way to the compiled program."""
+
+    def __init__(self, entry: _Entry, jitted: Jitted):
+        self._entry, self._jitted = entry, jitted
+
+    @property
+    def out_info(self) -> Any:
+        """Shapes and dtypes of the result."""
+        return tree.unflatten(self._entry.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type)
+                                                     for a in self._entry.out_avals])
+
+    def graph(self, optimized: bool = False) -> Graph:
+        """The traced graph, or what the passes make of it; print it."""
+        return optimize(self._entry.graph) if optimized else self._entry.graph
+
+    def _program(self) -> kernels.Executable:
+        entry = self._entry
+        if entry.program is None:
+            entry.program = executable(entry.graph, entry.gone)
+        return entry.program
+
+    def plan(self) -> str:
+        """Every kernel call in order, with sizes, memory and source lines."""
+        return self._program().plan()
+
+    def kernels(self) -> dict[str, str]:
+        """The generated kernels as readable Numba source, by name."""
+        return self._program().kernels()
+
+    def as_text(self) -> str:
+        """The optimised graph."""
+        return str(self.graph(optimized=True))
+
+    def compile(self) -> Compiled:
+        """The compiled program."""
+        self._program()
+        return Compiled(self._entry, self._jitted)
+
+
+class Compiled(Lowered):
+    """A compiled program; call it with arguments of the types it was compiled for."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        dynamic, named = args, kwargs
+        if self._jitted._has_static:
+            dynamic, named, _ = self._jitted._take_static(args, kwargs)
+        leaves, _ = flatten_arguments("a compiled program", (dynamic, named))
+        have = tuple([x.aval.strong() for x in leaves])
+        want = tuple([a.strong() for a in self._entry.in_avals])
+        if have != want:
+            raise ArgumentError(f"{self._jitted!r} was compiled for {', '.join(map(str, want))} and called with "
+                                f"{', '.join(map(str, have))}; call the jitted function itself, which compiles for every type")
+        values = self._program()([numpy_value(x, x.dtype) for x in leaves])
+        return tree.unflatten(self._entry.out_tree, list(map(ConcreteArray, values, self._entry.out_avals)))
+
+    def memory(self) -> Any:
+        """Bytes of the arena, constants, inputs and outputs."""
+        return self._program().memory()
+
+    def memory_analysis(self) -> Any:
+        """As `memory`."""
+        return self.memory()
+
+    def cost(self) -> Any:
+        """Estimated operations and bytes."""
+        return self._program().cost()
+
+    def cost_analysis(self) -> Any:
+        """As `cost`."""
+        return self.cost()
+
+    @property
+    def times(self) -> dict[str, float]:
+        """Seconds spent on each stage of compilation."""
+        return self._program().times
+
+
+def _listed(x: Any) -> tuple:
+    return () if x is None else (x,) if isinstance(x, (int, str)) else tuple(x)
+
+
+def _positions(f: Callable[..., Any], numbers: Iterable[int], names: Iterable[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Numbers and names of arguments, each completed by the other where the signature tells."""
+    numbers, names = _listed(numbers), _listed(names)
+    if not numbers and not names:
+        return (), ()
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return tuple(numbers), tuple(names)
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    keywords = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for i in numbers:
+        if not isinstance(i, int) or (not variadic and not -len(positional) <= i < len(positional)):
+            raise ArgumentError(f"jit of {function_place(f)}: there is no argument {i!r}; positions run from 0 to "
+                                f"{len(positional) - 1}")
+    for n in names:
+        if not isinstance(n, str) or (not keywords and n not in [p.name for p in parameters]):
+            raise ArgumentError(f"jit of {function_place(f)}: there is no argument {n!r}; its arguments are "
+                                f"{', '.join(p.name for p in parameters)}")
+    more_names = [positional[i] for i in numbers if -len(positional) <= i < len(positional)]
+    more_numbers = [positional.index(n) for n in names if n in positional]
+    return tuple(dict.fromkeys([*numbers, *more_numbers])), tuple(dict.fromkeys([*names, *more_names]))
+
+
+def jit(
+    f: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Sequence[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Sequence[str] | None = None,
+    keep_unused: bool = False,
+    inline: bool = False,
+) -> Any:
+    """f, traced once for each structure, shapes and dtypes of its arguments, and compiled to kernels.
+
+    Arguments are pytrees of arrays and numbers. static_argnums, static_argnames: arguments that are hashable Python values;
+    each new value compiles anew. donate_argnums, donate_argnames: arguments whose memory the result may take; they cannot be
+    used afterwards (DonatedError). keep_unused and inline are accepted and change nothing: unused arguments cost nothing and
+    nested calls are always inlined. Raises ConcretizationError where Python asks for a traced value.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> @fnn.jit
+    ... def f(x):
+    ...     return fnp.sum(x * x)
+    >>> print(f(fnp.arange(3.0)))
+    5.0
+    """
+    if f is None:
+        return functools.partial(jit, static_argnums=static_argnums, static_argnames=static_argnames,
+                                 donate_argnums=donate_argnums, donate_argnames=donate_argnames)
+    if not callable(f):
+        raise ArgumentError(f"jit takes a function, not {type(f).__name__}")
+    return Jitted(f, _listed(static_argnums), _listed(static_argnames), _listed(donate_argnums), _listed(donate_argnames))
+
+
+def is_donated(x: Any) -> bool:
+    """Was this array's memory given away?"""
+    try:
+        return type(x) is ConcreteArray and x.value is None
+    except DonatedError:
+        return True

@@ -1,0 +1,59 @@
+"""Looking at functions without running them: eval_shape, make_ir, closure conversion by tracing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fnn import tree
+from fnn.core.ir import Graph
+from fnn.transforms.calls import staged
+from fnn.transforms.flattening import ShapeDtypeStruct, abstract, argument_name
+
+
+def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The structure, shapes and dtypes of f(*args), without computing it: a pytree of ShapeDtypeStruct.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> fnn.eval_shape(fnp.dot, fnn.ShapeDtypeStruct((3, 4), "float32"), fnn.ShapeDtypeStruct((4,), "float32"))
+    ShapeDtypeStruct(shape=(3,), dtype=float32)
+    """
+    leaves, structure = tree.flatten((args, kwargs))
+    call = functools.wraps(f)(lambda a, k: f(*a, **k)) if hasattr(f, "__name__") else lambda a, k: f(*a, **k)
+    graph, _, out = staged(call, structure, [abstract(x) for x in leaves])
+    return tree.unflatten(out, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals])
+
+
+def make_ir(f: Callable[..., Any], static_argnums: int | Sequence[int] = (), return_shape: bool = False) -> Callable[..., Any]:
+    """A function of f's arguments that returns f's Graph. Also called make_jaxpr.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> print(fnn.make_ir(lambda x: fnp.sin(x) * 2.0)(1.0))
+    graph (a: f32[]*) {
+      b: f32[]* = sin a
+      c: f32[]* = mul b 2.0
+      return c
+    }
+    """
+    fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        places = {i % len(args) for i in fixed}
+        dynamic = tuple(a for i, a in enumerate(args) if i not in places)
+
+        @functools.wraps(f)
+        def call(xs: tuple, named: dict[str, Any]) -> Any:
+            rest = iter(xs)
+            return f(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
+
+        leaves, structure = tree.flatten((dynamic, kwargs))
+        graph: Graph
+        graph, _, out = staged(call, structure, [abstract(x) for x in leaves], lambda i: argument_name(dynamic, i))
+        if not return_shape:
+            return graph
+        shapes = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals]
+        return graph, tree.unflatten(out, shapes)
+
+    return wrapped
