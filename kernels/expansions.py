@@ -1,4 +1,5 @@
-"""Functions of mathematics as the arithmetic that they consist of, for printers whose target has no such function."""
+"""Functions of mathematics as the arithmetic that they consist of, for printers whose target has no such
+function."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from fnn.kernels.loops import Block, Builder, Value
 
 
 class Expansion(NamedTuple):
-    """A block that computes `result` from `operands`, values that a printer names before it prints the block."""
+    """A block that computes `result` from `operands`, values that a printer names before it prints the
+    block."""
 
     operands: tuple[Value, ...]
     block: Block
@@ -33,7 +35,8 @@ def _expansion(name: str, dtype: str, kinds: tuple[float | bool, ...]) -> Expans
     b = Builder()
     b.in_lanes = int(any(kind is True for kind in kinds))
     operands = tuple(
-        [Value(b, "operand", dtype, (), k, kind, None if kind else 0) if isinstance(kind, bool) else b.const(kind, dtype)
+        [Value(b, "operand", dtype, (), k, kind, None if kind else 0) if isinstance(kind,
+            bool) else b.const(kind, dtype)
          for k, kind in enumerate(kinds)]
     )  # fmt: skip
     with b.exact():

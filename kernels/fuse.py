@@ -109,6 +109,7 @@ class Fusion:
                 self.add(op)
         for op in late:
             self.attach(op)
+        self.join_siblings()
         self.decide()
 
     # -- dependencies
@@ -312,17 +313,38 @@ class Fusion:
                 continue
             if g.kind != "map" and g.mask != mine.mask or len(g.ops) + len(mine.ops) > LIMIT:
                 continue
-            bits, cuts = g.bits | mine.bits, g.cuts | mine.cuts
-            barred = (g.barred | mine.barred) & bits
-            if barred or chain(cuts) is None or not self.legal([g, mine], ()):
-                continue
-            mine = self.merge([g, mine])
-            break
+            if self.compatible(g, mine):
+                mine = self.merge([g, mine])
+                break
         for o in mine.ops:
             for v in o.views:
                 groups = self._columns.setdefault(v.value, [])  # type: ignore[arg-type]  # a Value
                 if mine not in groups:
                     groups.append(mine)
+
+    def join_siblings(self) -> None:
+        """Kernels that walk the same data in the same way read it once."""
+        readers: dict[tuple[Value, MASK | None], list[Group]] = {}
+        for g in list(self.groups.values()):
+            if not g.fusible or g.kind not in ("map", "row"):
+                continue
+            read = {v.value for o in g.ops for v in o.views if v.size == v.value.size == g.size}
+            for value in read:
+                for other in readers.get((value, g.mask), ())[-4:]:  # type: ignore[arg-type]  # a Value
+                    if other is g or self.groups.get(other.index) is not other or self.groups.get(g.index) is not g:
+                        continue
+                    if len(g.ops) + len(other.ops) <= LIMIT and self.compatible(g, other):
+                        g = self.merge([g, other])
+            for o in g.ops:
+                for v in o.views:
+                    groups = readers.setdefault((v.value, g.mask), [])  # type: ignore[arg-type]  # a Value
+                    if v.size == v.value.size == g.size and g not in groups[-4:]:
+                        groups.append(g)
+
+    def compatible(self, g: Group, h: Group) -> bool:
+        """Can two groups over the same points be one kernel?"""
+        return (not (g.barred | h.barred) & (g.bits | h.bits) and chain(g.cuts | h.cuts) is not None
+                and self.legal([g, h], ()))
 
     # -- what is stored, what is computed again
     def decide(self) -> None:

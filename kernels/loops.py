@@ -1,14 +1,14 @@
 """The loop IR: what a kernel does, for any machine.
 
-A kernel is a `Program`: buffers, run-time sizes, and a block of statements over SSA values, written through a `Builder`.
-There is one kind of parallelism inside a kernel: a `lanes` loop, whose iterations are independent.  Inside of it a value
-is *varying* (one per lane) or *uniform* (the same for all lanes), which follows from how it was computed: the loop's index
-is varying, a load at a varying index is varying, anything computed from varying values is varying.  A printer for vector
-machines walks a lanes loop by whole vectors with a masked tail; a scalar printer writes an ordinary loop; a printer for
-GPUs gives the lanes to threads.
+A kernel is a `Program`: buffers, run-time sizes, and a block of statements over SSA values, written through a
+`Builder`. There is one kind of parallelism inside a kernel: a `lanes` loop, whose iterations are independent.
+Inside of it a value is *varying* (one per lane) or *uniform* (the same for all lanes), which follows from how
+it was computed: the loop's index is varying, a load at a varying index is varying, anything computed from
+varying values is varying.  A printer for vector machines walks a lanes loop by whole vectors with a masked
+tail; a scalar printer writes an ordinary loop; a printer for GPUs gives the lanes to threads.
 
-An integer value that grows by a known constant from lane to lane carries that constant as `step`, so that printers see
-which loads are contiguous (`step == 1`), the same for all lanes (uniform) or scattered.
+An integer value that grows by a known constant from lane to lane carries that constant as `step`, so that
+printers see which loads are contiguous (`step == 1`), the same for all lanes (uniform) or scattered.
 
     >>> b = Builder()
     >>> x, out = b.argument("f4"), b.argument("f4", output=True)
@@ -30,181 +30,34 @@ which loads are contiguous (`step == 1`), the same for all lanes (uniform) or sc
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
-from fnn import dtypes
-
-# Element types: b1 is a byte in memory, f2 and bf are computed as f4.
-CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "bf", "f4", "f8")
-INDEX = "i8"
-BYTES = {
-    "b1": 1, "i1": 1, "i2": 2, "i4": 4, "i8": 8, "u1": 1, "u2": 2, "u4": 4, "u8": 8, "f2": 2, "bf": 2, "f4": 4, "f8": 8,
-}  # fmt: skip
-COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-# Integers wrap. div and rem truncate (by zero: -1, and the dividend); a shift by the width or more gives 0 or the sign's
-# copies; shr is arithmetic for signed types. min and max pass NaN on. fma rounds once. popcount, clz: of integers.
-ARITHMETIC = (
-    "add", "sub", "mul", "div", "rem", "min", "max", "and", "or", "xor", "shl", "shr", "neg", "not", "abs", "fma",
-    "sqrt", "floor", "ceil", "trunc", "rint", "copysign", "popcount", "clz",
+from fnn.kernels.loop_ir import (
+    ARITHMETIC,
+    BYTES,
+    CODES,
+    COMBINERS,
+    COMPARISONS,
+    INDEX,
+    MATHEMATICS,
+    Block,
+    Buffer,
+    Operand,
+    Program,
+    Statement,
+    Value,
+    Variable,
+    code_of,
+    computed,
 )  # fmt: skip
-# Functions of f4 and f8 that a printer expands with `fnn.kernels.mathematics` unless its target has them.
-MATHEMATICS = (
-    "exp", "exp2", "expm1", "log", "log2", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh",
-    "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "lgamma", "digamma", "pow", "cbrt",
-    "logistic", "nextafter", "rsqrt",
-)  # fmt: skip
-COMBINERS = ("add", "mul", "max", "min", "and", "or", "xor")
 
-
-def code_of(dtype: object) -> str:
-    """The element type of an array dtype: bfloat16 is "bf", PRNG keys are "u8"."""
-    dtype = np.dtype(dtype)  # type: ignore[call-overload]  # any dtype-like
-    if dtype == dtypes.bfloat16:
-        return "bf"
-    if dtypes.is_key(dtype):
-        return "u8"
-    if dtype.kind == "b":
-        return "b1"
-    code = f"{dtype.kind}{dtype.itemsize}"
-    if code not in CODES:
-        raise TypeError(f"kernels have no element type for {dtype}")
-    return code
-
-
-def computed(code: str) -> str:
-    """The type in which values of this element type are computed."""
-    return "f4" if code in ("f2", "bf") else code
-
-
-class Value:
-    """An SSA value. `step`: how much an integer grows from lane to lane, None if unknown; 0 if uniform.
-    `exact`: it is rounded as written (see Builder.exact)."""
-
-    __slots__ = ("builder", "op", "dtype", "args", "payload", "varying", "step", "exact", "number")
-
-    def __init__(
-        self, builder: Builder, op: str, dtype: str, args: tuple[Value, ...], payload: Any, varying: bool, step: int | None
-    ):
-        self.builder, self.op, self.dtype, self.args, self.payload = builder, op, dtype, args, payload
-        self.varying, self.step, self.exact, self.number = varying, step, False, -1
-
-    # fmt: off
-    def __add__(self, other: Operand) -> Value: return self.builder.op("add", self, other)
-    def __radd__(self, other: Operand) -> Value: return self.builder.op("add", other, self)
-    def __sub__(self, other: Operand) -> Value: return self.builder.op("sub", self, other)
-    def __rsub__(self, other: Operand) -> Value: return self.builder.op("sub", other, self)
-    def __mul__(self, other: Operand) -> Value: return self.builder.op("mul", self, other)
-    def __rmul__(self, other: Operand) -> Value: return self.builder.op("mul", other, self)
-    def __truediv__(self, other: Operand) -> Value: return self.builder.op("div", self, other)
-    def __rtruediv__(self, other: Operand) -> Value: return self.builder.op("div", other, self)
-    def __floordiv__(self, other: Operand) -> Value: return self.builder.op("div", self, other)  # integers: truncates
-    def __mod__(self, other: Operand) -> Value: return self.builder.op("rem", self, other)
-    def __and__(self, other: Operand) -> Value: return self.builder.op("and", self, other)
-    def __or__(self, other: Operand) -> Value: return self.builder.op("or", self, other)
-    def __xor__(self, other: Operand) -> Value: return self.builder.op("xor", self, other)
-    def __lshift__(self, other: Operand) -> Value: return self.builder.op("shl", self, other)
-    def __rshift__(self, other: Operand) -> Value: return self.builder.op("shr", self, other)
-    def __neg__(self) -> Value: return self.builder.op("neg", self)
-    def __invert__(self) -> Value: return self.builder.op("not", self)
-    def __lt__(self, other: Operand) -> Value: return self.builder.op("lt", self, other)
-    def __le__(self, other: Operand) -> Value: return self.builder.op("le", self, other)
-    def __gt__(self, other: Operand) -> Value: return self.builder.op("gt", self, other)
-    def __ge__(self, other: Operand) -> Value: return self.builder.op("ge", self, other)
-    # fmt: on
-
-    def eq(self, other: Operand) -> Value:
-        return self.builder.op("eq", self, other)
-
-    def ne(self, other: Operand) -> Value:
-        return self.builder.op("ne", self, other)
-
-    def __repr__(self) -> str:
-        return _name(self)
-
-
-Operand = Value | int | float | bool
-
-
-class Buffer:
-    """An argument (memory that outlives the kernel) or a local array on the kernel's stack."""
-
-    __slots__ = ("name", "dtype", "output", "length")
-
-    def __init__(self, name: str, dtype: str, output: bool = False, length: int | None = None):
-        self.name, self.dtype, self.output, self.length = name, dtype, output, length
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Variable:
-    """A mutable scalar. Declared inside a lanes loop it is varying. Reading records a value; `set` assigns."""
-
-    __slots__ = ("builder", "name", "dtype", "varying", "combine", "depth")
-
-    def __init__(self, builder: Builder, name: str, dtype: str, varying: bool, combine: str | None, depth: int):
-        self.builder, self.name, self.dtype, self.varying = builder, name, dtype, varying
-        self.combine, self.depth = combine, depth  # combine: an accumulator's operation
-
-    @property
-    def value(self) -> Value:
-        """What it holds now. An accumulator is read after the lanes loop that fills it."""
-        self.builder.touch(self, "read")
-        return self.builder.record("get", self.dtype, (), self, self.varying, None if self.varying else 0)
-
-    def set(self, value: Operand) -> None:
-        self.builder.assign(self, value)
-
-    def update(self, value: Operand) -> None:
-        """Combine a value into an accumulator, from inside a lanes loop or not."""
-        self.builder.accumulate(self, value)
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Block:
-    """A list of statements: Values in order of computation, and Statements."""
-
-    __slots__ = ("items",)
-
-    def __init__(self) -> None:
-        self.items: list[Value | Statement] = []
-
-
-class Statement:
-    """kind: "tiles" | "loop" | "lanes" (index, lo, hi, step) | "when" (condition) | "while" (condition block, condition)
-    | "store" (buffer, index, value) | "declare" (variable, value) | "assign" (variable, value)
-    | "accumulate" (variable, value) | "local" (buffer)."""
-
-    __slots__ = ("kind", "args", "blocks")
-
-    def __init__(self, kind: str, args: tuple, blocks: tuple[Block, ...] = ()):
-        self.kind, self.args, self.blocks = kind, args, blocks
-
-
-class Program:
-    """A finished kernel. `sizes` are the values of the run-time sizes, in order; they are not part of its identity."""
-
-    __slots__ = ("arguments", "sizes", "body")
-
-    def __init__(self) -> None:
-        self.arguments: list[Buffer] = []
-        self.sizes: list[int] = []
-        self.body = Block()
-
-    @property
-    def key(self) -> str:
-        """Names the program by what it says."""
-        return hashlib.sha256(str(self).encode()).hexdigest()[:20]
-
-    def __str__(self) -> str:
-        return "\n".join(_print(self))
+__all__ = [
+    "ARITHMETIC", "BYTES", "CODES", "COMBINERS", "COMPARISONS", "INDEX", "MATHEMATICS", "Block", "Buffer",
+    "Builder",
+    "Operand", "Program", "Statement", "Value", "Variable", "WhileLoop", "code_of", "computed",
+]  # fmt: skip
 
 
 class Builder:
@@ -231,7 +84,8 @@ class Builder:
         return buffer
 
     def size(self, value: int) -> Value:
-        """An int64 known when the program is planned, passed at run time so that other sizes use the same kernel."""
+        """An int64 known when the program is planned, passed at run time so that other sizes use the same
+        kernel."""
         self.program.sizes.append(int(value))
         return Value(self, "size", INDEX, (), len(self.program.sizes) - 1, False, 0)
 
@@ -274,14 +128,15 @@ class Builder:
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
-        """Statements under a condition; a varying one masks stores and assignments (and the loads they need)."""
+        """Statements under a condition; a varying one masks stores and assignments (and the loads they
+        need)."""
         with self._body("when", (condition,)):
             yield
 
     @contextmanager
     def repeat_while(self) -> Iterator[WhileLoop]:
-        """`with b.repeat_while() as w: ...; w.test(condition); body...`: what is recorded before `test` computes the
-        condition anew each round. The condition is uniform."""
+        """`with b.repeat_while() as w: ...; w.test(condition); body...`: what is recorded before `test`
+        computes the condition anew each round. The condition is uniform."""
         outer, test, body = self.block, Block(), Block()
         statement = Statement("while", (None,), (test, body))
         outer.items.append(statement)
@@ -295,8 +150,9 @@ class Builder:
 
     @contextmanager
     def exact(self) -> Iterator[None]:
-        """Operations recorded inside are rounded one by one, as IEEE has it.  Elsewhere a printer may fuse a product and a
-        sum into one rounding (`contract`); it never reorders, and never assumes that there are no NaN or infinities."""
+        """Operations recorded inside are rounded one by one, as IEEE has it.  Elsewhere a printer may fuse a
+        product and a sum into one rounding (`contract`); it never reorders, and never assumes that there are
+        no NaN or infinities."""
         outer, self._exact = self._exact, True
         try:
             yield
@@ -325,13 +181,18 @@ class Builder:
         return x if isinstance(x, Value) else self.const(x, dtype)
 
     def op(self, name: str, *args: Operand) -> Value:
-        """Arithmetic, comparison or mathematics on operands of one type; Python numbers take the type of the others."""
+        """Arithmetic, comparison or mathematics on operands of one type; Python numbers take the type of the
+        others."""
         dtype = _type_of(name, args)
         operands = tuple([self.as_value(a, dtype) for a in args])
         for a in operands:
             if a.dtype != dtype:
                 raise TypeError(f"{name}: operands of types {[o.dtype for o in operands]}; cast them first")
-        if name not in ARITHMETIC and name not in COMPARISONS and (name not in MATHEMATICS or dtype[0] != "f"):
+        if (
+            name not in ARITHMETIC
+            and name not in COMPARISONS
+            and (name not in MATHEMATICS or dtype[0] != "f")
+        ):
             raise TypeError(f"there is no operation {name} of {dtype}")
         folded = _fold(name, operands)
         if folded is not None:
@@ -356,8 +217,8 @@ class Builder:
         return self.record("select", dtype, operands, None, varying, None if varying else 0)
 
     def cast(self, x: Value, dtype: str) -> Value:
-        """Conversion by value: integers wrap; floating to integer truncates and saturates, NaN becomes 0; to b1: is it
-        not 0? To f2 or bf: an f4 of that precision (rounded to the nearest, ties to even)."""
+        """Conversion by value: integers wrap; floating to integer truncates and saturates, NaN becomes 0; to
+        b1: is it not 0? To f2 or bf: an f4 of that precision (rounded to the nearest, ties to even)."""
         if dtype in ("f2", "bf"):
             x = self.cast(x, "f4")
             return self.record("round", "f4", (x,), dtype, x.varying, None if x.varying else 0)
@@ -371,8 +232,8 @@ class Builder:
         return self.record("cast", dtype, (x,), None, x.varying, step)
 
     def bitcast(self, x: Value, dtype: str, source: str | None = None) -> Value:
-        """The same bits as another type of the same size. b1 is a byte. To f2 or bf: an f4 made of 16 bits; the other way
-        the source says what the f4 is to be rounded to: bitcast(x, "u2", "bf")."""
+        """The same bits as another type of the same size. b1 is a byte. To f2 or bf: an f4 made of 16 bits;
+        the other way the source says what the f4 is to be rounded to: bitcast(x, "u2", "bf")."""
         if BYTES[source or x.dtype] != BYTES[dtype] or computed(source or x.dtype) != x.dtype:
             raise TypeError(f"bitcast: {source or x.dtype} and {dtype} are not of one size")
         payload = (source or x.dtype, dtype)
@@ -400,9 +261,9 @@ class Builder:
         return variable
 
     def accumulator(self, combine: str, dtype: str, value: Operand) -> Variable:
-        """A uniform variable that lanes loops may `update`; combine: one of COMBINERS. Each lane keeps its own part, through
-        any number of loops; the parts meet in a fixed order, the start value last, when it is read. (Declared inside a
-        lanes loop it is a varying variable that each lane updates for itself.)"""
+        """A uniform variable that lanes loops may `update`; combine: one of COMBINERS. Each lane keeps its
+        own part, through any number of loops; the parts meet in a fixed order, the start value last, when it
+        is read. (Declared inside a lanes loop it is a varying variable that each lane updates for itself.)"""
         if combine not in COMBINERS:
             raise ValueError(f"an accumulator combines with one of {COMBINERS}, not {combine}")
         variable = Variable(self, self._fresh("m"), dtype, bool(self.in_lanes), combine, self.in_lanes)
@@ -420,7 +281,9 @@ class Builder:
         if value.dtype != variable.dtype:
             raise TypeError(f"assign: a {value.dtype} to {variable.name}: {variable.dtype}")
         if value.varying and not variable.varying:
-            raise ValueError(f"a varying value is assigned to {variable.name}, which is the same for all lanes")
+            raise ValueError(
+                f"a varying value is assigned to {variable.name}, which is the same for all lanes"
+            )
         self.block.items.append(Statement("assign", (variable, value)))
 
     def accumulate(self, variable: Variable, value: Operand) -> None:
@@ -436,7 +299,9 @@ class Builder:
         """Check that no lanes loop both reads and fills an accumulator."""
         if self.in_lanes and variable.combine and not variable.varying:
             if self._touched.setdefault(variable, how) != how:
-                raise ValueError(f"{variable.name} is read in the lanes loop that updates it: read it after the loop")
+                raise ValueError(
+                    f"{variable.name} is read in the lanes loop that updates it: read it after the loop"
+                )
 
 
 class WhileLoop:
@@ -508,59 +373,3 @@ def _cast_constant(value: int | float | bool, dtype: str) -> int | float | bool:
         return max(lo, min(hi, int(value) if abs(value) != float("inf") else (hi if value > 0 else lo)))
     wrapped = int(value) & ((1 << bits) - 1)
     return wrapped - (1 << bits) if signed and wrapped >> bits - 1 else wrapped
-
-
-# -- printing -------------------------------------------------------------------------------------------------
-
-def _name(v: Value) -> str:
-    if v.op == "const":
-        return repr(v.payload)
-    if v.op == "size":
-        return f"s{v.payload}"
-    if v.op == "index":
-        return str(v.payload)
-    return f"%{v.number}"
-
-
-def _print(program: Program) -> Iterator[str]:
-    sizes = ", ".join(f"s{k}" for k in range(len(program.sizes)))
-    arguments = ", ".join(f"{a.name}: {a.dtype}{' out' if a.output else ''}" for a in program.arguments)
-    yield f"arguments {arguments}" + (f"; sizes {sizes}" if sizes else "")
-    count = 0
-
-    def walk(block: Block, depth: int) -> Iterator[str]:
-        nonlocal count
-        pad = "  " * depth
-        for item in block.items:
-            if isinstance(item, Value):
-                item.number = count
-                count += 1
-                extra = "" if item.payload is None else f" {item.payload}"
-                untyped = item.op == "cast" or all(a.op == "const" for a in item.args) and item.op not in ("load", "get")
-                typed = f":{item.dtype}" if item.op == "cast" else f":{item.args[0].dtype}" if untyped else ""
-                typed += "!" if item.exact else ""
-                yield f"{pad}%{item.number} = {item.op}{typed}{extra}" + "".join(f" {_name(a)}" for a in item.args)
-                continue
-            kind, args = item.kind, item.args
-            if kind in ("loop", "lanes"):
-                extra = "" if args[3] == 1 else f" by {args[3]}"
-                yield f"{pad}{kind} {_name(args[0])} in [{_name(args[1])}, {_name(args[2])}){extra}:"
-            elif kind == "tiles":
-                yield f"{pad}tiles {_name(args[0])}:"
-            elif kind == "while":
-                yield f"{pad}while:"
-                yield from walk(item.blocks[0], depth + 1)
-                yield f"{pad}test {_name(args[0])}:"
-                yield from walk(item.blocks[1], depth + 1)
-                continue
-            elif kind == "local":
-                yield f"{pad}local {args[0].name}: {args[0].dtype}[{args[0].length}]"
-            elif kind == "declare":
-                v = args[0]
-                what = f"accumulator {v.combine}" if v.combine else "variable"
-                yield f"{pad}{what} {v.name}: {v.dtype} = {_name(args[1])}"
-            else:
-                yield f"{pad}{kind} " + " ".join(_name(a) if isinstance(a, Value) else a.name for a in args)
-            for inner in item.blocks:
-                yield from walk(inner, depth + 1)
-    yield from walk(program.body, 0)

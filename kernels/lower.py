@@ -21,7 +21,7 @@ from fnn.kernels.contraction import Matrix
 from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.loops import Builder, Program, code_of
 from fnn.kernels.nest import Built, Nest, NestBuilder, bytes_moved
-from fnn.kernels.nest_program import passes_of, program_of
+from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
 from fnn.kernels.ops import COPY, Op
 from fnn.kernels.structure import Structure
@@ -117,7 +117,10 @@ def _in_place(built: Built) -> tuple[tuple[Value, Value], ...]:
         if a.argument >= 0:
             value, offset = built.arguments[a.argument]
             places.setdefault(value, set()).add((offset, a.outer, a.inner))
-    last_read = _last_reads(built)
+    last_read: dict[Value, int] = {}
+    for access, p in last_loads(nest).items():
+        value = built.arguments[nest.accesses[access].argument][0]
+        last_read[value] = max(p, last_read.get(value, 0))
     level = passes_of(nest)
     final = max(level, default=0)
     parts = {v for _, v in built.partial}
@@ -135,20 +138,6 @@ def _in_place(built: Built) -> tuple[tuple[Value, Value], ...]:
                     and last_read.get(value, 0) <= when:
                 pairs.append((out, value))
     return tuple(pairs)
-
-
-def _last_reads(built: Built) -> dict[Value, int]:
-    """Per value, the last pass over the row that may load from it."""
-    nest = built.nest
-    if nest.kind != "row":
-        return {}
-    from fnn.kernels.nest_program import loads_by_pass
-
-    out: dict[Value, int] = {}
-    for p, accesses in enumerate(loads_by_pass(nest)):
-        for a in accesses:
-            out[built.arguments[nest.accesses[a].argument][0]] = p
-    return out
 
 
 def _product(op: Op) -> Call:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
+
 from fnn.kernels.loops import INDEX, Buffer, Builder, Operand, Program, Value, Variable, computed
-from fnn.kernels.nest import BLOCK, PANEL, PART, Access, Nest, node_args
+from fnn.kernels.nest import BLOCK, PANEL, PART, Nest, node_args
 from fnn.kernels.ops import identity, number
 
 SUM_BLOCK = 1024       # elements a lane-wise sum runs over before it is added to the total: errors stay small
 HEAVY = 8              # weight from which a value of a row is kept for later passes over the row
 SCRATCH_BYTES = 1 << 16  # of stack that a kernel may use for that
 
-Memo = dict[int, Any]
+Memo = dict[Any, Any]  # per node its value here; also, per expression with several results, all of them
+_DTYPES = {code: np.dtype(bool if code == "b1" else code)
+           for code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
 
 
 def program_of(nest: Nest) -> Program:
@@ -30,6 +35,59 @@ def passes_of(nest: Nest) -> list[int]:
     for n in nest.nodes:
         level.append(max([level[a] for a in node_args(n)], default=0) + (n[0] == "reduce"))
     return level
+
+
+def closure(nest: Nest, targets: Iterable[int], stop: Callable[[int], bool]) -> list[int]:
+    """What has to be computed for the targets, in order; nodes that `stop` are there already."""
+    seen = {t for t in targets if not stop(t)}
+    todo = list(seen)
+    while todo:
+        for a in node_args(nest.nodes[todo.pop()]):
+            if a not in seen and not stop(a):
+                seen.add(a)
+                todo.append(a)
+    return sorted(seen)
+
+
+def row_plan(nest: Nest, level: Sequence[int], last: int) -> tuple[set[int], list[list[int]]]:
+    """For a row nest: (nodes kept in scratch rows, per pass the nodes it computes). A costly node that an earlier pass
+    computed is read from its scratch row."""
+    size = 8 * math.prod(nest.inner)
+    kept: set[int] = set()
+    done: set[int] = set()
+    plan = []
+    for p in range(last + 1):
+        targets = [nest.nodes[r][3] for r in nest.reductions if level[r] == p + 1]
+        targets += [n for n, a in nest.stores if nest.wide(a) and level[n] == p]
+
+        def stop(i: int) -> bool:
+            if i in done and i not in kept and size * (len(kept) + 1) <= SCRATCH_BYTES:
+                kept.add(i)
+            return i in kept or not nest.full[i]
+
+        plan.append(closure(nest, targets, stop))
+        done |= {i for i in plan[-1] if _heavy(nest, i)}
+    return kept, plan
+
+
+def _heavy(nest: Nest, i: int) -> bool:
+    n = nest.nodes[i]
+    return n[0] == "apply" and nest.expressions[n[2]].weight(tuple([nest.nodes[a][1] for a in n[4:]])) >= HEAVY
+
+
+def last_loads(nest: Nest) -> dict[int, int]:
+    """Per access that is loaded, the last pass over the row that may read it; all zero but for row nests."""
+    out = {n[2]: 0 for n in nest.nodes if n[0] == "load"}
+    if nest.kind == "row":
+        level = passes_of(nest)
+        for p, wanted in enumerate(row_plan(nest, level, last_pass(nest, level))[1]):
+            out.update((nest.nodes[i][2], p) for i in wanted if nest.nodes[i][0] == "load")
+    return out
+
+
+def last_pass(nest: Nest, level: Sequence[int]) -> int:
+    """The last pass over a row that reduces or stores at every point."""
+    return max([level[r] - 1 for r in nest.reductions] + [level[n] for n, a in nest.stores if nest.wide(a)] + [0])
 
 
 class _Writer:
@@ -77,17 +135,6 @@ class _Writer:
         return self.sum(self.base[access], zip(inner, self.steps[access][1], strict=True))
 
     # -- nodes
-    def closure(self, targets: Iterable[int], stop: Callable[[int], bool]) -> list[int]:
-        """What has to be computed for the targets, in order; nodes that `stop` are there already."""
-        seen = {t for t in targets if not stop(t)}
-        todo = list(seen)
-        while todo:
-            for a in node_args(self.nest.nodes[todo.pop()]):
-                if a not in seen and not stop(a):
-                    seen.add(a)
-                    todo.append(a)
-        return sorted(seen)
-
     def compute(self, wanted: Iterable[int], memo: Memo, inner: Sequence[Operand]) -> None:
         for i in wanted:
             if i not in memo:
@@ -136,7 +183,7 @@ class _Writer:
 
     def identity(self, node: int) -> Any:
         code = self.code(node)
-        return identity(self.nest.nodes[node][2], _NUMPY[code])
+        return identity(self.nest.nodes[node][2], _DTYPES[code])
 
     def loops(self, stack: ExitStack, sizes: Sequence[Operand]) -> list[Value]:
         return [stack.enter_context(self.b.loop(0, n)) for n in sizes]
@@ -167,7 +214,7 @@ class _Writer:
             memo: Memo = {}
             self.uniform(memo, level, 0)
             targets = [n for n, _ in wide] + [nest.nodes[r][3] for r in self.reductions]
-            wanted = self.closure(targets, memo.__contains__)
+            wanted = closure(nest, targets, memo.__contains__)
 
             def body(i: Value, parts: Sequence[Variable]) -> None:
                 here = dict(memo)
@@ -218,11 +265,9 @@ class _Writer:
         nest, b = self.nest, self.b
         level = passes_of(nest)
         wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
-        last = max([level[r] for r in self.reductions] + [level[n] for n, _ in wide] + [0])
-        kept, plan = self.scratch_plan(level, wide, last)
-        room = 1
-        for n in nest.inner:
-            room *= n
+        last = last_pass(nest, level)
+        kept, plan = row_plan(nest, level, last)
+        room = math.prod(nest.inner)
         scratch: dict[int, Buffer] = {}
         with b.tiles() as tile:
             self.start(tile)
@@ -242,46 +287,13 @@ class _Writer:
                 if not nest.wide(a):
                     self.store(n, a, memo, [0] * len(nest.inner))
 
-    def scratch_plan(self, level: Sequence[int], wide: Sequence[tuple[int, int]], last: int) -> tuple[set[int], list[list[int]]]:
-        """(nodes kept in scratch rows, per pass the nodes it computes)."""
-        nest = self.nest
-        room = 1
-        for n in nest.inner:
-            room *= n
-        budget, kept, plan = SCRATCH_BYTES, set(), []
-        done: set[int] = set()  # heavy nodes computed in an earlier pass
-        for p in range(last + 1):
-            targets = [nest.nodes[r][3] for r in self.reductions if level[r] == p + 1] + [n for n, _ in wide if level[n] == p]
-            reused: set[int] = set()
-
-            def stop(i: int) -> bool:
-                nonlocal budget
-                if not nest.full[i]:
-                    return True
-                if i in kept or i in reused:
-                    return True
-                if i in done and budget >= 8 * room:
-                    budget -= 8 * room
-                    reused.add(i)
-                    return True
-                return False
-
-            wanted = self.closure([t for t in targets], stop)
-            kept |= reused
-            plan.append(wanted)
-            done |= {i for i in wanted if self.heavy(i)}
-        return kept, plan
-
-    def heavy(self, i: int) -> bool:
-        n = self.nest.nodes[i]
-        if n[0] != "apply":
-            return False
-        return self.nest.expressions[n[2]].weight(tuple([self.nest.nodes[a][1] for a in n[4:]])) >= HEAVY
-
     def row_pass(self, reductions: Sequence[int], stores: Sequence[tuple[int, int]], wanted: Sequence[int],
                  scratch: dict[int, Buffer], memo: Memo, done: set[int]) -> None:
         nest, b = self.nest, self.b
         width = nest.width
+        used = {a for j in wanted for a in node_args(nest.nodes[j])} | {n for n, _ in stores}
+        used |= {nest.nodes[r][3] for r in reductions}
+        waiting = sorted(done & used)
 
         def body(outer: Sequence[Operand], i: Value, parts: Sequence[Variable]) -> None:
             inner = [*outer, i]
@@ -289,7 +301,7 @@ class _Writer:
             for x, n in zip(reversed(outer), _products(nest.inner), strict=True):
                 at = b.as_value(x, INDEX) * n + at
             here = dict(memo)
-            for j in done:
+            for j in waiting:
                 here[j] = b.load(scratch[j], at)
             for j in wanted:
                 self.compute([j], here, inner)
@@ -346,7 +358,7 @@ class _Writer:
                 self.compute([i for i in range(len(nest.nodes)) if column[i] and nest.full[i]], memo, [*zeros, j])
                 sums = [b.variable(self.code(r), self.identity(r)) for r in self.reductions]
                 targets = [n for n, _ in points] + [nest.nodes[r][3] for r in self.reductions]
-                wanted = self.closure(targets, memo.__contains__)
+                wanted = closure(nest, targets, memo.__contains__)
                 with ExitStack() as stack:
                     outer = [stack.enter_context(b.loop(first, stop)), *self.loops(stack, axes[1:])]
                     here = dict(memo)
@@ -399,17 +411,3 @@ def rounded(b: Builder, x: Value, code: str) -> Value:
         over = b.op("copysign", b.const(float("inf"), "f4"), x)
         result = b.select(size >= 65520.0, over, result)
     return b.select(x.ne(x), x, result)
-
-
-_NUMPY = {}
-
-
-def _fill_types() -> None:
-    import numpy as np
-
-    for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"):
-        _NUMPY[code] = np.dtype(code)
-    _NUMPY["b1"] = np.dtype(bool)
-
-
-_fill_types()

@@ -133,16 +133,10 @@ class _Writer:
         piece = self.memory.storage.get(value)
         if piece is None:  # an input, a slice of a scanned array, or no bytes at all
             return self.base.get(value, 0), 0
-        if piece.home is None:
+        # Before its loop begins, what a pointer will say lies where the pointer starts.
+        if piece.home is None or (isinstance(piece.home, Pointer) and piece.home not in self.base):
             return 0, piece.offset
         return self.base[piece.home], 0
-
-    def start(self, value: Value) -> Address:
-        """Where a value that is reached by a pointer lies before its loop begins."""
-        piece = self.memory.storage.get(value)
-        if piece is not None and isinstance(piece.home, Pointer):
-            return 0, piece.offset
-        return self.address(value)
 
     def constant(self, value: Value) -> int:
         array = value.const
@@ -189,7 +183,7 @@ class _Writer:
             if isinstance(step, Run):
                 self.run(step)
             elif isinstance(step, Copy):
-                self.copy(self.start(step.target), self.address(step.source), step.target.nbytes)
+                self.copy(self.address(step.target), self.address(step.source), step.target.nbytes)
             elif isinstance(step, Assign):
                 for target, source in step.copies:
                     self.copy(self.address(target), self.address(source), target.nbytes)
@@ -233,7 +227,7 @@ class _Writer:
             self.base[slot if slot.written else slot.value] = number
             moves.append((number, -step if loop.reverse else step))
         for value in loop.pointers:
-            starts.append(self.start(value))
+            starts.append(self.address(value))
             self.base[self.memory.storage[value].home] = self.new_base()
         if starts:
             first, count = self.arguments(starts)

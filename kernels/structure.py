@@ -255,6 +255,7 @@ class Structure:
         else:
             if needs_copies(x, y, contract):
                 x, y, contract, batch = self.in_order(x, y, contract, batch)
+            x, y = (v if type(v.value) is Value else self.map(COPY, [v], v.shape, v.dtype) for v in (x, y))
             out = View(Value(aval.shape, dtype), aval.shape)
             self.emit(Op("dot", [x, y], [out], aval.shape, self.source, payload=(contract, batch)))
             if not half and self.uses.get(eqn.outputs[0]) == 1:

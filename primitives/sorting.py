@@ -34,6 +34,8 @@ def _vectors(indices: Any) -> Any:
 
 def _read_along(x: Any, indices: Any, axis: int) -> Any:
     """x[..., indices[..., i, ...], ...] for every place i along the axis; indices are in range."""
+    if shape_of(x)[axis] == 0:
+        return x  # the result is as empty
     others = rest(len(shape_of(x)), (axis,))
     numbers = GatherDimensionNumbers((), (axis,), (axis,), others, others)
     sizes = tuple([min(n, 1) if d in others else 1 for d, n in enumerate(shape_of(x))])
@@ -43,6 +45,8 @@ def _read_along(x: Any, indices: Any, axis: int) -> Any:
 
 def _write_along(aval: Aval, indices: Any, updates: Any, axis: int) -> Any:
     """Zeros of a type but for the updates at distinct indices: the transpose of `_read_along`."""
+    if aval.shape[axis] == 0:
+        return zeros(aval.strong())
     others = rest(aval.ndim, (axis,))
     numbers = ScatterDimensionNumbers((), (axis,), (axis,), others, others)
     return scatter(zeros(aval.strong()), _vectors(indices), updates, dimension_numbers=numbers, combine="set",

@@ -1,4 +1,5 @@
-"""Runs loop programs on NumPy arrays: as vectors of any length, through Numba both ways, and in the interpreter."""
+"""Runs loop programs on NumPy arrays: as vectors of any length, through Numba both ways, and in the
+interpreter."""
 
 import ctypes
 import itertools
@@ -33,12 +34,19 @@ def interpret(program: Program, arrays: Sequence[np.ndarray], tiles: tuple[int, 
     exec(numba_printer.emit(program, "kernel"), scope)
     flat = [a.reshape(-1) for a in arrays]
     assert all(np.shares_memory(a, b) or not a.size for a, b in zip(flat, arrays, strict=True))
-    views = [a.view(numba_printer.MEMORY[buffer.dtype]) for a, buffer in zip(flat, program.arguments, strict=True)]
+    views = [
+        a.view(numba_printer.MEMORY[buffer.dtype]) for a, buffer in zip(flat, program.arguments, strict=True)
+    ]
     with np.errstate(all="ignore"):
         scope["kernel"](*views, *[np.int64(s) for s in program.sizes], *tiles)
 
 
-def run(program: Program, arrays: Sequence[np.ndarray], tiles: int | tuple[int, int] = 1, printer: str = "vector64") -> None:
+def run(
+    program: Program,
+    arrays: Sequence[np.ndarray],
+    tiles: int | tuple[int, int] = 1,
+    printer: str = "vector64",
+) -> None:
     """Run a program on contiguous arrays, which it changes."""
     lo, hi = tiles if isinstance(tiles, tuple) else (0, tiles)
     assert all(a.flags.c_contiguous for a in arrays) and len(arrays) == len(program.arguments)
@@ -47,5 +55,7 @@ def run(program: Program, arrays: Sequence[np.ndarray], tiles: int | tuple[int, 
         return
     words = np.array([*program.sizes, 0], np.int64)
     table = np.array([*[a.ctypes.data for a in arrays], words.ctypes.data], np.uint64)
-    kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(compiled(program, printer))
+    kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(
+        compiled(program, printer)
+    )
     kernel(table.ctypes.data, lo, hi)

@@ -77,7 +77,7 @@ def files(folder: Path, kind: str = "*") -> list[Path]:
     return sorted(path for path in folder.glob(f"fnn-*/{kind}/*") if path.is_file())
 
 
-# Other processes find fnn and this file wherever this one was started, and write no bytecode beside the sources.
+# Other processes find fnn and this file wherever this one was started, and write no bytecode beside them.
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}", "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -141,7 +141,7 @@ def test_everything_nested(addresses):
 
 
 class Programs:
-    """Random nests of rows, and what they compute: variables are the output's words, constants the table's."""
+    """Random nests of rows, and what they compute: variables are the output's words."""
 
     VARIABLES = 5
 

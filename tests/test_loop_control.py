@@ -1,23 +1,23 @@
 """Control, memory and state of loop programs, on every printer."""
 
 import functools
-import time
 import operator
+import time
 
 import ml_dtypes
 import numpy as np
 import pytest
-
-from fnn.kernels.cpu import llvm_printer, machine, numba_printer, printers
-from fnn.errors import ArgumentError
-from fnn.kernels.loops import Builder, Program
 from loop_harness import PRINTERS, VECTORS, run
+
+from fnn.errors import ArgumentError
+from fnn.kernels.cpu import llvm_printer, machine, numba_printer, printers
+from fnn.kernels.loops import Builder, Program
 
 every_printer = pytest.mark.parametrize("printer", PRINTERS)
 every_vector = pytest.mark.parametrize("printer", VECTORS)
 
 
-# -- lanes loops ---------------------------------------------------------------------------------------------------
+# -- lanes loops ---------------------------------------------------------------------------------------------
 
 
 def bounds(b: Builder, lo: int, hi: int, how: str) -> tuple:
@@ -30,7 +30,17 @@ def bounds(b: Builder, lo: int, hi: int, how: str) -> tuple:
 @every_vector
 @pytest.mark.parametrize("how", ["constant", "sizes", "offset"])
 def test_lanes_touch_exactly_their_elements(how: str, printer: str) -> None:
-    for lo, hi, width in [(0, 0, 1), (3, 3, 1), (5, 2, 1), (0, 1, 1), (0, 16, 1), (0, 17, 2), (2, 34, 1), (1, 128, 1), (0, 130, 4)]:
+    for lo, hi, width in [
+        (0, 0, 1),
+        (3, 3, 1),
+        (5, 2, 1),
+        (0, 1, 1),
+        (0, 16, 1),
+        (0, 17, 2),
+        (2, 34, 1),
+        (1, 128, 1),
+        (0, 130, 4),
+    ]:
         b = Builder()
         x, out = b.argument("i4"), b.argument("i4", output=True)
         with b.tiles(), b.lanes(*bounds(b, lo, hi, how), width) as i:
@@ -69,16 +79,18 @@ def test_only_the_tiles_asked_for_run(printer: str) -> None:
     assert got.tolist() == [0, 0, 3, 4, 5, 0, 0, 0]
 
 
-# -- memory --------------------------------------------------------------------------------------------------------
+# -- memory --------------------------------------------------------------------------------------------------
 
-ELEMENTS = {"f4": np.float32, "f8": np.float64, "b1": np.bool_, "i1": np.int8, "u2": np.uint16, "i8": np.int64,
+ELEMENTS = {"f4": np.float32, "f8": np.float64, "b1": np.bool_, "i1": np.int8, "u2": np.uint16,
+    "i8": np.int64,
             "f2": np.float16, "bf": ml_dtypes.bfloat16}  # fmt: skip
 
 
 @every_printer
 @pytest.mark.parametrize("dtype", ELEMENTS)
 def test_strides_and_indirect_access(dtype: str, printer: str, rng: np.random.Generator) -> None:
-    """Loads and stores at i, n - 1 - i, 2 i, 3, a run-time stride and places from memory; b writes only its elements."""
+    """Loads and stores at i, n - 1 - i, 2 i, 3, a run-time stride and places from memory; b writes only its
+    elements."""
     n, stride = 41, 3
     x = rng.integers(-3, 4, 3 * n + 5).astype(ELEMENTS[dtype])
     places = rng.permutation(3 * n).astype(np.int32)[:n].copy()
@@ -115,7 +127,12 @@ def test_a_condition_masks_loads_stores_and_assignments(printer: str, rng: np.ra
     n = 53
     x, flags = rng.standard_normal(n).astype(np.float32), rng.integers(0, 2, n).astype(bool)
     b = Builder()
-    given, flag, out, count = b.argument("f4"), b.argument("b1"), b.argument("f4", output=True), b.argument("i8", output=True)
+    given, flag, out, count = (
+        b.argument("f4"),
+        b.argument("b1"),
+        b.argument("f4", output=True),
+        b.argument("i8", output=True),
+    )
     wild, table = b.size(1 << 50), b.size(0)
     with b.tiles():
         seen = b.accumulator("add", "i8", 0)
@@ -147,9 +164,8 @@ def test_nothing_is_read_where_no_lane_wants_it(printer: str) -> None:
     b = Builder()
     flag, out = b.argument("b1"), b.argument("f4", output=True)
     null = b.size(1 << 50)
-    with b.tiles(), b.lanes(0, 5) as i:
-        with b.when(b.load(flag, i)):
-            b.store(out, i, b.load(out, null))
+    with b.tiles(), b.lanes(0, 5) as i, b.when(b.load(flag, i)):
+        b.store(out, i, b.load(out, null))
     got = np.ones(5, np.float32)
     run(b.program, [np.zeros(5, bool), got], 1, printer)
     assert got.tolist() == [1.0] * 5
@@ -174,18 +190,22 @@ def test_local_arrays_are_the_kernels_own(dtype: str, printer: str, rng: np.rand
     np.testing.assert_array_equal(got, x[:, ::-1])
 
 
-# -- state ---------------------------------------------------------------------------------------------------------
+# -- state ---------------------------------------------------------------------------------------------------
 
-COMBINES = {"add": operator.add, "mul": operator.mul, "max": max, "min": min, "and": operator.and_, "or": operator.or_,
+COMBINES = {"add": operator.add, "mul": operator.mul, "max": max, "min": min, "and": operator.and_,
+    "or": operator.or_,
             "xor": operator.xor}  # fmt: skip
 
 
 @every_printer
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "u1", "b1"])
 def test_accumulators_over_rows_of_lanes(dtype: str, printer: str, rng: np.random.Generator) -> None:
-    """One accumulator of each kind, filled by lanes loops of two widths inside of a loop, and outside of lanes too."""
+    """One accumulator of each kind, filled by lanes loops of two widths inside of a loop, and outside of
+    lanes too."""
     T = {**ELEMENTS, "i4": np.int32, "u1": np.uint8}[dtype]
-    kinds = {"b1": ["and", "or", "xor"], "f": ["add", "max", "min", "mul"]}.get(dtype if dtype == "b1" else dtype[0], list(COMBINES))
+    kinds = {"b1": ["and", "or", "xor"], "f": ["add", "max", "min", "mul"]}.get(
+        dtype if dtype == "b1" else dtype[0], list(COMBINES)
+    )
     rows, n = 3, 37
     x = rng.integers(1, 2 if dtype == "b1" else 9, (rows, n)).astype(T)
     if dtype[0] == "f":  # powers of two: any order gives the same product and sum
@@ -244,7 +264,9 @@ def test_sums_are_as_good_as_pairwise_ones(printer: str, rng: np.random.Generato
         b.store(out, 0, total.value)
     got = np.zeros(1, np.float32)
     run(b.program, [x, got], 1, printer)
-    np.testing.assert_allclose(got[0], x.astype(np.float64).sum(), rtol=3e-5 if printer == "vector16" else 1e-5)
+    np.testing.assert_allclose(
+        got[0], x.astype(np.float64).sum(), rtol=3e-5 if printer == "vector16" else 1e-5
+    )
 
 
 @every_printer
@@ -287,7 +309,7 @@ def test_while_loops_and_uniform_conditions(printer: str) -> None:
     assert got.tolist() == [0, 16, 111, -1, 118]
 
 
-# -- rounding ------------------------------------------------------------------------------------------------------
+# -- rounding ------------------------------------------------------------------------------------------------
 
 
 @every_vector
@@ -309,7 +331,7 @@ def test_exact_operations_are_rounded_one_by_one(printer: str, rng: np.random.Ge
     assert "mul!" in str(b.program)
 
 
-# -- the builder ---------------------------------------------------------------------------------------------------
+# -- the builder ---------------------------------------------------------------------------------------------
 
 
 def test_equal_programs_have_equal_keys_and_others_do_not() -> None:
@@ -368,7 +390,7 @@ def test_the_builder_refuses_what_has_no_meaning() -> None:
         printers.source(b.program, "kernel", "cuda")
 
 
-# -- whole kernels -------------------------------------------------------------------------------------------------
+# -- whole kernels -------------------------------------------------------------------------------------------
 
 
 def softmax(n: int) -> Program:

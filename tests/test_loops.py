@@ -1,4 +1,5 @@
-"""Loop programs mean the same on every printer: vectors of three lengths, Numba, and the interpreter against NumPy."""
+"""Loop programs mean the same on every printer: vectors of three lengths, Numba, and the interpreter against
+NumPy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +7,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from loop_harness import PRINTERS, run
 
 from fnn.kernels.loops import COMPARISONS, Builder, Program, Value, computed
-from loop_harness import PRINTERS, VECTORS, run
 
 DTYPES = {
-    "b1": np.bool_, "i1": np.int8, "i2": np.int16, "i4": np.int32, "i8": np.int64, "u1": np.uint8, "u2": np.uint16,
-    "u4": np.uint32, "u8": np.uint64, "f2": np.float16, "bf": ml_dtypes.bfloat16, "f4": np.float32, "f8": np.float64,
+    "b1": np.bool_, "i1": np.int8, "i2": np.int16, "i4": np.int32, "i8": np.int64, "u1": np.uint8,
+    "u2": np.uint16,
+    "u4": np.uint32, "u8": np.uint64, "f2": np.float16, "bf": ml_dtypes.bfloat16, "f4": np.float32,
+    "f8": np.float64,
 }  # fmt: skip
 INTEGERS = [d for d in DTYPES if d[0] in "iu"]
 COMPUTED = [d for d in DTYPES if computed(d) == d]
@@ -26,11 +29,19 @@ def odd_values(dtype: str, rng: np.random.Generator, count: int = ODD_LENGTH) ->
         return rng.integers(0, 2, count).astype(bool)
     if dtype[0] in "iu":
         info = np.iinfo(T)
-        special = np.array([0, 1, 2, 3, 7, info.max, info.max - 1, info.min, info.min + 1, T.itemsize * 8, 5], T)
+        special = np.array(
+            [0, 1, 2, 3, 7, info.max, info.max - 1, info.min, info.min + 1, T.itemsize * 8, 5], T
+        )
         special = np.concatenate([special, -special[:5]])
-        parts = [special, rng.integers(-5 if dtype[0] == "i" else 0, 9, count, T), rng.integers(info.min, info.max, count, T)]
+        parts = [
+            special,
+            rng.integers(-5 if dtype[0] == "i" else 0, 9, count, T),
+            rng.integers(info.min, info.max, count, T),
+        ]
     else:
-        special = np.array([0.0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 0.5, -1.5, 2.5, 1e-7, -3e38, 3e9, -3e9, 300, 1e19])
+        special = np.array(
+            [0.0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 0.5, -1.5, 2.5, 1e-7, -3e38, 3e9, -3e9, 300, 1e19]
+        )
         parts = [special, rng.standard_normal(count), rng.standard_normal(count) * 1e3]
     with np.errstate(all="ignore"):
         return rng.permutation(np.concatenate([p.astype(T) for p in parts])[: 2 * count])[:count].copy()
@@ -60,7 +71,7 @@ def check_elementwise(printer: str, inputs: list[np.ndarray], wanted: dict[str, 
             np.testing.assert_array_equal(g, w, err_msg=name)
 
 
-# -- arithmetic ----------------------------------------------------------------------------------------------------
+# -- arithmetic ----------------------------------------------------------------------------------------------
 
 
 def truncated_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -100,15 +111,18 @@ def float_reference(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> dict[str, np
     with np.errstate(all="ignore"):
         fused = (x.astype(wide) * y.astype(wide) + z.astype(wide)).astype(x.dtype)
         return {
-            "add": x + y, "sub": x - y, "mul": x * y, "div": x / y, "rem": np.fmod(x, y), "min": np.minimum(x, y),
-            "max": np.maximum(x, y), "neg": -x, "abs": abs(x), "sqrt": np.sqrt(x), "floor": np.floor(x), "ceil": np.ceil(x),
+            "add": x + y, "sub": x - y, "mul": x * y, "div": x / y, "rem": np.fmod(x, y),
+            "min": np.minimum(x, y),
+            "max": np.maximum(x, y), "neg": -x, "abs": abs(x), "sqrt": np.sqrt(x), "floor": np.floor(x),
+            "ceil": np.ceil(x),
             "trunc": np.trunc(x), "rint": np.rint(x), "copysign": np.copysign(x, y), "fma": fused,
         }  # fmt: skip
 
 
 def boolean_reference(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> dict[str, np.ndarray]:
     return {
-        "add": x | y, "mul": x & y, "and": x & y, "or": x | y, "xor": x ^ y, "not": ~x, "max": x | y, "min": x & y,
+        "add": x | y, "mul": x & y, "and": x & y, "or": x | y, "xor": x ^ y, "not": ~x, "max": x | y,
+        "min": x & y,
     }  # fmt: skip
 
 
@@ -128,7 +142,9 @@ def test_arithmetic_and_comparisons(dtype: str, printer: str, rng: np.random.Gen
         arity = {**dict.fromkeys(ONE, 1), "fma": 3}
         return [b.op(name, *[x, y, z][: arity.get(name, 2)]) for name in (*wanted, *COMPARISONS)]
 
-    check_elementwise(printer, [x, y, z], {**wanted, **relations}, outs, elementwise([dtype] * 3, outs, write))
+    check_elementwise(
+        printer, [x, y, z], {**wanted, **relations}, outs, elementwise([dtype] * 3, outs, write)
+    )
 
 
 @pytest.mark.parametrize("printer", ["vector64", "numba", "interpreter"])
@@ -141,12 +157,14 @@ def test_division_and_shifts_by_constants(dtype: str, printer: str, rng: np.rand
         wanted.update({f"{op} {c}": reference[op] for op in ("div", "rem", "shl", "shr")})
     outs = [dtype] * len(wanted)
     program = elementwise(
-        [dtype], outs, lambda b, v: [b.op(op, v, c) for c in (3, 1, 0, 4) for op in ("div", "rem", "shl", "shr")]
+        [dtype],
+        outs,
+        lambda b, v: [b.op(op, v, c) for c in (3, 1, 0, 4) for op in ("div", "rem", "shl", "shr")],
     )
     check_elementwise(printer, [x], wanted, outs, program)
 
 
-# -- conversions ---------------------------------------------------------------------------------------------------
+# -- conversions ---------------------------------------------------------------------------------------------
 
 
 def converted(x: np.ndarray, target: str) -> np.ndarray:
@@ -156,7 +174,10 @@ def converted(x: np.ndarray, target: str) -> np.ndarray:
         return x != 0
     if x.dtype.kind == "f" and target[0] in "iu":
         info = np.iinfo(T)
-        exact = [0 if v != v else info.max if v == np.inf else info.min if v == -np.inf else int(v) for v in x.tolist()]
+        exact = [
+            0 if v != v else info.max if v == np.inf else info.min if v == -np.inf else int(v)
+            for v in x.tolist()
+        ]
         return np.array([min(max(v, int(info.min)), int(info.max)) for v in exact], T)
     with np.errstate(all="ignore"):
         return x.astype(T)
@@ -172,7 +193,16 @@ def test_casts(source: str, printer: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("printer", PRINTERS)
 def test_bitcasts(printer: str, rng: np.random.Generator) -> None:
-    pairs = [("f4", "i4"), ("f4", "u4"), ("i4", "f4"), ("f8", "u8"), ("i8", "f8"), ("u1", "i1"), ("i8", "u8"), ("b1", "u1")]
+    pairs = [
+        ("f4", "i4"),
+        ("f4", "u4"),
+        ("i4", "f4"),
+        ("f8", "u8"),
+        ("i8", "f8"),
+        ("u1", "i1"),
+        ("i8", "u8"),
+        ("b1", "u1"),
+    ]
     for source, target in pairs:
         x = odd_values(source, rng)
         program = elementwise([source], [target], lambda b, v, target=target: [b.bitcast(v, target)])
@@ -193,7 +223,9 @@ def test_halves_round_to_nearest_even(dtype: str, printer: str) -> None:
         middle = ((values.astype(np.float64) + np.roll(values, -1)) / 2).astype(np.float32)
     x = np.concatenate([values, between, middle])
     b = Builder()
-    wide, narrow, bits, again, rounded = (b.argument(d, output=d != "f4") for d in ("f4", dtype, "u2", "f4", "f4"))
+    wide, narrow, bits, again, rounded = (
+        b.argument(d, output=d != "f4") for d in ("f4", dtype, "u2", "f4", "f4")
+    )
     with b.tiles(), b.lanes(0, b.size(x.size)) as i:
         v = b.load(wide, i)
         b.store(narrow, i, v)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from fnn.core.ir import Atom, Equation, Graph, Var
-from fnn.core.lowering import Loop
 from fnn.core.trace import closed_stage
 from fnn.transforms.autodiff import fill, jvp_flat, vjp_flat
 from fnn.transforms.batching import lift, vmap_flat
@@ -31,7 +30,7 @@ def _reach(graph: Graph, flags: Sequence[bool]) -> Flags:
     for eqn in graph.equations:
         hit = [type(a) is Var and a in marked for a in eqn.inputs]
         if any(hit) and eqn.primitive.name != "stop_gradient":
-            exact = isinstance(eqn.primitive.lower, Loop) and eqn.primitive.lower.kind == "call"
+            exact = eqn.primitive.name in ("jit", "remat")  # custom rules may depend on what their function does not
             inner = reach(eqn.params["graph"], hit) if exact else (True,) * len(eqn.outputs)
             marked.update(v for v, f in zip(eqn.outputs, inner, strict=True) if f)
     return tuple(type(a) is Var and a in marked for a in graph.outputs)

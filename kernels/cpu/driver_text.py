@@ -6,7 +6,7 @@ import hashlib
 import re
 import time
 
-from fnn.kernels.cpu import pool
+from fnn.kernels.cpu import machine, pool
 from fnn.kernels.cpu.buffers import ALIGNED, CONTIGUOUS, WRITEABLE
 from fnn.kernels.cpu.table import BASES, COPY, KERNEL, LOOP, SWAP, SWITCH, WHILE
 
@@ -111,7 +111,7 @@ out:
   ret void
 }
 
-define internal void @rows(ptr %call, i64 %from, i64 %to) {
+define internal void @rows(ptr %call, i64 %from, i64 %to) noinline {
 entry:
   {LOAD:rows:ROWS:ptr}
   {LOAD:args:ARGS:ptr}
@@ -381,17 +381,15 @@ def _load(match: re.Match[str]) -> str:
 
 
 def text(wait: str | None = None) -> tuple[str, str]:
-    """The key and the LLVM text of the driver and the pool (`wait` as in `pool.text`); the symbol is "k" +
-    key."""
+    """The key and the LLVM text of the driver and the pool (`wait` as in `pool.text`)."""
     named = {
         "KERNEL": KERNEL, "LOOP": LOOP, "BASES": BASES, "SWITCH": SWITCH, "WHILE": WHILE, "SWAP": SWAP,
         "COPY": COPY,
         "RAN": Status.RAN, "BAD_INPUTS": Status.INPUTS, "BAD_OUTPUTS": Status.OUTPUTS,
         "READABLE": CONTIGUOUS | ALIGNED, "WRITABLE": CONTIGUOUS | ALIGNED | WRITEABLE,
     }  # fmt: skip
-    body = (
-        _LOAD.sub(_load, _TEXT) + (_CLOCK if hasattr(time, "clock_gettime") else _NO_CLOCK) + pool.text(wait)
-    )
+    clock = _CLOCK if hasattr(time, "clock_gettime") else _NO_CLOCK
+    body = machine.AS_WRITTEN + _LOAD.sub(_load, _TEXT) + clock + pool.text(wait)
     for name, value in named.items():
         body = body.replace("{" + name + "}", str(value))
     key = "driver_" + hashlib.sha256(body.encode()).hexdigest()[:24]

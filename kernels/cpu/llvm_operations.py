@@ -1,9 +1,9 @@
 """What each operation of the loop IR means, in LLVM instructions, for scalars and vectors alike.
 
-Floating point is IEEE, with one freedom: a product and a sum that are not `exact` may become a fused multiply-add
-(`contract`). Sums into accumulators may besides be reassociated. Nothing assumes that NaN or infinities do not occur.
-Integers wrap; no operation traps or has an undefined result: see `_divide`, `_shift` and `cast`.
-"""
+Floating point is IEEE, with one freedom: a product and a sum that are not `exact` may become a fused
+multiply-add (`contract`). Sums into accumulators may besides be reassociated. Nothing assumes that NaN or
+infinities do not occur. Integers wrap; no operation traps or has an undefined result: see `_divide`, `_shift`
+and `cast`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,21 @@ from fnn.kernels.loops import COMPARISONS
 
 _FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "rem": "frem"}
 _INTEGER = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
-_BOOLEAN = {"add": "or", "mul": "and", "max": "or", "min": "and", "and": "and", "or": "or", "xor": "xor", "sub": "xor"}
+_BOOLEAN = {
+    "add": "or",
+    "mul": "and",
+    "max": "or",
+    "min": "and",
+    "and": "and",
+    "or": "or",
+    "xor": "xor",
+    "sub": "xor",
+}
 _FLOAT_CALLS = {
-    "sqrt": "llvm.sqrt", "floor": "llvm.floor", "ceil": "llvm.ceil", "trunc": "llvm.trunc", "rint": "llvm.rint",
-    "copysign": "llvm.copysign", "abs": "llvm.fabs", "fma": "llvm.fma", "min": "llvm.minimum", "max": "llvm.maximum",
+    "sqrt": "llvm.sqrt", "floor": "llvm.floor", "ceil": "llvm.ceil", "trunc": "llvm.trunc",
+    "rint": "llvm.rint",
+    "copysign": "llvm.copysign", "abs": "llvm.fabs", "fma": "llvm.fma", "min": "llvm.minimum",
+    "max": "llvm.maximum",
 }  # fmt: skip
 IDENTITY: dict[str, Callable[[str], float]] = {
     "add": lambda dtype: -0.0 if dtype[0] == "f" else 0,
@@ -62,7 +73,9 @@ class Operations(Text):
     def select(self, dtype: str, lanes: int, condition: str, yes: str, no: str, uniform: bool = False) -> str:
         """yes where the condition holds; uniform: the condition is a scalar."""
         kind = register(dtype, lanes)
-        return self.let(f"select {vector_of('i1', 0 if uniform else lanes)} {condition}, {kind} {yes}, {kind} {no}")
+        return self.let(
+            f"select {vector_of('i1', 0 if uniform else lanes)} {condition}, {kind} {yes}, {kind} {no}"
+        )
 
     def arithmetic(self, name: str, dtype: str, lanes: int, args: list[str], flags: str = "") -> str:
         """One of loops.ARITHMETIC or COMPARISONS; dtype is the operands'."""
@@ -81,7 +94,9 @@ class Operations(Text):
             if name == "neg":
                 return self.let(f"fneg {kind} {args[0]}")
             # min and max: a NaN is passed on; which of two zeros comes out is free, as in NumPy
-            return self.intrinsic(_FLOAT_CALLS[name], dtype, lanes, args, "nsz " if name in ("min", "max") else "")
+            return self.intrinsic(
+                _FLOAT_CALLS[name], dtype, lanes, args, "nsz " if name in ("min", "max") else ""
+            )
         if dtype == "b1" and name in _BOOLEAN:
             return self.let(f"{_BOOLEAN[name]} {kind} {args[0]}, {args[1]}")
         if name in _INTEGER:
@@ -145,7 +160,8 @@ class Operations(Text):
         return self.select(dtype, lanes, fits, shifted, constant(dtype, lanes, 0))
 
     def cast(self, source: str, target: str, lanes: int, x: str) -> str:
-        """By value: integers wrap; floating to integer truncates and saturates, NaN becomes 0; to b1: is it not 0?"""
+        """By value: integers wrap; floating to integer truncates and saturates, NaN becomes 0; to b1: is it
+        not 0?"""
         if source == target:
             return x
         old, new = register(source, lanes), register(target, lanes)
@@ -158,7 +174,9 @@ class Operations(Text):
         if target[0] == "f":
             return self.let(f"{'sitofp' if source[0] == 'i' else 'uitofp'} {old} {x} to {new}")
         if source[0] == "f":
-            name = f"llvm.fpto{'s' if target[0] == 'i' else 'u'}i.sat.{overload(target, lanes)}.{overload(source, lanes)}"
+            name = f"llvm.fpto{'s' if target[0] == 'i' else 'u'}i.sat.{overload(target, lanes)}.{
+                overload(source, lanes)
+            }"
             return self.call(name, new, f"{old} {x}", old)
         if BITS[target] == BITS[source]:
             return x
@@ -167,7 +185,8 @@ class Operations(Text):
         return self.let(f"{'sext' if source[0] == 'i' else 'zext'} {old} {x} to {new}")
 
     def bitcast(self, source: str, target: str, lanes: int, x: str) -> str:
-        """The same bits as another type; b1 stands for a byte that is 0 or 1; f2 and bf for their bits, values being f4."""
+        """The same bits as another type; b1 stands for a byte that is 0 or 1; f2 and bf for their bits,
+        values being f4."""
         if target in ("f2", "bf"):
             return self.decode(target, lanes, x)
         if source in ("f2", "bf"):
@@ -207,7 +226,9 @@ class Operations(Text):
             high = self.let(f"lshr {word} {bits}, {constant('u4', lanes, 16)}")
             odd = self.let(f"and {word} {high}, {constant('u4', lanes, 1)}")
             near = self.let(f"add {word} {bits}, {constant('u4', lanes, 0x7FFF)}")
-            near = self.let(f"lshr {word} {self.let(f'add {word} {near}, {odd}')}, {constant('u4', lanes, 16)}")
+            near = self.let(
+                f"lshr {word} {self.let(f'add {word} {near}, {odd}')}, {constant('u4', lanes, 16)}"
+            )
             quiet = self.let(f"or {word} {high}, {constant('u4', lanes, 0x40)}")
             nan = self.let(f"fcmp uno {value} {x}, {x}")
             chosen = self.select("u4", lanes, nan, quiet, near)

@@ -2,11 +2,11 @@
 
 table holds the addresses of the arguments, then, if the program has sizes, the address of their int64 words.
 
-Uniform values are scalars and varying ones vectors; an integer that grows by a constant from lane to lane stays the scalar
-of lane 0 until something needs the vector. A lanes loop becomes a loop over whole vectors and one masked remainder.
-Variables live on the stack; LLVM makes registers of them. Accumulators that lanes loops update keep a vector of parts
-beside the scalar; a loop that does nothing but accumulate is walked UNROLL vectors at a time, each with its own parts.
-"""
+Uniform values are scalars and varying ones vectors; an integer that grows by a constant from lane to lane
+stays the scalar of lane 0 until something needs the vector. A lanes loop becomes a loop over whole vectors
+and one masked remainder. Variables live on the stack; LLVM makes registers of them. Accumulators that lanes
+loops update keep a vector of parts beside the scalar; a loop that does nothing but accumulate is walked
+UNROLL vectors at a time, each with its own parts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from contextlib import contextmanager
 
 from fnn.kernels.cpu.llvm_operations import IDENTITY, Operations
 from fnn.kernels.cpu.llvm_text import (
-    MEMORY, MEMORY_BITS, constant, counting, leading, register, vector_of,
+    MEMORY,
+    MEMORY_BITS,
+    constant,
+    counting,
+    leading,
+    register,
+    vector_of,
 )  # fmt: skip
 from fnn.kernels.expansions import expansion
 from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
 
 UNROLL = 4
-SHORT = 16  # values in a loop body that is worth unrolling, and statements under a varying condition without a branch
+SHORT = 16  # values in a loop body that is worth unrolling,
+    and statements under a varying condition without a branch
 LONG = 400  # values in a loop body that is printed once, masked throughout, instead of twice
 
 
@@ -38,7 +45,8 @@ class _Printer:
         self.mask: str | None = None  # which lanes may touch memory
         self.condition: str | None = None  # which lanes the surrounding `when`s leave on
         self.part = 0  # which of the vectors in flight
-        # A value is a scalar (lane 0 if it varies by a known step), a vector, or both; entries end with their block.
+        # A value is a scalar (lane 0 if it varies by a known step), a vector, or both; entries end with their
+        # block.
         self.scalars: dict[Value, str] = {}
         self.vectors: dict[Value, str] = {}
         self.made: list[tuple[dict[Value, str], Value]] = []
@@ -144,7 +152,11 @@ class _Printer:
         except ImportError:  # TEMPORARY until fnn.kernels.mathematics is there
             lanes = self.lanes if self.is_vector(v) else 0
             args = [self.vector(a) if lanes else self.scalar(a) for a in v.args]
-            self.put(self.vectors if lanes else self.scalars, v, self.text.intrinsic("llvm." + v.op, v.dtype, lanes, args))
+            self.put(
+                self.vectors if lanes else self.scalars,
+                v,
+                self.text.intrinsic("llvm." + v.op, v.dtype, lanes, args),
+            )
             return
         with self.scope():
             for operand, given in zip(parts.operands, v.args, strict=True):
@@ -159,7 +171,11 @@ class _Printer:
     # -- memory
     def address(self, buffer: Buffer, index: str) -> str:
         base = self.buffers[buffer]
-        return base if index == "0" else self.text.let(f"getelementptr {MEMORY[buffer.dtype]}, ptr {base}, i64 {index}")
+        return (
+            base
+            if index == "0"
+            else self.text.let(f"getelementptr {MEMORY[buffer.dtype]}, ptr {base}, i64 {index}")
+        )
 
     def pointers(self, buffer: Buffer, index: Value) -> str:
         """Each lane's address."""
@@ -225,13 +241,15 @@ class _Printer:
             if mask is None:
                 text.do(f"store {vector} {raw}, ptr {address}, align {align}")
             else:
-                text.call_void(f"llvm.masked.store.{name}.p0", f"{vector} {raw}, ptr {address}, i32 {align}, {flags} {mask}",
+                text.call_void(f"llvm.masked.store.{name}.p0", f"{vector} {raw}, ptr {address},
+                    i32 {align}, {flags} {mask}",
                                f"{vector}, ptr, i32, {flags}")  # fmt: skip
             return
         # lanes that meet in one place are written in their order: the last one stays
         pointers, places = vector_of("ptr", lanes), self.pointers(buffer, index)
         text.call_void(f"llvm.masked.scatter.{name}.v{lanes}p0",
-                       f"{vector} {raw}, {pointers} {places}, i32 {align}, {flags} {self.mask or 'splat (i1 true)'}",
+                       f"{vector} {raw}, {pointers} {places}, i32 {align},
+                           {flags} {self.mask or 'splat (i1 true)'}",
                        f"{vector}, {pointers}, i32, {flags}")  # fmt: skip
 
     def do_local(self, statement: Statement) -> None:
@@ -256,7 +274,8 @@ class _Printer:
                     self.find_parts(inner, lanes, unroll)
 
     def cell(self, variable: Variable, lanes: int, part: int = 0) -> str:
-        """Where a variable lives: as a scalar, a vector, or as one of the vectors of parts of an accumulator."""
+        """Where a variable lives: as a scalar, a vector, or as one of the vectors of parts of an
+        accumulator."""
         key = (variable, lanes, part)
         if key not in self.cells:
             number = self.text.fresh()
@@ -264,10 +283,14 @@ class _Printer:
         return self.cells[key]
 
     def read(self, variable: Variable, lanes: int, part: int = 0) -> str:
-        return self.text.let(f"load {register(variable.dtype, lanes)}, ptr {self.cell(variable, lanes, part)}")
+        return self.text.let(
+            f"load {register(variable.dtype, lanes)}, ptr {self.cell(variable, lanes, part)}"
+        )
 
     def write(self, variable: Variable, lanes: int, value: str, part: int = 0) -> None:
-        self.text.do(f"store {register(variable.dtype, lanes)} {value}, ptr {self.cell(variable, lanes, part)}")
+        self.text.do(
+            f"store {register(variable.dtype, lanes)} {value}, ptr {self.cell(variable, lanes, part)}"
+        )
 
     def reset(self, variable: Variable, value: Value) -> None:
         if variable.varying:
@@ -371,17 +394,24 @@ class _Printer:
         self.mask, self.condition = outer
 
     def wants_branch(self, block: Block) -> bool:
-        """Whether a block is to be left out where no lane wants it: it is long, or something in it happens once for all."""
+        """Whether a block is to be left out where no lane wants it: it is long, or something in it happens
+        once for all."""
         if len(block.items) > SHORT:
             return True
         for item in block.items:
             if isinstance(item, Value):
-                if item.op == "load" and not item.varying or item.op in MATHEMATICS:
+                if (item.op == "load" and not item.varying) or item.op in MATHEMATICS:
                     return True
             elif item.kind == "store":
-                if not item.args[0].varying if isinstance(item.args[0], Variable) else not item.args[1].varying:
+                if (
+                    not item.args[0].varying
+                    if isinstance(item.args[0], Variable)
+                    else not item.args[1].varying
+                ):
                     return True
-            elif item.kind != "assign" and item.kind != "accumulate" or not item.args[0].varying and item.kind == "assign":
+            elif (item.kind != "assign" and item.kind != "accumulate") or (
+                not item.args[0].varying and item.kind == "assign"
+            ):
                 return True
         return False
 
@@ -390,10 +420,13 @@ class _Printer:
         """How many vectors of a lanes loop are in flight at once."""
         items = statement.blocks[0].items
         counts = _static_count(statement.args[1], statement.args[2])
-        if counts is not None and counts < UNROLL * self.machine_lanes * statement.args[3] or len(items) > SHORT:
+        if (counts is not None and counts < UNROLL * self.machine_lanes * statement.args[3]) or len(
+            items
+        ) > SHORT:
             return 1
         simple = all(
-            item.op not in MATHEMATICS if isinstance(item, Value) else item.kind == "accumulate" for item in items
+            item.op not in MATHEMATICS if isinstance(item, Value) else item.kind == "accumulate"
+            for item in items
         )
         return UNROLL if simple and any(isinstance(item, Statement) for item in items) else 1
 
@@ -465,7 +498,8 @@ class _Printer:
 
 
 def _static_count(lo: Value, hi: Value) -> int | None:
-    """How many iterations, where that follows from the program alone: bounds are constants, or lo and lo + constant."""
+    """How many iterations, where that follows from the program alone: bounds are constants, or lo and lo +
+    constant."""
     if lo.op == hi.op == "const":
         return hi.payload - lo.payload
     if hi.op == "add":

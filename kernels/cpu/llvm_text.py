@@ -1,8 +1,8 @@
 """The text of one LLVM function: types, constants, names for values, labels, loops and branches.
 
-Every method takes the element type of a value and its number of lanes: 0 for a scalar, else a vector of so many. LLVM
-splits or widens vectors that are not of the machine's length, so no element type needs a length of its own.
-"""
+Every method takes the element type of a value and its number of lanes: 0 for a scalar, else a vector of so
+many. LLVM splits or widens vectors that are not of the machine's length, so no element type needs a length of
+its own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,24 @@ import numpy as np
 
 # Types in registers and in memory. f2 and bf have no arithmetic of their own: their bits are converted to f4.
 REGISTER = {
-    "b1": "i1", "i1": "i8", "i2": "i16", "i4": "i32", "i8": "i64", "u1": "i8", "u2": "i16", "u4": "i32", "u8": "i64",
+    "b1": "i1", "i1": "i8", "i2": "i16", "i4": "i32", "i8": "i64", "u1": "i8", "u2": "i16", "u4": "i32",
+    "u8": "i64",
     "f4": "float", "f8": "double",
 }  # fmt: skip
 MEMORY = {**REGISTER, "b1": "i8", "f2": "i16", "bf": "i16"}
-BITS = {"b1": 1, "i1": 8, "i2": 16, "i4": 32, "i8": 64, "u1": 8, "u2": 16, "u4": 32, "u8": 64, "f4": 32, "f8": 64}
+BITS = {
+    "b1": 1,
+    "i1": 8,
+    "i2": 16,
+    "i4": 32,
+    "i8": 64,
+    "u1": 8,
+    "u2": 16,
+    "u4": 32,
+    "u8": 64,
+    "f4": 32,
+    "f8": 64,
+}
 MEMORY_BITS = {**BITS, "b1": 8, "f2": 16, "bf": 16}
 
 
@@ -104,7 +117,8 @@ class Text:
         self.do(f"call void @{name}({arguments})")
 
     def reserve(self, name: str, what: str) -> str:
-        """Memory on the stack, once for the whole function; registers in the end, if it is only loaded and stored whole."""
+        """Memory on the stack, once for the whole function; registers in the end, if it is only loaded and
+        stored whole."""
         self.entry.append(f"  %{name} = alloca {what}")
         return f"%{name}"
 

@@ -19,6 +19,8 @@ import llvmlite.binding as llvm
 from fnn.errors import GraphError
 from fnn.kernels.cpu.buffers import immortal
 
+AS_WRITTEN = "; as written"
+
 # LLVM through llvmlite is one thing at a time, and a child must not be forked while another thread is inside.
 LOCK = threading.RLock()
 if hasattr(os, "register_at_fork"):
@@ -63,8 +65,8 @@ def _target_machine() -> llvm.TargetMachine:
 
 
 @functools.cache
-def _compiler() -> tuple[llvm.TargetMachine, llvm.PipelineTuningOptions]:
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
+def _compiler(level: int) -> tuple[llvm.TargetMachine, llvm.PipelineTuningOptions]:
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
     # Kernels are written as vectors and unrolled where that pays: LLVM's own attempts cost compile time and
     # gain nothing.
     options.loop_vectorization = options.slp_vectorization = False
@@ -92,7 +94,7 @@ def lanes() -> int:
     Asked of LLVM itself: what it makes of an addition of 64 bytes.
     """
     with LOCK:
-        machine = _compiler()[0]
+        machine = _compiler(2)[0]
         text = """define void @probe(ptr %a) {
           %x = load <16 x float>, ptr %a
           %y = fadd <16 x float> %x, %x
@@ -106,11 +108,14 @@ def lanes() -> int:
 def assemble(text: str, name: str) -> bytes:
     """Object code of a module of LLVM text; `name` is the kernel that errors speak of.
 
+    A text that begins with `AS_WRITTEN` is spared LLVM's optimising passes (functions marked `alwaysinline`
+    still are inlined), which for branches and loads alone take as long as all the rest and gain nothing.
+
     Raises:
         KernelError: the text is not valid, or needs a function that this process does not have.
     """
     with LOCK:
-        machine, options = _compiler()
+        machine, options = _compiler(0 if text.startswith(AS_WRITTEN) else 2)
         try:
             with llvm.parse_assembly(text) as module:
                 module.verify()

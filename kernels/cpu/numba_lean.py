@@ -1,9 +1,10 @@
-"""Kernels printed as Python become machine code, with the same entry as vector kernels: `void name(table, lo, hi)`.
+"""Kernels printed as Python become machine code, with the same entry as vector kernels: `void name(table, lo,
+hi)`.
 
-This is the only module that knows Numba's private API: `compile_lean` runs Numba's compiler without argument unboxing,
-reference counting and wrappers, and optimises once.  `compile_public` does the same through `numba.njit` and `numba.cfunc`
-alone, two to four times slower; it is what remains should the private API change.
-"""
+This is the only module that knows Numba's private API: `compile_lean` runs Numba's compiler without argument
+unboxing, reference counting and wrappers, and optimises once.  `compile_public` does the same through
+`numba.njit` and `numba.cfunc` alone, two to four times slower; it is what remains should the private API
+change."""
 
 from __future__ import annotations
 
@@ -80,7 +81,15 @@ def compile_lean(source: str, name: str, program: Program) -> int:
     pointers = [types.CPointer(element) for element in _elements(program)]
     signature = (*pointers, *[types.int64] * len(program.sizes), types.int64, types.int64)
     found = compiler.compile_extra(
-        typing, target, _function(source, name), signature, types.void, _flags(), {}, library=library, pipeline_class=_Pipeline
+        typing,
+        target,
+        _function(source, name),
+        signature,
+        types.void,
+        _flags(),
+        {},
+        library=library,
+        pipeline_class=_Pipeline,
     ).fndesc
     entry = f"{name}_entry"
     module = ir.Module(entry)
@@ -96,8 +105,12 @@ def compile_lean(source: str, name: str, program: Program) -> int:
     args = [b.bitcast(slot(k), target.get_value_type(kind)) for k, kind in enumerate(pointers)]
     if program.sizes:
         words = b.bitcast(slot(len(pointers)), word.as_pointer())
-        args += [b.load(b.gep(words, [word(k)], source_etype=word), typ=word) for k in range(len(program.sizes))]
-    target.call_conv.call_function(b, callee, found.restype, found.argtypes, [*args, outer.args[1], outer.args[2]])
+        args += [
+            b.load(b.gep(words, [word(k)], source_etype=word), typ=word) for k in range(len(program.sizes))
+        ]
+    target.call_conv.call_function(
+        b, callee, found.restype, found.argtypes, [*args, outer.args[1], outer.args[2]]
+    )
     b.ret_void()
     library.add_ir_module(module)
     library.finalize()
@@ -119,7 +132,10 @@ def compile_public(source: str, name: str, program: Program) -> int:
         return convert
 
     options = {"fastmath": FLAGS, "error_model": "numpy"}
-    scope: dict[str, Any] = {"kernel": numba.njit(**options)(_function(source, name)), "words": pointer_to(types.int64)}
+    scope: dict[str, Any] = {
+        "kernel": numba.njit(**options)(_function(source, name)),
+        "words": pointer_to(types.int64),
+    }
     scope.update({f"p{k}": pointer_to(element) for k, element in enumerate(_elements(program))})
     count = len(program.arguments)
     arguments = [f"p{k}(table[{k}])" for k in range(count)]

@@ -1,8 +1,8 @@
-"""What the names in kernels printed as Python mean: definitions that run in the interpreter and compile with Numba.
+"""What the names in kernels printed as Python mean: definitions that run in the interpreter and compile with
+Numba.
 
-Numba itself is imported only by `numba_scope`.  Types are NumPy's scalars; they have the meaning that `loops` gives the
-operations: integers wrap, no division or shift is undefined, conversions to integers saturate.
-"""
+Numba itself is imported only by `numba_scope`.  Types are NumPy's scalars; they have the meaning that `loops`
+gives the operations: integers wrap, no division or shift is undefined, conversions to integers saturate."""
 
 from __future__ import annotations
 
@@ -128,7 +128,12 @@ def to_f2(x):
     return uint16(sign | uint32(uint32(rest - uint32(0x38000000) + uint32(0xFFF) + odd) >> uint32(13)))
 
 
-CONVERSIONS: dict[str, Callable[..., Any]] = {"from_bf": from_bf, "to_bf": to_bf, "from_f2": from_f2, "to_f2": to_f2}
+CONVERSIONS: dict[str, Callable[..., Any]] = {
+    "from_bf": from_bf,
+    "to_bf": to_bf,
+    "from_f2": from_f2,
+    "to_f2": to_f2,
+}
 
 
 @functools.cache
@@ -161,7 +166,8 @@ def _fma(x, y, z):
 def interpreter_scope() -> dict[str, Any]:
     """The names for the interpreter. Run kernels under `np.errstate(all="ignore")`."""
     scope: dict[str, Any] = {**TYPES, **integer_functions(), **CONVERSIONS, "fma": _fma}
-    for name in ("exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil",
+    for name in ("exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "sinh", "cosh", "tanh",
+        "floor", "ceil",
                  "trunc", "rint", "copysign", "sqrt", "fmod", "power"):  # fmt: skip
         scope[name] = getattr(np, name)
     for name in ("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"):
@@ -203,7 +209,9 @@ def _numba_functions() -> dict[str, Any]:
 
         return reserve
 
-    scope: dict[str, Any] = {name: register_jitable(f) for name, f in {**integer_functions(), **CONVERSIONS}.items()}
+    scope: dict[str, Any] = {
+        name: register_jitable(f) for name, f in {**integer_functions(), **CONVERSIONS}.items()
+    }
     scope.update({f"local_{name}": local(T) for name, T in TYPES.items()}, fma=fma)
     return scope
 
@@ -211,7 +219,8 @@ def _numba_functions() -> dict[str, Any]:
 def numba_scope() -> dict[str, Any]:
     """The names for Numba's compiler."""
     scope: dict[str, Any] = {**TYPES, **_numba_functions()}
-    for name in ("exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh",
+    for name in ("exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "asin", "acos", "atan",
+        "atan2", "sinh",
                  "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "sqrt", "copysign"):  # fmt: skip
         scope[name] = getattr(math, name)
     for name in ("floor", "ceil", "trunc", "rint", "fmod"):  # math's give integers, or are not there

@@ -1,9 +1,10 @@
-"""Loop programs as readable Python: `def name(a0, ..., s0, ..., lo, hi)`, the arguments flat arrays, then the sizes.
+"""Loop programs as readable Python: `def name(a0, ..., s0, ..., lo, hi)`, the arguments flat arrays, then the
+sizes.
 
-The source is plain scalar loops.  It runs in the interpreter on NumPy arrays as well as compiled by Numba; what its names
-mean (`divide_int32`, `fma`, ...) is in `numba_operations`.  bool is passed as uint8, bfloat16 and float16 as their bits in
-uint16.  A value that is used once, in the block that computes it, is written where it is used.
-"""
+The source is plain scalar loops.  It runs in the interpreter on NumPy arrays as well as compiled by Numba;
+what its names mean (`divide_int32`, `fma`, ...) is in `numba_operations`.  bool is passed as uint8, bfloat16
+and float16 as their bits in uint16.  A value that is used once, in the block that computes it, is written
+where it is used."""
 
 from __future__ import annotations
 
@@ -19,13 +20,16 @@ BITS = {"i1": 8, "i2": 16, "i4": 32, "i8": 64, "u1": 8, "u2": 16, "u4": 32, "u8"
 INFIX = {"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|", "xor": "^"}
 RELATION = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 BOOLEAN = {
-    "and": "{} and {}", "or": "{} or {}", "xor": "{} != {}", "not": "not {}", "add": "{} or {}", "mul": "{} and {}",
+    "and": "{} and {}", "or": "{} or {}", "xor": "{} != {}", "not": "not {}", "add": "{} or {}",
+    "mul": "{} and {}",
     "max": "{} or {}", "min": "{} and {}", "sub": "{} != {}",
 }  # fmt: skip
 # Mathematics that the target has; the rest is printed as the arithmetic it consists of.
 FUNCTIONS = {
-    "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "log2": "log2", "sin": "sin", "cos": "cos", "tan": "tan",
-    "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
+    "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "log2": "log2", "sin": "sin",
+    "cos": "cos", "tan": "tan",
+    "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2", "sinh": "sinh", "cosh": "cosh",
+    "tanh": "tanh",
     "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "erf": "erf", "erfc": "erfc", "pow": "power",
 }  # fmt: skip
 LONGEST = 80  # characters of an expression that is still written into another
@@ -37,7 +41,8 @@ def emit(program: Program, name: str) -> str:
 
 
 class _Expression:
-    """The text of a value. atom: it needs no brackets and may be repeated; reads: it looks at memory or variables."""
+    """The text of a value. atom: it needs no brackets and may be repeated; reads: it looks at memory or
+    variables."""
 
     __slots__ = ("text", "atom", "reads")
 
@@ -62,7 +67,10 @@ class _Printer:
     def emit(self, name: str) -> str:
         program = self.program
         sizes = [f"s{k}" for k in range(len(program.sizes))]
-        described = [f"{a.name}: {MEMORY[a.dtype]}{_stands_for(a)}{' (output)' if a.output else ''}" for a in program.arguments]
+        described = [
+            f"{a.name}: {MEMORY[a.dtype]}{_stands_for(a)}{' (output)' if a.output else ''}"
+            for a in program.arguments
+        ]
         self.put('"""' + ", ".join(described) + ("; sizes " + ", ".join(sizes) if sizes else "") + '"""')
         self.count(program.body)
         self.walk(program.body)
@@ -185,7 +193,9 @@ class _Printer:
         if op == "fma" and dtype[0] != "f":
             return _wrapped(kind, "{} * {} + {}".format(*[self.inside(a) for a in args]))
         if op in ("shl", "shr") and args[1].op == "const" and 0 <= args[1].payload < BITS[dtype]:
-            return _wrapped(kind, f"{self.inside(args[0])} {'<<' if op == 'shl' else '>>'} {self.inside(args[1])}")
+            return _wrapped(
+                kind, f"{self.inside(args[0])} {'<<' if op == 'shl' else '>>'} {self.inside(args[1])}"
+            )
         return _arithmetic(op, operands, [self.inside(a) for a in args])
 
     def bitcast(self, source: str, target: str, x: str) -> str:
@@ -226,9 +236,16 @@ class _Printer:
 
     def do_loop(self, statement: Statement) -> None:
         index, lo, hi, step = statement.args
-        bounds = [self.bare(hi)] if lo.op == "const" and lo.payload == 0 and step == 1 else [self.bare(lo), self.bare(hi)]
+        bounds = (
+            [self.bare(hi)]
+            if lo.op == "const" and lo.payload == 0 and step == 1
+            else [self.bare(lo), self.bare(hi)]
+        )
         self.flush(True)
-        self.inner(f"for {self.index(index)} in range({', '.join(bounds + [str(step)] * (step != 1))}):", statement.blocks[0])
+        self.inner(
+            f"for {self.index(index)} in range({', '.join(bounds + [str(step)] * (step != 1))}):",
+            statement.blocks[0],
+        )
 
     def do_lanes(self, statement: Statement) -> None:
         index, lo, hi, _ = statement.args

@@ -43,7 +43,7 @@ def how_to_wait() -> str:
 
 
 _ALONE = """
-define internal void @launch(ptr %cell, ptr %kernel, ptr %arguments, i64 %tiles, i64 %chunk) {
+define internal void @launch(ptr %cell, ptr %kernel, ptr %arguments, i64 %tiles, i64 %chunk) noinline {
   call void %kernel(ptr %arguments, i64 0, i64 %tiles)
   ret void
 }
@@ -195,7 +195,7 @@ inside:
   br label %wait
 }
 
-define internal void @launch(ptr %cell, ptr %kernel, ptr %arguments, i64 %tiles, i64 %chunk) {
+define internal void @launch(ptr %cell, ptr %kernel, ptr %arguments, i64 %tiles, i64 %chunk) noinline {
 entry:
   %divided = icmp sgt i64 %chunk, 0
   %several = icmp slt i64 %chunk, %tiles

@@ -1,0 +1,103 @@
+"""The samples of primitives in other dtypes than they are written in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.core.aval import Aval
+from fnn.core.ir import subgraphs
+from fnn.core.primitive import Primitive, Sample, parse_spec
+from fnn.core.trace import aval_of
+from fnn.errors import DtypeError
+from tests.primitive_checks import Case, check_jit, check_type, numpy, wrap
+from tests.tolerances import assert_close
+
+FLOATS = ("f8", "f2", "bf")
+INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+
+# primitive -> why it takes one dtype only; asking for another must raise DtypeError
+ONE_FLOAT: dict[str, str] = {}
+ONE_INTEGER: dict[str, str] = {
+    "bitcast": "its parameters name the dtypes",
+    "threefry2x32": "its words have 32 bits",
+}
+# primitive -> why no sample of it has an empty array
+NO_EMPTY: dict[str, str] = {}
+
+
+def is_empty(primitive: Primitive, sample: Sample) -> bool:
+    avals = [aval_of(wrap(v)) for v in sample.arrays(np.random.default_rng(0))]
+    out = primitive.out_aval(tuple(avals), sample.params)
+    return any(a.size == 0 for a in (*avals, *(out if primitive.multiple else [out])) if isinstance(a, Aval))
+
+
+def recoded(case: Case, kinds: str, code: str) -> list[Any]:
+    """The operands with every array of those kinds in the dtype of `code`, drawn as the sample draws them."""
+    target = parse_spec(f"{code}[]")[0]
+    args = []
+    for a in case.sample.args:
+        if isinstance(a, str) and dtypes.kind(parse_spec(a)[0]) in kinds:
+            a = f"{code}[{a.partition('[')[2]}"
+        elif isinstance(a, (np.ndarray, np.generic)) and dtypes.kind(a.dtype) in kinds:
+            with np.errstate(all="ignore"):
+                a = a.astype(target)
+        args.append(a)
+    sample = Sample(tuple(args), case.sample.params, case.sample.low, case.sample.high)
+    return sample.arrays(case.rng())
+
+
+def check_float_dtype(case: Case, code: str) -> str | None:
+    """In another floating dtype: the result's type follows, and its numbers are those of float64, rounded."""
+    if any(True for _ in subgraphs(case.sample.params)):
+        return "its graphs are typed"
+    values = recoded(case, "f", code)
+    if not any(isinstance(v, (np.ndarray, np.generic)) and dtypes.is_float(v.dtype) for v in values):
+        return "no operand is a floating array"
+    if case.primitive.name in ONE_FLOAT:
+        return _refused(case, values, ONE_FLOAT[case.primitive.name])
+    narrow = case.call(*map(wrap, values))
+    wide = case.call(*[wrap(v.astype(np.float64) if getattr(v, "dtype", None) == parse_spec(f"{code}[]")[0] else v) for v in values])
+    for got, want in zip(narrow, wide, strict=True):
+        with np.errstate(all="ignore"):
+            expected = numpy(want).astype(aval_of(got).dtype)
+        assert_close(numpy(got), expected, case.sample.tolerance, parse_spec(f"{code}[]")[0], f"in {code}")
+    return None
+
+
+def has_integers(case: Case) -> bool:
+    specs = [parse_spec(a)[0] if isinstance(a, str) else getattr(a, "dtype", None) for a in case.sample.args]
+    return any(d is not None and dtypes.is_integer(d) for d in specs) and not any(True for _ in subgraphs(case.sample.params))
+
+
+def check_integer_dtype(case: Case, code: str) -> str | None:
+    """In another integer dtype: the types fit, and the compiled result is NumPy's."""
+    values = recoded(case, "iu", code)
+    if case.primitive.name in ONE_INTEGER:
+        return _refused(case, values, ONE_INTEGER[case.primitive.name])
+    variant = _Fixed(case.primitive, case.sample, case.number, values)
+    return check_type(variant) or check_jit(variant)
+
+
+class _Fixed(Case):
+    """A case whose operands are given."""
+
+    def __init__(self, primitive: Primitive, sample: Sample, number: int, given: list[Any]):
+        super().__init__(primitive, sample, number)
+        object.__setattr__(self, "given", given)
+
+    def values(self, salt: str = "") -> list[Any]:
+        return self.given  # type: ignore[attr-defined]  # set above
+
+
+def _refused(case: Case, values: list[Any], reason: str) -> str:
+    same = [getattr(v, "dtype", None) for v in values] == [getattr(v, "dtype", None) for v in case.values()]
+    if not same:
+        try:
+            case.call(*map(wrap, values))
+        except DtypeError:
+            return f"refused, {case.primitive.name}: {reason}"
+        raise AssertionError(f"{case.primitive.name} takes {[getattr(v, 'dtype', None) for v in values]} after all")
+    return f"the sample's own dtype ({case.primitive.name})"
