@@ -251,19 +251,26 @@ def _unpack(data: bytes | None) -> dict[str, bytes]:
 # ---------------------------------------------------------------------------------------------------- files
 
 
-@functools.cache
-def _identity() -> str:
-    """What everything in the cache depends on: machine, versions, and fnn's own sources by name, size and
-    time."""
-    lines = [machine.identification(), f"fnn {__version__}"]
+def _sources() -> list[str]:
+    """The state of fnn's own sources, by name, size and time: whatever changes them may change every
+    kernel."""
+    lines = []
     for package in (core, primitives, _kernels_package):
         for root in package.__path__:
             for folder, _, names in os.walk(root):
-                for name in sorted(names):
+                for name in names:
                     if name.endswith(".py"):
                         status = os.stat(os.path.join(folder, name))
-                        lines.append(f"{package.__name__} {name} {status.st_size} {status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:24]
+                        where = os.path.relpath(os.path.join(folder, name), root)
+                        lines.append(f"{package.__name__} {where} {status.st_size} {status.st_mtime_ns}")
+    return sorted(lines)
+
+
+@functools.cache
+def _identity() -> str:
+    """What everything in the cache depends on: machine, versions and sources."""
+    lines = [machine.identification(), f"fnn {__version__}", *_sources()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:24]
 
 
 def _folder() -> Path | None:

@@ -1,15 +1,16 @@
 """From calls to steps: every graph inside a program opened, down to plain runs, copies, loops and switches.
 
-`expand` turns a `Lowered` graph into a list of steps. A graph within (call, cond, while, scan) is lowered once and its
-steps are written over the values around it: what a body reads from outside is that very value, so nothing is copied in,
-and a `call` leaves no trace but its steps. Where a value must come to lie somewhere (a loop's carry, a slice of a stacked
-result, a branch's result, an output of the program) there is a `Copy` or an `Assign`; `fnn.kernels.memory` lets both sides
-of it share one place wherever that is safe, and then nothing is copied.
+`expand` turns a `Lowered` graph into a list of steps. A graph within (call, cond, while, scan) is lowered
+once and its steps are written over the values around it: what a body reads from outside is that very value,
+so nothing is copied in, and a `call` leaves no trace but its steps. Where a value must come to lie somewhere
+(a loop's carry, a slice of a stacked result, a branch's result, an output of the program) there is a `Copy`
+or an `Assign`; `fnn.kernels.memory` lets both sides of it share one place wherever that is safe, and then
+nothing is copied.
 
     call     the steps of its graph
     cond     Switch: each branch ends with copies to the same values
     while    Loop: test, then body; its carries are cells, which the body's last step assigns all at once
-    scan     Loop of a known number of rounds; slices of the scanned arrays are slots that move from round to round
+    scan     Loop of a known number of rounds; what it sees of scanned arrays are slots that move
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Copy:
 class Assign:
     """The end of a loop's body: every cell becomes its next value, all at once.
 
-    The memory plan leaves what is really to be moved, in order: `copies` (target, source), then `swaps` of cells and
-    buffers that are reached through pointers."""
+    The memory plan leaves what is really to be moved, in order: `copies` (target, source), then `swaps` of
+    cells and buffers that are reached through pointers."""
 
     pairs: list[tuple[Value, Value]]
     copies: list[tuple[Value, Value]] = field(default_factory=list)
@@ -85,7 +86,9 @@ class Loop:
     body: list[Step]
     assign: Assign
     source: Source | None = None
-    pointers: list[Value] = field(default_factory=list)  # cells and next values that the memory plan reaches by pointer
+    pointers: list[Value] = field(
+        default_factory=list
+    )  # cells and next values that the memory plan reaches by pointer
     begin: int = -1
     start: int = -1  # of a round
     tested: int = -1
@@ -135,8 +138,8 @@ def _like(value: Value) -> Value:
 
 
 class _Scope:
-    """What the values of one lowered graph are in the program. Lowering may return the same values twice (a graph used in
-    two places), so every use of a graph has its own."""
+    """What the values of one lowered graph are in the program. Lowering may return the same values twice (a
+    graph used in two places), so every use of a graph has its own."""
 
     def __init__(self) -> None:
         self.known: dict[Value, Value] = {}
@@ -210,17 +213,21 @@ class _Expansion:
 
     def scan(self, call: ControlCall, inputs: list[Value], steps: Steps) -> list[Value]:
         p = call.params
-        consts, start, xs = inputs[: p["consts"]], inputs[p["consts"]:][: p["carry"]], inputs[p["consts"] + p["carry"]:]
-        stacked = [_like(v) for v in call.outputs[p["carry"]:]]
+        consts, start, xs = (
+            inputs[: p["consts"]],
+            inputs[p["consts"] :][: p["carry"]],
+            inputs[p["consts"] + p["carry"] :],
+        )
+        stacked = [_like(v) for v in call.outputs[p["carry"] :]]
         if p["length"] == 0:
             return [*start, *stacked]
         graph = self.inner(p["graph"])
         carry = _carry(graph, len(consts), start, steps, call.source)
-        slices = graph.inputs[p["consts"] + p["carry"]:]
+        slices = graph.inputs[p["consts"] + p["carry"] :]
         slots = [Slot(_like(v), x, False) for v, x in zip(slices, xs, strict=True)]
         body: Steps = []
         found = self.graph(graph, [*consts, *carry, *[s.value for s in slots]], body)
-        for result, whole in zip(found[p["carry"]:], stacked, strict=True):
+        for result, whole in zip(found[p["carry"] :], stacked, strict=True):
             slots.append(Slot(_like(result), whole, True))
             body.append(Copy(slots[-1].value, result, call.source))
         assign = _assign(carry, start, found[: p["carry"]])
@@ -231,7 +238,12 @@ class _Expansion:
 
 
 _INDEX_DTYPES = (np.dtype("bool"), np.dtype("int32"), np.dtype("int64"))
-_KINDS = {"call": _Expansion.call, "cond": _Expansion.cond, "while": _Expansion.while_, "scan": _Expansion.scan}
+_KINDS = {
+    "call": _Expansion.call,
+    "cond": _Expansion.cond,
+    "while": _Expansion.while_,
+    "scan": _Expansion.scan,
+}
 
 
 def _run(call: Call | LibraryCall, scope: _Scope) -> Run:
@@ -249,8 +261,8 @@ def _run(call: Call | LibraryCall, scope: _Scope) -> Run:
 
 
 def _carry(body: Lowered, first: int, start: list[Value], steps: Steps, source: Source | None) -> list[Value]:
-    """What a body sees of its carry: a cell that starts as a copy, or, if the body hands it on unchanged, the start
-    itself."""
+    """What a body sees of its carry: a cell that starts as a copy, or, if the body hands it on unchanged, the
+    start itself."""
     carry = []
     for k, value in enumerate(start):
         if body.outputs[k] is not body.inputs[first + k]:

@@ -1,15 +1,15 @@
 """A graph, compiled: what runs it, and what it shows of itself.
 
-    executable = compile_graph(graph)
-    outputs = executable(inputs)              # NumPy arrays in, NumPy arrays out
-    print(executable.plan(), executable.memory(), executable.cost())
+executable = compile_graph(graph)
+outputs = executable(inputs)              # NumPy arrays in, NumPy arrays out
+print(executable.plan(), executable.memory(), executable.cost())
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,17 +17,28 @@ from fnn.config import config
 from fnn.core.ir import Graph
 from fnn.errors import ArgumentError
 from fnn.kernels import cache, plan_cache
-from fnn.kernels.cost import Cost, cost_of
-from fnn.kernels.cpu.driver import Runner, Slot, Table
+from fnn.kernels.cpu.buffers import Slot
+from fnn.kernels.cpu.driver import Runner
+from fnn.kernels.cpu.table import Table
 from fnn.kernels.memory_report import MemoryReport
+
+# Lowering, planning and printing are imported where they are needed: a process that finds all in the cache is
+# not.
+if TYPE_CHECKING:
+    from fnn.kernels.calls import Lowered
+    from fnn.kernels.cost import Cost
+    from fnn.kernels.plan import Kernel, Plan
+    from fnn.kernels.profile import Profile
 
 
 def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
-    """Make a graph runnable. The passes have been over it: it holds no primitive that is to be expanded first.
+    """Make a graph runnable. The passes have been over it: it holds no primitive that is to be expanded
+    first.
 
     Args:
         graph: the program.
-        donated: numbers of the inputs whose memory the program may overwrite, and hand back as that of an output.
+        donated: numbers of the inputs whose memory the program may overwrite, and hand back as that of an
+        output.
 
     Raises:
         UnsupportedError: the graph holds something that has no lowering.
@@ -36,7 +47,9 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
     donated = tuple(sorted(set(donated)))
     if donated and not 0 <= donated[0] <= donated[-1] < len(graph.inputs):
         raise ArgumentError(f"donated inputs {donated} of a program with {len(graph.inputs)} inputs")
-    times = dict.fromkeys(("plan cache", "lower", "plan", "codegen", "compile", "load"), 0.0)
+    times: dict[str, float] = dict.fromkeys(
+        ("plan cache", "lower", "plan", "codegen", "compile", "load"), 0.0
+    )
     printer = config.printer
     start = time.perf_counter()
     key = plan_cache.graph_key(graph, donated, printer)
@@ -49,26 +62,34 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
         _add_times(times, before)
         if found is not None:
             return Executable(graph, donated, printer, table, record, found, times)
-    from fnn.kernels.cpu import printers  # they and lowering are not needed where all is cached
-
     plan = _make_plan(graph, donated, times)
     before = cache.statistics()
-    sources = {}
-    for name, kernel in plan.kernels.items():
-        if kernel.text is not None:
-            text = kernel.text
-            sources[_cache_key(name, printer)] = lambda text=text, name=name: text("k" + _cache_key(name, printer))
-        else:
-            program = kernel.program
-            sources[_cache_key(name, printer)] = lambda program=program, name=name: printers.source(
-                program(), "k" + _cache_key(name, printer), printer
-            )
-    addresses = cache.kernels(sources, key)
+    addresses = cache.kernels(
+        {
+            _cache_key(name, printer): _source(kernel, _cache_key(name, printer), printer)
+            for name, kernel in plan.kernels.items()
+        },
+        key,
+    )
     _add_times(times, before)
     record = plan.record()
     if key:
         plan_cache.save(key, plan.table, record)
     return Executable(graph, donated, printer, plan.table, record, addresses, times)
+
+
+def _source(kernel: Kernel, key: str, printer: str) -> Callable[[], str]:
+    """What writes a kernel's text, when it is needed."""
+
+    def write() -> str:
+        if kernel.text is not None:
+            return kernel.text("k" + key)
+        from fnn.kernels.cpu import printers
+
+        assert kernel.program is not None
+        return printers.source(kernel.program(), "k" + key, printer)
+
+    return write
 
 
 def _cache_key(kernel: str, printer: str) -> str:
@@ -79,16 +100,18 @@ def _add_times(times: dict[str, float], before: cache.Statistics) -> None:
     now = cache.statistics()
     times["codegen"] += now.seconds_writing_text - before.seconds_writing_text
     times["compile"] += now.seconds_compiling - before.seconds_compiling
-    times["load"] += now.seconds_reading + now.seconds_loading - before.seconds_reading - before.seconds_loading
+    times["load"] += (
+        now.seconds_reading + now.seconds_loading - before.seconds_reading - before.seconds_loading
+    )
 
 
-def _make_plan(graph: Graph, donated: tuple[int, ...], times: dict[str, float]) -> Any:
+def _make_plan(graph: Graph, donated: tuple[int, ...], times: dict[str, float]) -> Plan:
     from fnn.kernels.lower import lower
     from fnn.kernels.plan import Plan
 
     clock = time.perf_counter
 
-    def timed(inner: Graph) -> Any:
+    def timed(inner: Graph) -> Lowered:
         start = clock()
         try:
             return lower(inner)
@@ -112,18 +135,21 @@ class Executable:
     ):  # fmt: skip
         self.graph, self.donated, self.printer, self.times = graph, donated, printer, times
         self.table = table
-        self._record, self._plan = record, None
+        self._record = record
+        self._plan: Plan | None = None
         self._aliases: dict[int, int] = {int(k): i for k, i in record["aliases"]}
         self._overwritten: list[int] = record["overwritten"]
         self._types = [(a.shape, a.dtype) for a in graph.out_avals]
         self._slots = [Slot(*t) for k, t in enumerate(self._types) if k not in self._aliases]
-        self._runner = Runner(table, {k: addresses[_cache_key(k, printer)] for k in table.kernels if k}, check=False)
+        self._runner = Runner(
+            table, {k: addresses[_cache_key(k, printer)] for k in table.kernels if k}, check=False
+        )
         self._run = self._runner.run
 
     def __call__(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Run: arrays of the graph's input types (not checked: `jit` looks them up by type), C contiguous; 0-d arrays for
-        scalars. Returns new arrays, except that an output may lie in the memory of a donated input: nobody else may be
-        using that.
+        """Run: arrays of the graph's input types (not checked: `jit` looks them up by type), C contiguous;
+        0-d arrays for scalars. Returns new arrays, except that an output may lie in the memory of a donated
+        input: nobody else may be using that.
 
         Raises:
             ArgumentError: the number of arrays is wrong."""
@@ -135,7 +161,9 @@ class Executable:
         if not self._aliases:
             return list(outputs)
         fresh = iter(outputs)
-        return [self._alias(k, inputs) if k in self._aliases else next(fresh) for k in range(len(self._types))]
+        return [
+            self._alias(k, inputs) if k in self._aliases else next(fresh) for k in range(len(self._types))
+        ]
 
     def _own(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """The inputs, with copies of those that are to be overwritten but cannot be."""
@@ -156,7 +184,7 @@ class Executable:
         return x if x.shape == shape and x.dtype == dtype else x.reshape(-1).view(dtype).reshape(shape)
 
     # -- what it shows
-    def planned(self) -> Any:
+    def planned(self) -> Plan:
         """The whole `Plan`; made again if only its table is at hand."""
         if self._plan is None:
             self._plan = _make_plan(self.graph, self.donated, {"lower": 0.0, "plan": 0.0})
@@ -168,13 +196,7 @@ class Executable:
 
     def kernels(self) -> dict[str, str]:
         """key -> Numba source of each kernel, as readable Python; for library routines their LLVM text."""
-        from fnn.kernels.cpu import printers
-
-        out = {}
-        for key, kernel in self.planned().kernels.items():
-            text = kernel.text
-            out[key] = text("k" + key) if text is not None else printers.source(kernel.program(), "k" + key, "numba")
-        return out
+        return {key: _source(kernel, key, "numba")() for key, kernel in self.planned().kernels.items()}
 
     def memory(self) -> MemoryReport:
         """Bytes by what they are for."""
@@ -192,7 +214,20 @@ class Executable:
 
     def cost(self) -> Cost:
         """Arithmetic and memory traffic, estimated from sizes."""
+        from fnn.kernels.cost import cost_of
+
         return cost_of(self.planned())
+
+    def profile(self, values: Sequence[np.ndarray], runs: int = 10) -> Profile:
+        """The time each call takes, the mean of some runs; arguments as of a call. Donated inputs are left
+        alone."""
+        inputs = tuple([np.array(x, order="C") for x in values]) if self._overwritten else tuple(values)
+        spent = np.zeros(len(self.table.rows), np.int64)
+        for _ in range(runs):
+            spent += self._runner.profile(inputs, tuple([slot.take() for slot in self._slots]))
+        from fnn.kernels.profile import profile_of
+
+        return profile_of(self.planned(), spent / runs)
 
     def release(self) -> None:
         """Give back memory that is kept for the next call."""

@@ -7,6 +7,7 @@ import functools
 from typing import NamedTuple
 
 from fnn.kernels.loops import Block, Builder, Value
+from fnn.kernels.mathematics import expand
 
 
 class Expansion(NamedTuple):
@@ -30,15 +31,15 @@ def _kind(a: Value) -> float | bool:
 @functools.lru_cache(maxsize=512, typed=True)
 def _expansion(name: str, dtype: str, kinds: tuple[float | bool, ...]) -> Expansion:
     """kinds: of each operand its number, if it is a constant, else whether it varies from lane to lane."""
-    from fnn.kernels import mathematics
-
     b = Builder()
     b.in_lanes = int(any(kind is True for kind in kinds))
-    operands = tuple(
-        [Value(b, "operand", dtype, (), k, kind, None if kind else 0) if isinstance(kind,
-            bool) else b.const(kind, dtype)
-         for k, kind in enumerate(kinds)]
-    )  # fmt: skip
+    operands = tuple([_operand(b, dtype, k, kind) for k, kind in enumerate(kinds)])
     with b.exact():
-        result = mathematics.expand(b, name, dtype, operands)
+        result = expand(b, name, dtype, operands)
     return Expansion(operands, b.block, result)
+
+
+def _operand(b: Builder, dtype: str, position: int, kind: float | bool) -> Value:
+    if isinstance(kind, bool):
+        return Value(b, "operand", dtype, (), position, kind, None if kind else 0)
+    return b.const(kind, dtype)

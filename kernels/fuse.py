@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from fnn.kernels.calls import Value
-from fnn.kernels.ops import MASK, Op, mask_cuts
+from fnn.kernels.ops import COPY, MASK, Op, mask_cuts
 from fnn.kernels.views import View, chain, contiguous, refine, restride
 
 LIMIT = 200         # ops a kernel may hold
@@ -142,7 +142,7 @@ class Fusion:
             ws = self.writers.get(v.value, ())  # type: ignore[call-overload]  # op.views are of Values
             if len(ws) != 1 or not v.whole or not ws[0].out.whole or v.size != op.size:
                 for w in ws:
-                    if self.of[w] not in inside:
+                    if w is not op and self.of[w] not in inside:
                         out |= 1 << w.index
         for w in op.after:
             out |= 1 << w.index
@@ -323,13 +323,14 @@ class Fusion:
                     groups.append(mine)
 
     def join_siblings(self) -> None:
-        """Kernels that walk the same data in the same way read it once."""
+        """Kernels that walk the same data in the same way read it once. Mere copies stay apart: where the copy may share
+        the original's memory, the planner leaves it out."""
         readers: dict[tuple[Value, MASK | None], list[Group]] = {}
         for g in list(self.groups.values()):
-            if not g.fusible or g.kind not in ("map", "row"):
+            if not g.fusible or g.kind not in ("map", "row") or all(o.expression is COPY and o.kind == "map" for o in g.ops):
                 continue
-            read = {v.value for o in g.ops for v in o.views if v.size == v.value.size == g.size}
-            for value in read:
+            read = [v.value for o in g.ops for v in o.views if v.size == v.value.size == g.size]
+            for value in dict.fromkeys(read):
                 for other in readers.get((value, g.mask), ())[-4:]:  # type: ignore[arg-type]  # a Value
                     if other is g or self.groups.get(other.index) is not other or self.groups.get(g.index) is not g:
                         continue

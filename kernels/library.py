@@ -10,20 +10,30 @@ from fnn.errors import UnsupportedError
 from fnn.kernels.calls import LibraryCall, Value
 from fnn.kernels.cpu import library_calls
 
+# The order of matrices from which OpenBLAS may use threads of its own.
+LARGEST = 128
+
 
 @dataclass(frozen=True)
 class Routine:
-    """function: the BLAS or LAPACK function passed as argument 0; then come the call's inputs, its outputs and `sizes`.
-    text(symbol) writes the kernel. cost: nanoseconds of one thread. flops: arithmetic, as LAPACK counts it."""
+    """function: the BLAS or LAPACK function passed as argument 0; then come the call's inputs, its outputs
+    and `sizes`. text(symbol) writes the kernel. cost: nanoseconds of one thread. flops: arithmetic, as LAPACK
+    counts it."""
 
     key: str
     function: str
     text: Callable[[str], str]
+    order: int
     tiles: int
     sizes: list[int]
     cost: float
     flops: float
     in_place: tuple[tuple[Value, Value], ...]
+
+    @property
+    def shared_cost(self) -> float:
+        """The part of the cost that our threads may share: OpenBLAS has its own for large matrices."""
+        return self.cost if self.order <= LARGEST else 0.0
 
 
 def routine(call: LibraryCall) -> Routine:
@@ -36,14 +46,26 @@ def routine(call: LibraryCall) -> Routine:
     return _ROUTINES[call.name](call)
 
 
+def _cost(flops: float, batch: int) -> float:
+    """Nanoseconds, roughly."""
+    return flops / 5 + 500 * batch
+
+
 def _cholesky(call: LibraryCall) -> Routine:
     (a,), (factor,) = call.inputs, call.outputs
     n, batch, dtype = a.shape[-1], math.prod(a.shape[:-2]), a.dtype.name
     flops = batch * n**3 / 3
     return Routine(
-        f"cholesky_{dtype}", library_calls.cholesky_function(dtype), lambda symbol: library_calls.cholesky_text(symbol, dtype),
-        batch, [n], flops / 5 + 500 * batch, flops, ((factor, a),),
-    )  # fmt: skip
+        key=f"cholesky_{dtype}",
+        function=library_calls.cholesky_function(dtype),
+        text=lambda symbol: library_calls.cholesky_text(symbol, dtype),
+        order=n,
+        tiles=batch,
+        sizes=[n],
+        cost=_cost(flops, batch),
+        flops=flops,
+        in_place=((factor, a),),
+    )
 
 
 def _triangular_solve(call: LibraryCall) -> Routine:
@@ -54,10 +76,16 @@ def _triangular_solve(call: LibraryCall) -> Routine:
     flops = batch * rows * columns * n
     key = f"triangular_solve_{dtype}_" + "".join("01"[v] for v in flags.values())
     return Routine(
-        key, library_calls.triangular_solve_function(dtype),
-        lambda symbol: library_calls.triangular_solve_text(symbol, dtype, **flags), batch,
-        [rows, columns, 0 if a.size == n * n else n * n, rows * columns], flops / 5 + 500 * batch, flops, ((x, b),),
-    )  # fmt: skip
+        key=key,
+        function=library_calls.triangular_solve_function(dtype),
+        text=lambda symbol: library_calls.triangular_solve_text(symbol, dtype, **flags),
+        order=n,
+        tiles=batch,
+        sizes=[rows, columns, 0 if a.size == n * n else n * n, rows * columns],
+        cost=_cost(flops, batch),
+        flops=flops,
+        in_place=((x, b),),
+    )
 
 
 _ROUTINES = {"cholesky": _cholesky, "triangular_solve": _triangular_solve}

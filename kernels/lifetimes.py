@@ -1,8 +1,10 @@
-"""When each value is needed: the steps of a program numbered in time, and per value the spans in which it holds something.
+"""When each value is needed: the steps of a program numbered in time, and per value the spans in which it
+holds something.
 
-A span (a, b) says: written at time a, read for the last time at b. Within a loop a cell has a hole between its last read
-of a round and the assignment at the round's end, and a value that the branches of a switch treat differently has a span
-for each branch, so that memory is shared in every place where no run of the program can tell.
+A span (a, b) says: written at time a, read for the last time at b. Within a loop a cell has a hole between
+its last read of a round and the assignment at the round's end, and a value that the branches of a switch
+treat differently has a span for each branch, so that memory is shared in every place where no run of the
+program can tell.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def reads_and_writes(step: Step) -> tuple[set[Value], set[Value]]:
 class Lifetimes:
     """The spans of every value that is written while the program runs, or may be (donated inputs).
 
-    Constants, other inputs and slices of scanned arrays are not here: they are always there, and nobody writes them."""
+    Constants, other inputs and slices of scanned arrays are not here: they are always there, and nobody
+    writes them."""
 
     def __init__(self, program: Program, donated: Iterable[Value] = ()):
         self.spans: dict[Value, list[Span]] = {}
@@ -82,7 +85,7 @@ class Lifetimes:
         self._fixed = {v for v in program.inputs if v not in donated}
         self._held: set[Value] = set()
         self._scan(program.steps)
-        live = {v: self.end for v in program.outputs}
+        live = dict.fromkeys(program.outputs, self.end)
         self._backwards(program.steps, live)
         for value in donated:
             self._define(value, 0, live)

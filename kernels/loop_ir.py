@@ -26,16 +26,14 @@ COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 # the sign's copies; shr is arithmetic for signed types. min and max pass NaN on. fma rounds once. popcount,
 # clz: of integers.
 ARITHMETIC = (
-    "add", "sub", "mul", "div", "rem", "min", "max", "and", "or", "xor", "shl", "shr", "neg", "not", "abs",
-    "fma",
-    "sqrt", "floor", "ceil", "trunc", "rint", "copysign", "popcount", "clz",
+    "add", "sub", "mul", "div", "rem", "min", "max", "and", "or", "xor", "shl", "shr", "neg", "not",
+    "abs", "fma", "sqrt", "floor", "ceil", "trunc", "rint", "copysign", "popcount", "clz",
 )  # fmt: skip
 # Functions of f4 and f8 that a printer expands with `fnn.kernels.mathematics` unless its target has them.
 MATHEMATICS = (
     "exp", "exp2", "expm1", "log", "log2", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "atan2",
-    "sinh",
-    "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "lgamma", "digamma", "pow", "cbrt",
-    "logistic", "nextafter", "rsqrt",
+    "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "lgamma", "digamma",
+    "pow", "cbrt", "logistic", "nextafter", "rsqrt",
 )  # fmt: skip
 COMBINERS = ("add", "mul", "max", "min", "and", "or", "xor")
 
@@ -88,8 +86,7 @@ class Value:
     def __rmul__(self, other: Operand) -> Value: return self.builder.op("mul", other, self)
     def __truediv__(self, other: Operand) -> Value: return self.builder.op("div", self, other)
     def __rtruediv__(self, other: Operand) -> Value: return self.builder.op("div", other, self)
-    def __floordiv__(self, other: Operand) -> Value: return self.builder.op("div", self,
-        other)  # integers: truncates
+    def __floordiv__(self, other: Operand) -> Value: return self.builder.op("div", self, other)
     def __mod__(self, other: Operand) -> Value: return self.builder.op("rem", self, other)
     def __and__(self, other: Operand) -> Value: return self.builder.op("and", self, other)
     def __or__(self, other: Operand) -> Value: return self.builder.op("or", self, other)

@@ -55,8 +55,7 @@ from fnn.kernels.loop_ir import (
 
 __all__ = [
     "ARITHMETIC", "BYTES", "CODES", "COMBINERS", "COMPARISONS", "INDEX", "MATHEMATICS", "Block", "Buffer",
-    "Builder",
-    "Operand", "Program", "Statement", "Value", "Variable", "WhileLoop", "code_of", "computed",
+    "Builder", "Operand", "Program", "Statement", "Value", "Variable", "WhileLoop", "code_of", "computed",
 ]  # fmt: skip
 
 
@@ -109,6 +108,7 @@ class Builder:
     @contextmanager
     def loop(self, lo: Operand, hi: Operand, step: int = 1) -> Iterator[Value]:
         """An ordinary loop with a uniform index; step may be negative (then it runs while index > hi)."""
+        self._check_bounds(lo, hi)
         index = Value(self, "index", INDEX, (), self._fresh("k"), False, 0)
         with self._body("loop", (index, self.as_value(lo, INDEX), self.as_value(hi, INDEX), step)):
             yield index
@@ -118,6 +118,7 @@ class Builder:
         """A loop over independent iterations, walked `width` machine vectors at a time."""
         if self.in_lanes:
             raise ValueError("a lanes loop cannot be inside another")
+        self._check_bounds(lo, hi)
         index = Value(self, "index", INDEX, (), self._fresh("i"), True, 1)
         self.in_lanes, self._touched = 1, {}
         try:
@@ -126,10 +127,17 @@ class Builder:
         finally:
             self.in_lanes = 0
 
+    def _check_bounds(self, *bounds: Operand) -> None:
+        for bound in bounds:
+            if isinstance(bound, Value) and (bound.varying or bound.dtype != INDEX):
+                raise TypeError(f"a loop's bounds are uniform integers of type {INDEX}, not a {bound.dtype}")
+
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
         """Statements under a condition; a varying one masks stores and assignments (and the loads they
         need)."""
+        if condition.dtype != "b1":
+            raise TypeError(f"when: a condition of type {condition.dtype}; compare it with something")
         with self._body("when", (condition,)):
             yield
 

@@ -7,10 +7,12 @@ the planner. A call's program is written only when it is asked for: see `kernels
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from fnn import dtypes
 from fnn.core.ir import Equation, Graph
 from fnn.core.lowering import Kernel, Library, Loop
 from fnn.core.source import Source
@@ -19,7 +21,7 @@ from fnn.kernels import gemm
 from fnn.kernels.calls import AnyCall, Call, ControlCall, LibraryCall, Lowered, Value
 from fnn.kernels.contraction import Matrix
 from fnn.kernels.fuse import Fusion, Group
-from fnn.kernels.loops import Builder, Program, code_of
+from fnn.kernels.loops import Builder, code_of
 from fnn.kernels.nest import Built, Nest, NestBuilder, bytes_moved
 from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
@@ -123,16 +125,15 @@ def _in_place(built: Built) -> tuple[tuple[Value, Value], ...]:
         last_read[value] = max(p, last_read.get(value, 0))
     level = passes_of(nest)
     final = max(level, default=0)
-    parts = {v for _, v in built.partial}
     pairs = []
     for node, access in nest.stores:
-        out, offset = built.arguments[nest.accesses[access].argument]
-        if out in parts or offset or len(places[out]) != 1:
+        out, _ = built.arguments[nest.accesses[access].argument]
+        if out not in built.whole or len(places[out]) != 1:
             continue
         when = level[node] if nest.wide(access) or nest.kind != "row" else final
         if nest.kind == "col" and nest.nodes[node][0] == "reduce":
             continue
-        for value in built.reads:
+        for value in dict.fromkeys([v for v, _ in built.arguments if v in built.reads]):
             if value is not out and value.const is None and value.size == out.size \
                     and value.dtype.itemsize == out.dtype.itemsize and places[value] == places[out] \
                     and last_read.get(value, 0) <= when:
@@ -184,25 +185,33 @@ def _kernel(op: Op, eqn: Equation, way: Kernel, inputs: list[Value], outputs: li
     in_avals, out_avals, params = [a.aval for a in eqn.inputs], [v.aval for v in eqn.outputs], eqn.params
     ins = [(a.shape, code_of(a.dtype)) for a in in_avals]
     outs = [(a.shape, code_of(a.dtype)) for a in out_avals]
-    said = f"{eqn.primitive.name} {sorted(params.items())!r} {ins!r} {outs!r}"
-
-    def program() -> Program:
-        b = Builder()
-        operands = [Operand(b.argument(code), shape, code) for shape, code in ins]
-        results = [Operand(b.argument(code, output=True), shape, code) for shape, code in outs]
-        way.write(b, operands, results, params)
-        return b.program
-
-    moved = sum(v.size * v.dtype.itemsize for v in {*inputs, *outputs})
+    room = way.workspace(in_avals, out_avals, params) if way.workspace is not None else []
+    scratch = [Value((length,), _dtype(code)) for code, length in room]
+    outs += [((length,), code) for code, length in room]
+    b = Builder()
+    operands = [Operand(b.argument(code), shape, code) for shape, code in ins]
+    results = [Operand(b.argument(code, output=True), shape, code) for shape, code in outs]
+    way.write(b, operands, results, params)  # now: only the loops know their run-time sizes
+    program = b.program
+    moved = sum(v.nbytes for v in {*inputs, *outputs, *scratch})
     return Call(
         label=eqn.primitive.name,
-        key="own" + hashlib.sha256(said.encode()).hexdigest()[:20],
-        program=program,
-        args=[(v, 0) for v in (*inputs, *outputs)],
+        key=program.key,
+        program=lambda: program,
+        args=[(v, 0) for v in (*inputs, *outputs, *scratch)],
         reads=set(inputs),
-        writes=set(outputs),
+        writes={*outputs, *scratch},
         tiles=way.tiles(in_avals, out_avals, params),
         cost=20.0 + (way.cost(in_avals, out_avals, params) if way.cost is not None else 2 * moved / BYTES_PER_NS),
+        sizes=list(program.sizes),
         sources=_sources([op]),
-        text=said,
+        text=f"{eqn.primitive.name} {_words(ins)} -> {_words(outs)}",
     )
+
+
+def _dtype(code: str) -> np.dtype:
+    return dtypes.bfloat16 if code == "bf" else np.dtype("bool" if code == "b1" else code)
+
+
+def _words(arrays: Sequence[tuple[tuple[int, ...], str]]) -> str:
+    return ", ".join([f"{code}[{','.join(map(str, shape))}]" for shape, code in arrays])

@@ -1,11 +1,13 @@
 """Where every value of a program lies: which values share memory, and where in the arena each piece of it is.
 
 1. Every value that is written gets a `Storage` with its spans of time (`fnn.kernels.lifetimes`).
-2. Storages are joined where a copy would otherwise be needed or an input dies where an output is born: first the carries
-   of loops (a copy every round), then copies, then kernels that may work in place, then donated inputs with outputs of
-   the same size. Two storages may be joined if their spans meet at that step and nowhere else.
-3. A carry that cannot be computed where it lies is handed on by exchanging pointers, if it is large; otherwise copied.
-4. What is left and has no place of its own is laid out in one arena: largest first, each in the smallest gap that fits.
+2. Storages are joined where a copy would otherwise be needed or an input dies where an output is born: first
+the carries
+   of loops (a copy every round), then copies, then kernels that may work in place, then donated inputs with
+   outputs of the same size. Two storages may be joined if their spans meet at that step and nowhere else.
+3. A carry that cannot be computed where it lies is handed on by exchanging pointers, if it is large;
+otherwise copied. 4. What is left and has no place of its own is laid out in one arena: largest first, each in
+the smallest gap that fits.
 """
 
 from __future__ import annotations
@@ -24,15 +26,16 @@ SMALLEST_SWAP = 1 << 12
 
 
 class Pointer:
-    """A base of the running program that says where a carry, or the buffer for its next value, lies at the moment."""
+    """A base of the running program that says where a carry, or the buffer for its next value, lies at the
+    moment."""
 
 
 class Storage:
     """A piece of memory that several values use, one after the other.
 
-    home: what it must lie in: an output, a donated input, a slice of a stacked result; None: anywhere in the arena. With
-    a pointer the arena holds what the pointer starts as.
-    window: the times it may be used at, if that is restricted."""
+    home: what it must lie in: an output, a donated input, a slice of a stacked result; None: anywhere in the
+    arena. With a pointer the arena holds what the pointer starts as. window: the times it may be used at, if
+    that is restricted."""
 
     __slots__ = ("nbytes", "members", "spans", "home", "window", "offset")
 
@@ -48,7 +51,8 @@ class Storage:
 class Memory:
     """The memory plan of a program. See the module's docstring; `storage` says where a value lies.
 
-    aliases: output -> donated input whose memory it takes over. in_place: how many kernels overwrite an operand."""
+    aliases: output -> donated input whose memory it takes over. in_place: how many kernels overwrite an
+    operand."""
 
     def __init__(self, program: Program, donated: Iterable[Value] = ()):
         donated = [v for v in donated if v.nbytes]
@@ -85,9 +89,7 @@ class Memory:
                     self._join(old, new, step.time)
         self._take_over(donated, program.outputs)
         runs = [s for s in steps if isinstance(s, Run)]
-        self.in_place = sum(
-            any(self._same(new, old) for new, old in run.in_place) for run in runs
-        )
+        self.in_place = sum(any(self._same(new, old) for new, old in run.in_place) for run in runs)
         for loop in loops:
             self._keep_pointers(loop)
         inside = {v: s for v, s in self.storage.items() if s.home is None or isinstance(s.home, Pointer)}
@@ -102,18 +104,21 @@ class Memory:
     def _permit(self, steps: Iterable[Step]) -> None:
         """Note where the life of one value may end in the step, and the memory, in which another's begins."""
         for step in steps:
-            pairs: Iterable[tuple[Value, Value]] = ()
+            pairs: Iterable[tuple[Value, Value]]
             if isinstance(step, Run):
                 pairs, self._reads[step.time] = step.in_place, step.reads
             elif isinstance(step, Copy):
                 pairs = ((step.target, step.source),)
             elif isinstance(step, Assign):
                 pairs = step.pairs
+            else:
+                continue
             for new, old in pairs:
                 self._permitted.setdefault((step.time, new), []).append(old)
 
     def _join(self, old: Value, new: Value, time: int, copied: bool = False) -> bool:
-        """Let `new`, written at this time, lie where `old` lies, if nobody can tell. copied: new starts as equal to old."""
+        """Let `new`, written at this time, lie where `old` lies, if nobody can tell. copied: new starts as
+        equal to old."""
         a, b = self.storage.get(old), self.storage.get(new)
         if a is None or b is None or a is b or a.nbytes != b.nbytes:
             return False
@@ -142,24 +147,29 @@ class Memory:
         return True
 
     def _only_meet(self, a: Storage, b: Storage) -> bool:
-        """Whether the two are never in use at once but in steps that may end the one's life and begin the other's."""
+        """Whether the two are never in use at once but in steps that may end the one's life and begin the
+        other's."""
         return all(
-            p[1] == q[0] and self._may_follow(a, b, q[0]) or q[1] == p[0] and self._may_follow(b, a, p[0])
+            (p[1] == q[0] and self._may_follow(a, b, q[0])) or (q[1] == p[0] and self._may_follow(b, a, p[0]))
             for p, q in _overlaps(a, b)
         )
 
     def _may_follow(self, a: Storage, b: Storage, time: int) -> bool:
-        """Whether this step may write a value of b into the memory of a's, which it reads for the last time."""
+        """Whether this step may write a value of b into the memory of a's, which it reads for the last
+        time."""
         for new in b.members:
             for old in self._permitted.get((time, new), ()):
                 if self.storage.get(old) is a:
-                    # No other operand may lie there too: the permission is about the way in which `old` is read.
-                    return not any(v is not old and self.storage.get(v) is a for v in self._reads.get(time, ()))
+                    # No other operand may lie there too: the permission is about the way in which `old` is
+                    # read.
+                    return not any(
+                        v is not old and self.storage.get(v) is a for v in self._reads.get(time, ())
+                    )
         return False
 
     def _stay_equal(self, old: Value, new: Value, time: int) -> bool:
-        """Whether both hold the same from the copy on for as long as both are needed: neither is written again, and
-        nothing else is put in their place."""
+        """Whether both hold the same from the copy on for as long as both are needed: neither is written
+        again, and nothing else is put in their place."""
         first, last, spans = self.lifetimes.first, self.lifetimes.last, self.lifetimes.spans
         a, b = self.storage[old], self.storage[new]
         if last.get(old, 0) >= time or first[new] != last[new]:
@@ -175,7 +185,8 @@ class Memory:
         )
 
     def _take_over(self, donated: Sequence[Value], outputs: Sequence[Value]) -> None:
-        """Give outputs the memory of donated inputs of the same size that are dead before the output is begun."""
+        """Give outputs the memory of donated inputs of the same size that are dead before the output is
+        begun."""
         free = [v for v in donated if v in self.storage and v not in self.aliases.values()]
         for output in outputs:
             piece = self.storage.get(output)
@@ -183,7 +194,11 @@ class Memory:
                 continue
             for value in free:
                 given = self.storage[value]
-                if given.nbytes == piece.nbytes and not any(_overlaps(given, piece)) and self._merge(given, piece):
+                if (
+                    given.nbytes == piece.nbytes
+                    and not any(_overlaps(given, piece))
+                    and self._merge(given, piece)
+                ):
                     free.remove(value)
                     break
 
@@ -196,7 +211,8 @@ class Memory:
         for value in holders:
             piece = self.storage[value]
             piece.home = Pointer()
-            # Nothing may share a carry's memory, as it changes; its next value's may be used by the rest of the body.
+            # Nothing may share a carry's memory, as it changes; its next value's may be used by the rest of
+            # the body.
             piece.window = (0, -1) if value in swapped else (loop.start, loop.assign.time)
             loop.pointers.append(value)
         for cell, value in swapped.items():
@@ -208,14 +224,19 @@ class Memory:
         self._sequence(loop.assign, {c: v for c, v in left.items() if c not in swapped})
 
     def _swappable(self, loop: Loop, left: dict[Value, Value]) -> dict[Value, Value]:
-        """The carries to hand on by pointer: large, and their next value is another one of them or made in the body."""
+        """The carries to hand on by pointer: large, and their next value is another one of them or made in
+        the body."""
 
         def free(piece: Storage | None) -> bool:
             return piece is not None and piece.home is None and piece.window is None
 
         chosen = {
-            c: v for c, v in left.items()
-            if c.nbytes >= SMALLEST_SWAP and free(self.storage[c]) and free(self.storage.get(v)) and len(self.storage[c].members) == 1
+            c: v
+            for c, v in left.items()
+            if c.nbytes >= SMALLEST_SWAP
+            and free(self.storage[c])
+            and free(self.storage.get(v))
+            and len(self.storage[c].members) == 1
         }
         while True:
             taken: set[Storage] = set()
@@ -231,7 +252,8 @@ class Memory:
             chosen = kept
 
     def _keep_pointers(self, loop: Loop) -> None:
-        """What a loop's pointers start as is in use for the whole loop, and as long as its carries are read after it."""
+        """What a loop's pointers start as is in use for the whole loop, and as long as its carries are read
+        after it."""
         pieces = [self.storage[v] for v in loop.pointers]
         spans: list[Span] = [(loop.begin, loop.end)]
         for piece in pieces:
@@ -240,7 +262,8 @@ class Memory:
             piece.spans = spans
 
     def _sequence(self, assign: Assign, left: dict[Value, Value]) -> None:
-        """Order the copies of a parallel assignment; where they go round in a circle, one value steps aside."""
+        """Order the copies of a parallel assignment; where they go round in a circle, one value steps
+        aside."""
         while left:
             sources = {id(self.storage.get(v)) for v in left.values()}
             ready = [c for c in left if id(self.storage[c]) not in sources]
@@ -310,7 +333,8 @@ def _arrange(pieces: Sequence[Storage]) -> int:
 
 
 def _gap(lows: np.ndarray, highs: np.ndarray, size: int) -> int:
-    """The offset of the smallest gap of at least `size` bytes between taken ranges, or the end of the last."""
+    """The offset of the smallest gap of at least `size` bytes between taken ranges, or the end of the
+    last."""
     if not len(lows):
         return 0
     order = np.argsort(lows, kind="stable")

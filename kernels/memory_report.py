@@ -12,9 +12,10 @@ from fnn.errors import MissingDependency
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """Bytes. arena: scratch memory, of which every concurrent call has its own; without_reuse: what it would be if every
-    value had memory of its own; constants; inputs; outputs; donated: bytes of outputs that lie in donated inputs.
-    in_place: how many kernels overwrite an operand. peak: all that is in use during one call."""
+    """Bytes. arena: scratch memory, of which every concurrent call has its own; without_reuse: what it would
+    be if every value had memory of its own; constants; inputs; outputs; donated: bytes of outputs that lie in
+    donated inputs. in_place: how many kernels overwrite an operand. peak: all that is in use during one
+    call."""
 
     arena: int
     without_reuse: int
@@ -42,8 +43,8 @@ class MemoryReport:
         ))  # fmt: skip
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw the arena over time: a rectangle for every piece of memory while it is in use. The file's name says the
-        format (.png, .svg, .pdf).
+        """Draw the arena over time: a rectangle for every piece of memory while it is in use. The file's name
+        says the format (.png, .svg, .pdf).
 
         Raises:
             MissingDependency: matplotlib is not installed."""
@@ -60,10 +61,9 @@ class MemoryReport:
         inside = dict.fromkeys(s for s in memory.storage.values() if s.offset >= 0)
         for number, piece in enumerate(inside):
             for start, end in piece.spans:
-                axes.add_patch(
-                    Rectangle((start, piece.offset), end - start + 1, piece.nbytes, facecolor=f"C{number % 10}", alpha=0.6,
-                              edgecolor="black", linewidth=0.3)
-                )  # fmt: skip
+                box = Rectangle((start, piece.offset), end - start + 1, piece.nbytes)
+                box.set(facecolor=f"C{number % 10}", alpha=0.6, edgecolor="black", linewidth=0.3)
+                axes.add_patch(box)
         axes.set_xlim(0, memory.lifetimes.end + 1)
         axes.set_ylim(0, max(memory.arena, 1))
         axes.set_xlabel("step")

@@ -163,12 +163,13 @@ PANEL = 64       # elements of the lanes' axis a tile of a column reduction cove
 @dataclass
 class Built:
     """A nest, what each argument stands for (value, offset in elements), and reductions left in parts, as
-    (op, the value of the parts)."""
+    (op, the value of the parts). whole: the values of which it writes every element."""
 
     nest: Nest
     arguments: list[tuple[Value, int]]
     reads: set[Value]
     writes: set[Value]
+    whole: set[Value]
     partial: list[tuple[Op, Value]]
     weight: int
 
@@ -348,16 +349,19 @@ class NestBuilder:
         reads = {v.value for v in self.views if type(v.value) is Value}
         self.cut_reductions(nest)
         writes: set[Value] = set()
+        whole: set[Value] = set()
         for (node, out, op), target, (outer, inner) in zip(stores, targets, packed[len(self.views):], strict=True):
             value, offset = target.value, target.offset
             if op.kind == "reduce" and self.in_parts(nest):
                 value, offset, outer, inner = self.part_of(nest, op)
                 partial.append((op, value))
+            elif out.whole:
+                whole.add(value)  # type: ignore[arg-type]
             writes.add(value)  # type: ignore[arg-type]  # stores go to Values
             nest.stores.append((node, access(value, offset, outer, inner)))
         nest.codes = [code_of(v.dtype) for v, _ in arguments]
         nest.outputs = {k for k, (v, _) in enumerate(arguments) if v in writes}
-        return Built(nest, list(arguments), reads, writes, partial, self.weight)
+        return Built(nest, list(arguments), reads, writes, whole, partial, self.weight)
 
     # -- reductions in parts: a fixed partition, whatever the number of threads
     def cut_reductions(self, nest: Nest) -> None:

@@ -5,7 +5,8 @@
     plan.table, plan.sources         # what the driver runs, and the kernels it needs
     print(plan)                      # every call, its tiles, and what it reads and writes
 
-Nothing here depends on the number of threads: how many tiles are handed out at a time follows from a kernel's cost alone.
+Nothing here depends on the number of threads: how many tiles are handed out at a time follows from a kernel's
+cost alone.
 """
 
 from __future__ import annotations
@@ -19,16 +20,27 @@ import numpy as np
 from fnn.kernels.calls import LibraryCall, Lowered, Value
 from fnn.kernels.control import Assign, Copy, Loop, Lower, Run, Step, Switch, expand
 from fnn.kernels.cpu.table import (
-    BODY, EXTRA, FIRST, Row, Table, bases_row, branch_row, copy_row, kernel_row, loop_row, swap_row, switch_row,
+    BODY,
+    EXTRA,
+    FIRST,
+    Row,
+    Table,
+    bases_row,
+    branch_row,
+    copy_row,
+    kernel_row,
+    loop_row,
+    swap_row,
+    switch_row,
     while_row,
 )  # fmt: skip
 from fnn.kernels.library import routine
 from fnn.kernels.loops import Program as LoopProgram
 from fnn.kernels.memory import Memory, Pointer
 
-# The cost model of threads, in nanoseconds, measured on a 2-core Zen 4: a launch costs 0.5 µs if the workers are awake and
-# about 8 µs if they sleep, so a kernel is shared from SHARED on, in pieces of PIECE (taking one costs about 50 ns), but
-# in no more than MOST pieces.
+# The cost model of threads, in nanoseconds, measured on a 2-core Zen 4: a launch costs 0.5 µs if the workers
+# are awake and about 8 µs if they sleep, so a kernel is shared from SHARED on, in pieces of PIECE (taking one
+# costs about 50 ns), but in no more than MOST pieces.
 SHARED = 10_000
 PIECE = 5_000
 MOST = 64
@@ -58,17 +70,20 @@ class Kernel:
 
 
 class Plan:
-    """A lowered graph, ready to run once its kernels are compiled. donated: numbers of inputs that may be overwritten.
+    """A lowered graph, ready to run once its kernels are compiled. donated: numbers of inputs that may be
+    overwritten.
 
-    table: for the driver. kernels: key -> Kernel. memory: the memory plan. aliases: output number -> input number, where
-    an output lies in a donated input; the table's outputs are the others."""
+    table: for the driver. kernels: key -> Kernel. memory: the memory plan. aliases: output number -> input
+    number, where an output lies in a donated input; the table's outputs are the others."""
 
     def __init__(self, lowered: Lowered, lower: Lower, donated: Iterable[int] = ()):
         program = self.program = expand(lowered, lower)
         self.memory = Memory(program, [program.inputs[i] for i in donated])
         inputs = {v: i for i, v in enumerate(program.inputs)}
         self.aliases = {
-            k: inputs[self.memory.aliases[v]] for k, v in enumerate(program.outputs) if v in self.memory.aliases
+            k: inputs[self.memory.aliases[v]]
+            for k, v in enumerate(program.outputs)
+            if v in self.memory.aliases
         }
         self.kernels: dict[str, Kernel] = {}
         writer = _Writer(self)
@@ -78,7 +93,9 @@ class Plan:
     def record(self) -> dict[str, Any]:
         """What an executable needs besides the table: numbers and lists only, so that it can be stored."""
         storage = self.memory.storage
-        overwritten = [i for i, v in enumerate(self.program.inputs) if v in storage and len(storage[v].members) > 1]
+        overwritten = [
+            i for i, v in enumerate(self.program.inputs) if v in storage and len(storage[v].members) > 1
+        ]
         return {
             "aliases": list(self.aliases.items()),
             "overwritten": overwritten,
@@ -99,7 +116,11 @@ class _Writer:
         self.plan, self.memory = plan, plan.memory
         program = plan.program
         fresh = [v for k, v in enumerate(program.outputs) if k not in plan.aliases]
-        self.inputs, self.outputs, self.first_output = len(program.inputs), len(fresh), 1 + len(program.inputs)
+        self.inputs, self.outputs, self.first_output = (
+            len(program.inputs),
+            len(fresh),
+            1 + len(program.inputs),
+        )
         self.words_base = self.first_output + len(fresh)
         self.bases = self.words_base + 1
         self.base: dict[object, int] = {v: 1 + i for i, v in enumerate(program.inputs)}
@@ -116,10 +137,20 @@ class _Writer:
 
     def table(self) -> Table:
         return Table(
-            np.array(self.rows, np.int64), np.array(self.args, np.int64), self.keys, self.inputs, self.outputs,
-            self.first_output, self.bases, self.memory.arena, np.array(self.moves, np.int64), np.array(self.words, np.int64),
-            self.words_base, self.constants, {base: name for name, base in self.symbols.items()},
-        )  # fmt: skip
+            rows=np.array(self.rows, np.int64),
+            args=np.array(self.args, np.int64),
+            kernels=self.keys,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            first_output=self.first_output,
+            bases=self.bases,
+            arena=self.memory.arena,
+            moves=np.array(self.moves, np.int64),
+            words=np.array(self.words, np.int64),
+            words_base=self.words_base,
+            constants=self.constants,
+            symbols={base: name for name, base in self.symbols.items()},
+        )
 
     # -- addresses
     def new_base(self) -> int:
@@ -144,7 +175,7 @@ class _Writer:
         base = self.constant_bases.get(id(array))
         if base is None:
             base = self.constant_bases[id(array)] = self.new_base()
-            self.constants[base] = np.ascontiguousarray(array)
+            self.constants[base] = np.require(array, requirements=["C", "A"])
         return base
 
     def symbol(self, name: str) -> int:
@@ -204,11 +235,21 @@ class _Writer:
         call = step.call
         if isinstance(call, LibraryCall):
             found = routine(call)
-            key, tiles, share, sizes = found.key, found.tiles, chunk(found.cost, found.tiles, 1), found.sizes
+            key, tiles, share, sizes = (
+                found.key,
+                found.tiles,
+                chunk(found.shared_cost, found.tiles, 1),
+                found.sizes,
+            )
             addresses.insert(0, (self.symbol(found.function), 0))
             self.plan.kernels.setdefault(key, Kernel(None, found.text))
         else:
-            key, tiles, share, sizes = call.key, call.tiles, chunk(call.cost, call.tiles, call.unit), call.sizes
+            key, tiles, share, sizes = (
+                call.key,
+                call.tiles,
+                chunk(call.cost, call.tiles, call.unit),
+                call.sizes,
+            )
             self.plan.kernels.setdefault(key, Kernel(call.program))
         if sizes:
             addresses.append(self.sizes(sizes))

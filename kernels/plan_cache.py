@@ -1,7 +1,8 @@
-"""Finished plans by graph: a later process that meets the same graph lowers nothing, plans nothing and compiles nothing.
+"""Finished plans by graph: a later process that meets the same graph lowers nothing, plans nothing and
+compiles nothing.
 
-`graph_key` names a graph by all its plan depends on, whatever its variables are called; `fnn.kernels.cache` adds the
-machine, the versions and the state of fnn's own sources, and guards every file with a checksum.
+`graph_key` names a graph by all its plan depends on, whatever its variables are called; `fnn.kernels.cache`
+adds the machine, the versions and the state of fnn's own sources, and guards every file with a checksum.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fnn.core.ir import Graph, Literal, Var
 from fnn.core.primitive import Primitive
 from fnn.errors import ArgumentError
 from fnn.kernels import cache
-from fnn.kernels.cpu.driver import Table
+from fnn.kernels.cpu.table import Table
 
 # A plan holds its constants; above this many bytes reading it back is no faster than planning.
 LARGEST = 1 << 26
@@ -34,8 +35,8 @@ class _Unstable(Exception):
 
 
 def graph_key(graph: Graph, donated: Iterable[int] = (), printer: str = "vector") -> str | None:
-    """A name for a graph's plan; None if the graph holds something that cannot be named by its content: a function, or a
-    primitive of the user's own, whose meaning may be another one in the next process."""
+    """A name for a graph's plan; None if the graph holds something that cannot be named by its content: a
+    function, or a primitive of the user's own, whose meaning may be another one in the next process."""
     try:
         content = graph.cached("kernels.graph_key", lambda: _digest(graph))
     except _Unstable:
@@ -44,7 +45,8 @@ def graph_key(graph: Graph, donated: Iterable[int] = (), printer: str = "vector"
 
 
 def load(key: str, inputs: int) -> tuple[Table, dict[str, Any]] | None:
-    """The table and the record beside it that were saved for a graph of so many inputs; None if there is no sound one."""
+    """The table and the record beside it that were saved for a graph of so many inputs; None if there is no
+    sound one."""
     data = cache.load_plan(key)
     if data is None:
         return None
@@ -59,7 +61,8 @@ def load(key: str, inputs: int) -> tuple[Table, dict[str, Any]] | None:
 
 
 def save(key: str, table: Table, record: dict[str, Any]) -> None:
-    """Keep a table and a record (of what JSON can say) under a graph's key, unless it is too large to be worth it."""
+    """Keep a table and a record (of what JSON can say) under a graph's key, unless it is too large to be
+    worth it."""
     if sum(c.nbytes for c in table.constants.values()) <= LARGEST:
         cache.save_plan(key, table.to_bytes({**record, "format": FORMAT}))
 
@@ -67,7 +70,8 @@ def save(key: str, table: Table, record: dict[str, Any]) -> None:
 FORMAT = 1
 
 
-# -- naming by content ------------------------------------------------------------------------------------------
+# -- naming by content
+# ------------------------------------------------------------------------------------------
 
 
 def _digest(graph: Graph) -> str:
@@ -75,7 +79,8 @@ def _digest(graph: Graph) -> str:
 
 
 class _Hasher:
-    """Feeds a hash with a graph's content. Everything is preceded by a tag and, where its length varies, by that."""
+    """Feeds a hash with a graph's content. Everything is preceded by a tag and, where its length varies, by
+    that."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
@@ -121,7 +126,9 @@ class _Hasher:
     def value(self, x: Any) -> None:
         """Anything that may stand among an equation's parameters."""
         put = self.put
-        if x is None or isinstance(x, (bool, int, str, bytes, range, slice)) and not isinstance(x, enum.Enum):
+        if x is None or (
+            isinstance(x, (bool, int, str, bytes, range, slice)) and not isinstance(x, enum.Enum)
+        ):
             put(type(x).__name__, repr(x))
         elif isinstance(x, enum.Enum):
             put("enum", type(x).__module__, type(x).__qualname__, x.name)
@@ -174,7 +181,8 @@ def _require_own(primitive: Primitive) -> None:
 
 @functools.cache
 def _is_own(primitive: Primitive) -> bool:
-    """Whether fnn itself defines how the primitive is lowered, so that versions and sources say what it means."""
+    """Whether fnn itself defines how the primitive is lowered, so that versions and sources say what it
+    means."""
     lower = primitive.lower
     if not dataclasses.is_dataclass(lower):
         return False
@@ -191,13 +199,8 @@ def _is_own_function(f: Any) -> bool:
     if not isinstance(module, str) or module.partition(".")[0] not in ("fnn", "numpy", "builtins", "math"):
         return False
     if isinstance(f, FunctionType):
-        return all(_is_own_function(c.cell_contents) for c in f.__closure__ or () if _filled(c))
-    return True
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents
-    except ValueError:
-        return False
+        try:
+            return all(_is_own_function(cell.cell_contents) for cell in f.__closure__ or ())
+        except ValueError:  # a cell that is not filled yet
+            return False
     return True

@@ -1,10 +1,10 @@
-"""A plan in words: every call, indented as loops and branches nest, with its kernel, tiles, operands and source lines."""
+"""A plan in words: every call, indented as loops and branches nest, with its kernel, tiles, operands and
+source lines."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-
 
 from fnn import dtypes
 from fnn.core.source import Source, short
@@ -16,9 +16,9 @@ from fnn.kernels.plan import Plan, chunk
 
 
 def describe(plan: Plan) -> str:
-    """The text of a plan. A value is written as its type and where it lies: `f32[64,32]@arena+128`; @input, @output and
-    @constant are those of the program, @slice the part of an array that a round of a scan works on, @carry a carry that
-    is handed on by pointer."""
+    """The text of a plan. A value is written as its type and where it lies: `f32[64,32]@arena+128`; @input,
+    @output and @constant are those of the program, @slice the part of an array that a round of a scan works
+    on, @carry a carry that is handed on by pointer."""
     return "\n".join(_Text(plan).lines())
 
 
@@ -38,7 +38,8 @@ class _Text:
         yield from self.steps(self.plan.program.steps)
         for output, given in self.plan.aliases.items():
             yield f"output{output} lies in the memory of input{given}"
-        yield f"arena {memory.arena} bytes, {memory.without_reuse} without reuse; {memory.in_place} calls in place"
+        reuse = f"{memory.without_reuse} without reuse"
+        yield f"arena {memory.arena} bytes, {reuse}; {memory.in_place} calls in place"
 
     def name(self, value: Value) -> str:
         kind = f"{dtypes.short_name(value.dtype)}[{','.join(map(str, value.shape))}]"
@@ -63,7 +64,8 @@ class _Text:
                 yield from self.run(step, pad)
             elif isinstance(step, Copy):
                 if self.moves(step.target, step.source):
-                    yield f"{pad}copy {self.name(step.source)} -> {self.name(step.target)}{_where((step.origin,))}"
+                    names = f"{self.name(step.source)} -> {self.name(step.target)}"
+                    yield f"{pad}copy {names}{_where((step.origin,))}"
             elif isinstance(step, Assign):
                 for target, source in step.copies:
                     if target.nbytes:
@@ -102,11 +104,12 @@ class _Text:
             sources, text = call.sources, call.text
         else:
             found = routine(call)
-            label, key, tiles, cost, unit = call.name, found.key, found.tiles, found.cost, 1
+            label, key, tiles, cost, unit = call.name, found.key, found.tiles, found.shared_cost, 1
             sources, text = (call.source,) if call.source else (), ""
         reads = ", ".join(self.name(v) for v in dict.fromkeys(v for v, _ in step.args if v in step.reads))
         writes = ", ".join(self.name(v) for v in dict.fromkeys(v for v, _ in step.args if v in step.writes))
-        yield f"{pad}{label}  kernel {key}  tiles {tiles} by {chunk(cost, tiles, unit) or tiles}  {cost / 1e3:.1f} us{_where(sources)}"
+        shared = chunk(cost, tiles, unit) or tiles
+        yield f"{pad}{label}  kernel {key}  tiles {tiles} by {shared}  {cost / 1e3:.1f} us{_where(sources)}"
         yield f"{pad}    {reads or 'nothing'} -> {writes}"
         if text:
             yield textwrap.indent(text, pad + "    | ")
@@ -115,5 +118,3 @@ class _Text:
 def _where(sources: Iterable[Source | None]) -> str:
     places = dict.fromkeys(short(s) for s in sources if s is not None)
     return f"  ({', '.join(places)})" if places else ""
-
-

@@ -22,6 +22,7 @@ from fnn.kernels.ops import AND, COPY, MULTIPLY, Expression, Op, Scalar, cast_to
 from fnn.kernels.views import Position, View, contiguous, invert
 
 Operand = View | Scalar
+SMALL = 256  # elements of a constant that is kept rather than filled in by a kernel
 
 
 class Structure:
@@ -33,6 +34,7 @@ class Structure:
         self.writers: dict[Value, list[Op]] = {}
         self.constants: list[Value] = []
         self._constants: dict[int, Value] = {}
+        self._filled: dict[tuple, Value] = {}
         self.source: Source | None = None
         self.uses: dict[Var, int] = {}
         for atom in (*(a for e in graph.equations for a in e.inputs), *graph.outputs):
@@ -62,12 +64,24 @@ class Structure:
             self.constants.append(value)
         return View(value, value.shape)
 
+    def constant_of(self, x: Scalar, shape: tuple[int, ...]) -> Value:
+        """A small constant that lies in memory from the start."""
+        key = (x.text, x.dtype, shape)
+        value = self._filled.get(key)
+        if value is None:
+            number = np.full(shape, x.number, "u8" if x.dtype.names else x.dtype).view(x.dtype)
+            value = self._filled[key] = Value(shape, x.dtype, number)
+            self.constants.append(value)
+        return value
+
     def view(self, x: Operand, shape: Sequence[int], dtype: np.dtype) -> View:
         """x as a view: a constant is filled in."""
         return self.map(COPY, [x], shape, dtype) if type(x) is Scalar else x  # type: ignore[return-value]
 
     def memory(self, x: Operand, shape: Sequence[int], dtype: np.dtype) -> Value:
         """x as a whole value in memory."""
+        if type(x) is Scalar and math.prod(shape) <= SMALL:
+            return self.constant_of(x, tuple(shape))
         view = self.view(x, shape, dtype)
         if not view.whole:
             view = self.map(COPY, [view], view.shape, view.dtype)

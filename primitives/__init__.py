@@ -7,26 +7,21 @@ a bare ``primitives`` would be a second copy of these modules, with registries a
 if not __name__.startswith("fnn."):  # pragma: no cover
     raise ImportError(f"{__name__!r} is part of fnn: import it as 'fnn.primitives'")
 
-from fnn.primitives.arithmetic import (  # noqa: E402  # after the guard
+from fnn.primitives.arithmetic import (  # after the guard
     abs,
     add,
-    ceil,
     clamp,
     div,
-    floor,
-    integer_pow,
     max,
     min,
     mul,
     neg,
-    pow,
     rem,
-    round,
     sign,
     square,
     sub,
 )
-from fnn.primitives.bitwise import (  # noqa: E402
+from fnn.primitives.bitwise import (
     and_,
     clz,
     not_,
@@ -37,11 +32,22 @@ from fnn.primitives.bitwise import (  # noqa: E402
     shift_right_logical,
     xor,
 )
-from fnn.primitives.comparison import eq, ge, gt, is_finite, le, lt, ne, select  # noqa: E402
-from fnn.primitives.contraction import dot_general  # noqa: E402
-from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient  # noqa: E402
-from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum  # noqa: E402
-from fnn.primitives.reductions import (  # noqa: E402
+from fnn.primitives.comparison import eq, ge, gt, is_finite, le, lt, ne, select
+from fnn.primitives.contraction import dot_general
+from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient
+from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
+from fnn.primitives.indexing import (
+    GatherDimensionNumbers,
+    ScatterDimensionNumbers,
+    dynamic_slice,
+    dynamic_update_slice,
+    gather,
+    scatter,
+)
+from fnn.primitives.linalg import cholesky, triangular_solve
+from fnn.primitives.powers import integer_pow, pow
+from fnn.primitives.random_bits import threefry2x32
+from fnn.primitives.reductions import (
     argmax,
     argmin,
     reduce_and,
@@ -52,19 +58,11 @@ from fnn.primitives.reductions import (  # noqa: E402
     reduce_sum,
     reduce_xor,
 )
-from fnn.primitives.rules import zeros  # noqa: E402
-from fnn.primitives.structural import (  # noqa: E402
-    broadcast,
-    concatenate,
-    copy,
-    iota,
-    pad,
-    reshape,
-    rev,
-    slice,
-    transpose,
-)
-from fnn.primitives.transcendental import (  # noqa: E402
+from fnn.primitives.rounding import ceil, floor, round
+from fnn.primitives.rules import zeros
+from fnn.primitives.sorting import sort, top_k
+from fnn.primitives.structural import broadcast, concatenate, copy, iota, pad, reshape, rev, slice, transpose
+from fnn.primitives.transcendental import (
     acos,
     acosh,
     asin,
@@ -93,3 +91,107 @@ from fnn.primitives.transcendental import (  # noqa: E402
     tan,
     tanh,
 )
+
+__all__ = [
+    "GatherDimensionNumbers",
+    "ScatterDimensionNumbers",
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "and_",
+    "argmax",
+    "argmin",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bitcast",
+    "broadcast",
+    "cbrt",
+    "ceil",
+    "cholesky",
+    "clamp",
+    "clz",
+    "concatenate",
+    "convert",
+    "copy",
+    "cos",
+    "cosh",
+    "cumlogsumexp",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "digamma",
+    "div",
+    "dot_general",
+    "dynamic_slice",
+    "dynamic_update_slice",
+    "eq",
+    "erf",
+    "erf_inv",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "gather",
+    "ge",
+    "gt",
+    "integer_pow",
+    "iota",
+    "is_finite",
+    "le",
+    "lgamma",
+    "log",
+    "log1p",
+    "logistic",
+    "lt",
+    "max",
+    "min",
+    "mul",
+    "ne",
+    "neg",
+    "nextafter",
+    "not_",
+    "or_",
+    "pad",
+    "population_count",
+    "pow",
+    "reduce_and",
+    "reduce_max",
+    "reduce_min",
+    "reduce_or",
+    "reduce_prod",
+    "reduce_sum",
+    "reduce_xor",
+    "rem",
+    "reshape",
+    "rev",
+    "round",
+    "rsqrt",
+    "scatter",
+    "select",
+    "shift_left",
+    "shift_right_arithmetic",
+    "shift_right_logical",
+    "sign",
+    "sin",
+    "sinh",
+    "slice",
+    "sort",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "sub",
+    "tan",
+    "tanh",
+    "threefry2x32",
+    "top_k",
+    "transpose",
+    "triangular_solve",
+    "xor",
+    "zeros",
+]

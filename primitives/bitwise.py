@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fnn import dtypes
 from fnn.core.primitive import Primitive, Sample
 from fnn.primitives.rules import elementwise
 
@@ -15,9 +16,14 @@ from fnn.primitives.rules import elementwise
 
 def _bitwise(name: str, ufunc: np.ufunc, expr: Callable[..., Any]) -> Primitive:
     pairs: list[tuple[Any, Any]] = [
-        ("b1[2,3]", "b1[2,3]"), ("b1[]", "b1[3]"), ("i4[4]", "i4[4]"), ("u1[4]", "u1[]"), ("i4[3]", 5), ("b1[0]", "b1[0]"),
+        ("b1[2,3]", "b1[2,3]"),
+        ("b1[]", "b1[3]"),
+        ("i4[4]", "i4[4]"),
+        ("u1[4]", "u1[]"),
+        ("i4[3]", 5),
+        ("b1[0]", "b1[0]"),
         (True, False),
-    ]  # fmt: skip
+    ]
     return elementwise(name, ufunc, expr, kinds="biu", samples=[Sample(pair) for pair in pairs])
 
 
@@ -25,9 +31,18 @@ and_ = _bitwise("and", np.bitwise_and, lambda b, x, y: x & y)
 or_ = _bitwise("or", np.bitwise_or, lambda b, x, y: x | y)
 xor = _bitwise("xor", np.bitwise_xor, lambda b, x, y: x ^ y)
 not_ = elementwise(
-    "not", np.invert, lambda b, x: ~x, kinds="biu",
-    samples=[Sample(("b1[2,3]",)), Sample(("i4[4]",)), Sample(("u1[]",)), Sample(("i4[0]",)), Sample((True,))],
-)  # fmt: skip
+    "not",
+    np.invert,
+    lambda b, x: ~x,
+    kinds="biu",
+    samples=[
+        Sample(("b1[2,3]",)),
+        Sample(("i4[4]",)),
+        Sample(("u1[]",)),
+        Sample(("i4[0]",)),
+        Sample((True,)),
+    ],
+)
 
 
 def _width(x: np.ndarray) -> int:
@@ -36,7 +51,7 @@ def _width(x: np.ndarray) -> int:
 
 def _integers(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays of one dtype: a Python number takes the other's."""
-    dtype = next((a.dtype for a in (x, y) if hasattr(a, "dtype")), np.dtype("int32"))
+    dtype = next((a.dtype for a in (x, y) if hasattr(a, "dtype")), dtypes.default_int())
     return np.asarray(x, dtype), np.asarray(y, dtype)
 
 
@@ -92,11 +107,16 @@ def _guarded(kind: str) -> Callable[..., Any]:
 
 
 _shifts = [
-    Sample(("i4[4]", np.array([0, 1, 31, 3], np.int32))), Sample(("u1[4]", np.array([0, 1, 7, 9], np.uint8))),
-    Sample((np.array([-5, -5, 7, -1, 9], np.int32), np.array([1, 32, 40, -1, 31], np.int32))), Sample(("i4[3]", 2)),
-    Sample(("u4[3]", 35)), Sample(("i8[2]", np.array([40, 63], np.int64))), Sample(("i1[]", "i1[]"), low=0),
-    Sample(("i4[0]", "i4[0]")), Sample((12, 2)),
-]  # fmt: skip
+    Sample(("i4[4]", np.array([0, 1, 31, 3], np.int32))),
+    Sample(("u1[4]", np.array([0, 1, 7, 9], np.uint8))),
+    Sample((np.array([-5, -5, 7, -1, 9], np.int32), np.array([1, 32, 40, -1, 31], np.int32))),
+    Sample(("i4[3]", 2)),
+    Sample(("u4[3]", 35)),
+    Sample(("i8[2]", np.array([40, 63], np.int64))),
+    Sample(("i1[]", "i1[]"), low=0),
+    Sample(("i4[0]", "i4[0]")),
+    Sample((12, 2)),
+]
 # by the width or more, or by a negative number of places: 0, or the sign everywhere
 shift_left = elementwise("shift_left", _shift_left, _guarded("left"), kinds="iu", samples=_shifts)
 shift_right_logical = elementwise(
@@ -110,7 +130,7 @@ shift_right_arithmetic = elementwise(
 def _ones(b: Any, x: Any) -> Any:
     """How many bits of an unsigned loop value are set: pairs, fours, then all bytes summed by a product."""
     bits = 8 * int(x.dtype[1])
-    spread = lambda byte: int.from_bytes(bytes([byte]) * (bits // 8), "little")  # noqa: E731  # a constant per width
+    spread = lambda byte: int.from_bytes(bytes([byte]) * (bits // 8), "little")  # a constant per width
     x = x - ((x >> 1) & spread(0x55))
     x = (x & spread(0x33)) + ((x >> 2) & spread(0x33))
     x = (x + (x >> 4)) & spread(0x0F)
@@ -134,21 +154,33 @@ def _leading_zeros(b: Any, x: Any) -> Any:
     return _ones(b, ~x)
 
 
+def _word(x: Any) -> np.ndarray:
+    """An integer operand as an array: a Python number has the default width."""
+    return np.asarray(x, None if hasattr(x, "dtype") else dtypes.default_int())
+
+
+def _population_count(x: Any) -> np.ndarray:
+    x = _word(x)
+    return np.bitwise_count(_unsigned(x)).astype(x.dtype)
+
+
 def _clz(x: Any) -> np.ndarray:
-    x = np.asarray(x, None if hasattr(x, "dtype") else np.int32)
+    x = _word(x)
     filled, place = _unsigned(x).copy(), 1
     while place < _width(x):
         filled, place = filled | (filled >> np.asarray(place, filled.dtype)), 2 * place
-    return np.bitwise_count(~filled)
+    return np.bitwise_count(~filled).astype(x.dtype)
 
 
 _words = [
-    Sample(("i4[5]",), low=-1e9, high=1e9), Sample(("u1[6]",), high=255), Sample(("i8[]",), low=-1e18, high=1e18),
-    Sample((np.array([0, -1, 1, -(2**31)], np.int32),)), Sample(("u2[0]",)), Sample((5,)),
-]  # fmt: skip
+    Sample(("i4[5]",), low=-1e9, high=1e9),
+    Sample(("u1[6]",), high=255),
+    Sample(("i8[]",), low=-1e18, high=1e18),
+    Sample((np.array([0, -1, 1, -(2**31)], np.int32),)),
+    Sample(("u2[0]",)),
+    Sample((5,)),
+]
 population_count = elementwise(
-    "population_count",
-    lambda x: np.bitwise_count(_unsigned(np.asarray(x, None if hasattr(x, "dtype") else np.int32))),
-    _as_unsigned(_ones), kinds="iu", samples=_words,
-)  # fmt: skip
+    "population_count", _population_count, _as_unsigned(_ones), kinds="iu", samples=_words
+)
 clz = elementwise("clz", _clz, _as_unsigned(_leading_zeros), kinds="iu", samples=_words)

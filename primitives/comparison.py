@@ -17,20 +17,35 @@ from fnn.primitives.rules import elementwise, meet, together, zeros
 BOOL = np.dtype("bool")
 
 
-# -- comparisons --------------------------------------------------------------------------------------------------
+# -- comparisons ---------------------------------------------------------------------------------------------
 
 
 def _comparison(name: str, ufunc: np.ufunc, of_bools: Callable[[Any, Any], Any]) -> Primitive:
     """A comparison; of_bools(x, y) says it with the logic of loop values, which have no order among bools."""
-    edges = np.array([1, 2, 3, np.nan, np.inf, -0.0], np.float32), np.array([1, 3, 2, np.nan, np.inf, 0.0], np.float32)
+    edges = (
+        np.array([1, 2, 3, np.nan, np.inf, -0.0], np.float32),
+        np.array([1, 3, 2, np.nan, np.inf, 0.0], np.float32),
+    )
     pairs: list[tuple[Any, Any]] = [
-        ("f4[2,3]", "f4[2,3]"), ("f4[]", "f4[3]"), ("f4[3]", 0.5), ("i4[4]", "i4[4]"), ("u1[4]", "u1[4]"),
-        ("b1[6]", "b1[6]"), ("f4[0,3]", "f4[0,3]"), ("i4[]", "i4[]"), (1, 2), edges,
-    ]  # fmt: skip
+        ("f4[2,3]", "f4[2,3]"),
+        ("f4[]", "f4[3]"),
+        ("f4[3]", 0.5),
+        ("i4[4]", "i4[4]"),
+        ("u1[4]", "u1[4]"),
+        ("b1[6]", "b1[6]"),
+        ("f4[0,3]", "f4[0,3]"),
+        ("i4[]", "i4[]"),
+        (1, 2),
+        edges,
+    ]
     return elementwise(
-        name, ufunc, lambda b, x, y: of_bools(x, y) if x.dtype == "b1" else b.op(name, x, y),
-        kinds="biuf", dtype=BOOL, samples=[Sample(pair) for pair in pairs],
-    )  # fmt: skip
+        name,
+        ufunc,
+        lambda b, x, y: of_bools(x, y) if x.dtype == "b1" else b.op(name, x, y),
+        kinds="biuf",
+        dtype=BOOL,
+        samples=[Sample(pair) for pair in pairs],
+    )
 
 
 eq = _comparison("eq", np.equal, lambda x, y: ~(x ^ y))
@@ -40,24 +55,32 @@ le = _comparison("le", np.less_equal, lambda x, y: ~x | y)
 gt = _comparison("gt", np.greater, lambda x, y: x & ~y)
 ge = _comparison("ge", np.greater_equal, lambda x, y: x | ~y)
 is_finite = elementwise(
-    "is_finite", np.isfinite,
+    "is_finite",
+    np.isfinite,
     lambda b, x: b.op("abs", x) <= float(np.finfo(np.float32 if x.dtype == "f4" else np.float64).max),
     dtype=BOOL,
-    samples=[Sample(("f4[2,3]",)), Sample((np.array([1, np.inf, -np.inf, np.nan, 3e38], np.float32),)), Sample(("f4[0]",)),
-             Sample((1.5,))],
-)  # fmt: skip
+    samples=[
+        Sample(("f4[2,3]",)),
+        Sample((np.array([1, np.inf, -np.inf, np.nan, 3e38], np.float32),)),
+        Sample(("f4[0]",)),
+        Sample((1.5,)),
+    ],
+)
 
-# -- choice -------------------------------------------------------------------------------------------------------
+# -- choice --------------------------------------------------------------------------------------------------
 
 
 def _select_shape(predicate: Aval, on_true: Aval, on_false: Aval) -> Aval:
     if predicate.dtype != BOOL:
-        raise DtypeError(f"select: the predicate {predicate} is not bool, at {describe(here())}; compare it with 0")
+        raise DtypeError(
+            f"select: the predicate {predicate} is not bool, at {describe(here())}; compare it with 0"
+        )
     out = meet("select", (on_true, on_false))
     shapes = {a.shape for a in (predicate, out) if a.shape}
     if len(shapes) > 1:
         raise ShapeError(
-            f"select: the predicate {predicate} and the choices {on_true}, {on_false} have different shapes, at "
+            f"select: the predicate {predicate} and the choices {on_true}, {on_false} have different shapes, "
+            "at "
             f"{describe(here())}; fnn.numpy.where broadcasts them"
         )
     return out.update(shape=shapes.pop()) if shapes else out
@@ -73,15 +96,25 @@ def _zero_like(t: Any) -> Any:
 
 # on_true where the predicate holds, on_false elsewhere; any of them may be a scalar
 select = elementwise(
-    "select", _select_evaluate, lambda b, c, x, y: b.select(c, x, y),
+    "select",
+    _select_evaluate,
+    lambda b, c, x, y: b.select(c, x, y),
     None,
     lambda t, _out, c, _x, _y: select(c, t, _zero_like(t)),
     lambda t, _out, c, _x, _y: select(c, _zero_like(t), t),
-    shape=_select_shape, raw=True,
+    shape=_select_shape,
+    raw=True,
     samples=[
-        Sample(("b1[2,3]", "f4[2,3]", "f4[2,3]")), Sample(("b1[]", "f4[3]", "f4[3]")), Sample(("b1[3]", "f4[]", "f4[]")),
-        Sample(("b1[3]", "f4[3]", 0.5)), Sample((True, "f4[2]", "f4[]")), Sample(("b1[4]", "i4[4]", "i4[4]")),
-        Sample(("b1[4]", "b1[4]", "b1[4]")), Sample(("b1[0]", "f4[0]", "f4[0]")), Sample(("b1[2]", "key[2]", "key[2]")),
-        Sample(("b1[2]", "bf[2]", "bf[2]")), Sample(("b1[2]", 1.5, 2.5)),
+        Sample(("b1[2,3]", "f4[2,3]", "f4[2,3]")),
+        Sample(("b1[]", "f4[3]", "f4[3]")),
+        Sample(("b1[3]", "f4[]", "f4[]")),
+        Sample(("b1[3]", "f4[3]", 0.5)),
+        Sample((True, "f4[2]", "f4[]")),
+        Sample(("b1[4]", "i4[4]", "i4[4]")),
+        Sample(("b1[4]", "b1[4]", "b1[4]")),
+        Sample(("b1[0]", "f4[0]", "f4[0]")),
+        Sample(("b1[2]", "key[2]", "key[2]")),
+        Sample(("b1[2]", "bf[2]", "bf[2]")),
+        Sample(("b1[2]", 1.5, 2.5)),
     ],
-)  # fmt: skip
+)

@@ -29,11 +29,14 @@ def _shape(x: Aval, y: Aval, contract: Axes, batch: Axes, out_dtype: np.dtype | 
     for what, left, right in (("contracted", xc, yc), ("batch", xb, yb)):
         if [x.shape[d] for d in left] != [y.shape[d] for d in right]:
             raise ShapeError(
-                f"dot_general: the {what} axes {left} of {x} and {right} of {y} differ in size, at {describe(here())}"
+                f"dot_general: the {what} axes {left} of {x} and {right} of {y} differ in size, at "
+                f"{describe(here())}"
             )
     if x.dtype != y.dtype:
-        raise DtypeError(f"dot_general: the operands {x} and {y} differ in dtype, at {describe(here())}; convert one with "
-                         "x.astype(dtype), or use fnn.numpy.matmul, which promotes")
+        raise DtypeError(
+            f"dot_general: the operands {x} and {y} differ in dtype, at {describe(here())}; convert one with "
+            "x.astype(dtype), or use fnn.numpy.matmul, which promotes"
+        )
     free = [x.shape[d] for d in rest(x.ndim, xc, xb)] + [y.shape[d] for d in rest(y.ndim, yc, yb)]
     if out_dtype is not None and dtypes.kind(np.dtype(out_dtype)) not in "iuf":
         raise DtypeError(f"dot_general: out_dtype {out_dtype} is not a number, at {describe(here())}")
@@ -57,7 +60,8 @@ def _evaluate(x: Any, y: Any, contract: Axes, batch: Axes, out_dtype: np.dtype |
 
 
 def _transposed(side: int) -> Callable[..., Any]:
-    """The cotangent of one side: the result's cotangent contracted with the other side over that one's free axes."""
+    """The cotangent of one side: the result's cotangent contracted with the other side over that one's
+    free axes."""
 
     def rule(ct: Any, other: Any, avals: Sequence[Aval], p: dict[str, Any]) -> Any:
         mine_c, other_c = p["contract"][side], p["contract"][1 - side]
@@ -69,7 +73,9 @@ def _transposed(side: int) -> Callable[..., Any]:
         dtype = dtypes.promote_types(aval_of(ct).dtype, aval_of(other).dtype)
         ct, other = of_dtype(ct, dtype), of_dtype(other, dtype)
         over, both = (ct_f, other_f), (tuple(range(nb)), other_b)
-        tail = [mine_c[other_c.index(d)] for d in sorted(other_c)]  # the other's contracted axes are its free ones here
+        tail = [
+            mine_c[other_c.index(d)] for d in sorted(other_c)
+        ]  # the other's contracted axes are its free ones here
         if side == 0:
             out = dot_general(ct, other, contract=over, batch=both, out_dtype=None)
             order = (*mine_b, *mine_f, *tail)
@@ -91,7 +97,9 @@ def _batched(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str
         yc, yb = shifted(yc), shifted(yb)
     contract = (xc, yc)
     if all(flags):
-        return dot_general(*args, contract=contract, batch=((0, *xb), (0, *yb)), out_dtype=p.get("out_dtype")), True
+        return dot_general(
+            *args, contract=contract, batch=((0, *xb), (0, *yb)), out_dtype=p.get("out_dtype")
+        ), True
     out = dot_general(*args, contract=contract, batch=(xb, yb), out_dtype=p.get("out_dtype"))
     place = len(xb)
     if flags[1]:
@@ -103,8 +111,9 @@ def _case(x: str, y: str, contract: Axes, batch: Axes = ((), ()), **more: Any) -
     return Sample((x, y), {"contract": contract, "batch": batch, **more})
 
 
-# contract, batch: (axes of x, axes of y) that are summed over and that go along; the result has the batch axes, then the
-# free axes of x, then those of y. out_dtype: in which it is summed and returned (16-bit floats are summed in float32)
+# contract, batch: (axes of x, axes of y) that are summed over and that go along; the result has the batch
+# axes, then the free axes of x, then those of y. out_dtype: in which it is summed and returned (16-bit floats
+# are summed in float32)
 dot_general = bilinear(
     "dot_general",
     shape=_shape,

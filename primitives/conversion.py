@@ -19,7 +19,7 @@ from fnn.primitives.comparison import eq, gt, ne, select
 from fnn.primitives.rules import check_kinds, element_code, elementwise, meet, of_dtype, together, zeros
 from fnn.primitives.structural import broadcast, iota
 
-# -- by value -----------------------------------------------------------------------------------------------------
+# -- by value ------------------------------------------------------------------------------------------------
 
 
 def _convert_shape(x: Aval, dtype: np.dtype) -> Aval:
@@ -37,7 +37,10 @@ def _convert_evaluate(x: Any, dtype: np.dtype) -> np.ndarray:
         return x.astype(target)
     info = np.iinfo(target)
     wide = x.astype(np.float64)
-    low, high = float(info.min), float(info.max) + (info.bits < 64)  # 2**63 and 2**64 are exact, one less is not
+    low, high = (
+        float(info.min),
+        float(info.max) + (info.bits < 64),
+    )  # 2**63 and 2**64 are exact, one less is not
     inside = (wide > low - (info.bits < 64)) & (wide < high)
     whole = np.where(inside, wide, 0).astype(target)
     whole = np.where(wide >= high, np.asarray(info.max, target), whole)
@@ -85,16 +88,30 @@ convert = Primitive(
     batch=lambda frame, flags, args, p: (convert(*args, **p), True),
     lower=Elementwise(_convert_loop),
     samples=[
-        _to("f4[2,3]", "float64"), _to("f8[2]", "float32"), _to("f4[3]", dtypes.bfloat16), _to("bf[3]", "float32"),
-        _to("f4[3]", "float16"), _to("f2[3]", "float32"), _to("f4[3]", "float32"), _to("f4[0]", "float64"), _to(1.5, "float32"),
-        _to("i4[4]", "float32"), _to("u1[4]", "int8", high=255), _to("i8[4]", "int32", low=-1e15, high=1e15),
-        _to("i4[4]", "uint8", low=-500, high=500), _to("b1[4]", "float32"), _to("b1[4]", "int32"), _to("f4[4]", "bool"),
-        _to("i4[4]", "bool"), _to("u8[]", "float32", high=1e15), _to("f4[4]", "int32"),
+        _to("f4[2,3]", "float64"),
+        _to("f8[2]", "float32"),
+        _to("f4[3]", dtypes.bfloat16),
+        _to("bf[3]", "float32"),
+        _to("f4[3]", "float16"),
+        _to("f2[3]", "float32"),
+        _to("f4[3]", "float32"),
+        _to("f4[0]", "float64"),
+        _to(1.5, "float32"),
+        _to("i4[4]", "float32"),
+        _to("u1[4]", "int8", high=255),
+        _to("i8[4]", "int32", low=-1e15, high=1e15),
+        _to("i4[4]", "uint8", low=-500, high=500),
+        _to("b1[4]", "float32"),
+        _to("b1[4]", "int32"),
+        _to("f4[4]", "bool"),
+        _to("i4[4]", "bool"),
+        _to("u8[]", "float32", high=1e15),
+        _to("f4[4]", "int32"),
         *[_to(_edges, t) for t in ("int32", "uint8", "int64", "uint64", "int8", "bool")],
     ],
-)  # fmt: skip
+)
 
-# -- by bits ------------------------------------------------------------------------------------------------------
+# -- by bits -------------------------------------------------------------------------------------------------
 
 
 def _unsigned(dtype: np.dtype) -> np.dtype:
@@ -105,7 +122,10 @@ def _bitcast_shape(x: Aval, dtype: np.dtype) -> Aval:
     target = dtypes.as_dtype(dtype)
     for d in (x.dtype, target):
         if dtypes.is_bool(d):
-            raise DtypeError(f"bitcast: bool has no bits of its own, from {x} to {target}, at {describe(here())}; convert it")
+            raise DtypeError(
+                f"bitcast: bool has no bits of its own, from {x} to {target}, at {describe(here())}; convert "
+                "it"
+            )
     if x.dtype.itemsize != target.itemsize:
         raise DtypeError(f"bitcast: {x} and {target} differ in width, at {describe(here())}")
     return Aval(x.shape, target)
@@ -169,23 +189,33 @@ bitcast_p = elementwise(
     samples=[
         Sample((spec,), {"dtype": np.dtype(to), "source": np.dtype(source)})
         for spec, source, to in (
-            ("f4[2,3]", "float32", "uint32"), ("i4[4]", "int32", "uint32"), ("u4[3]", "uint32", "float32"),
-            ("f8[]", "float64", "int64"), ("f2[5]", "float16", "int16"), ("bf[5]", dtypes.bfloat16, "uint16"),
-            ("key[2]", dtypes.key_dtype, "uint64"), ("u8[2]", "uint64", dtypes.key_dtype), ("i1[0]", "int8", "uint8"),
-            (np.array([0, 1, 0x3FF, 0x400, 0x3C01, 0x7BFF, 0x7C00, 0xFC00, 0x8001], np.uint16), "uint16", "float16"),
+            ("f4[2,3]", "float32", "uint32"),
+            ("i4[4]", "int32", "uint32"),
+            ("u4[3]", "uint32", "float32"),
+            ("f8[]", "float64", "int64"),
+            ("f2[5]", "float16", "int16"),
+            ("bf[5]", dtypes.bfloat16, "uint16"),
+            ("key[2]", dtypes.key_dtype, "uint64"),
+            ("u8[2]", "uint64", dtypes.key_dtype),
+            ("i1[0]", "int8", "uint8"),
+            (
+                np.array([0, 1, 0x3FF, 0x400, 0x3C01, 0x7BFF, 0x7C00, 0xFC00, 0x8001], np.uint16),
+                "uint16",
+                "float16",
+            ),
             (np.array([0, 1, 0x3F80, 0x7F80, 0x8001], np.uint16), "uint16", dtypes.bfloat16),
             (np.array([65504, 6e-8, 6.1e-5, -0.0, np.inf, 1.5, 1e-7], np.float16), "float16", "uint16"),
             (np.array([1, 2], np.int16), "int16", dtypes.bfloat16),
         )
     ],
-)  # fmt: skip
+)
 
 
 def bitcast(x: Any, dtype: np.dtype) -> Any:
     """The bits of x read as another dtype.
 
-    A wider dtype takes the last axis, of as many elements as make one; a narrower one adds it. The lowest bits come
-    first. Raises DtypeError for bool, ShapeError where the last axis does not fit.
+    A wider dtype takes the last axis, of as many elements as make one; a narrower one adds it. The lowest
+    bits come first. Raises DtypeError for bool, ShapeError where the last axis does not fit.
     """
     source, target = aval_of(x).dtype, dtypes.as_dtype(dtype)
     narrow, wide = sorted((source.itemsize, target.itemsize))
@@ -202,7 +232,8 @@ def bitcast(x: Any, dtype: np.dtype) -> Any:
         return bitcast_p(pieces, dtype=target, source=_unsigned(target))
     if not shape or shape[-1] != parts:
         raise ShapeError(
-            f"bitcast: {aval_of(x)} to {target} needs a last axis of {parts} elements, one {target} each, at {describe(here())}"
+            f"bitcast: {aval_of(x)} to {target} needs a last axis of {parts} elements, one {target} each, at "
+            f"{describe(here())}"
         )
     whole = _unsigned(target)
     places = iota(dtype=whole, shape=shape, dimension=len(shape) - 1)
@@ -216,7 +247,7 @@ def _times(x: Any, bits: int) -> Any:
     return shift_left(x, bits.bit_length() - 1)
 
 
-# -- the neighbouring number ----------------------------------------------------------------------------------------
+# -- the neighbouring number ---------------------------------------------------------------------------------
 
 
 def _nextafter_evaluate(x: Any, y: Any) -> np.ndarray:
@@ -233,8 +264,10 @@ def _nextafter(x: Any, y: Any) -> Any:
     zero = zeros(Aval((), aval.dtype))
     inward = eq(gt(x, y), gt(x, zero))
     moved = select(inward, registry["sub"](bits, 1), registry["add"](bits, 1))
-    sign = shift_left(shift_right_logical(bitcast_p(y, dtype=words, source=aval.dtype), 8 * words.itemsize - 1),
-                      8 * words.itemsize - 1)
+    sign = shift_left(
+        shift_right_logical(bitcast_p(y, dtype=words, source=aval.dtype), 8 * words.itemsize - 1),
+        8 * words.itemsize - 1,
+    )
     least = or_(sign, 1)
     out = bitcast_p(select(eq(x, zero), least, moved), dtype=aval.dtype, source=words)
     undefined = or_(ne(x, x), ne(y, y))
@@ -243,22 +276,45 @@ def _nextafter(x: Any, y: Any) -> Any:
 
 # the number next to x on the way to y
 nextafter = elementwise(
-    "nextafter", _nextafter_evaluate, Decompose(_nextafter), raw=True,
+    "nextafter",
+    _nextafter_evaluate,
+    Decompose(_nextafter),
+    raw=True,
     refuse="nextafter has no derivative: it moves by the spacing of the numbers, which jumps",
     samples=[
-        Sample(("f4[2,3]", "f4[2,3]")), Sample(("f4[]", "f4[3]")), Sample(("f4[3]", 0.5)), Sample(("f8[2]", "f8[2]")),
-        Sample((np.array([0, 0, -0.0, 1, 1, -1, 2, np.inf, np.nan, 1], np.float32),
-                np.array([1, -1, 1, 1, np.inf, 0, -np.inf, 0, 1, np.nan], np.float32))),
-        Sample(("f4[0]", "f4[0]")), Sample((1.5, 2.5)), Sample(("bf[4]", "bf[4]")), Sample(("f2[4]", "f2[4]")),
+        Sample(("f4[2,3]", "f4[2,3]")),
+        Sample(("f4[]", "f4[3]")),
+        Sample(("f4[3]", 0.5)),
+        Sample(("f8[2]", "f8[2]")),
+        Sample(
+            (
+                np.array([0, 0, -0.0, 1, 1, -1, 2, np.inf, np.nan, 1], np.float32),
+                np.array([1, -1, 1, 1, np.inf, 0, -np.inf, 0, 1, np.nan], np.float32),
+            )
+        ),
+        Sample(("f4[0]", "f4[0]")),
+        Sample((1.5, 2.5)),
+        Sample(("bf[4]", "bf[4]")),
+        Sample(("f2[4]", "f2[4]")),
     ],
-)  # fmt: skip
+)
 
-# -- where derivatives end ----------------------------------------------------------------------------------------
+# -- where derivatives end -----------------------------------------------------------------------------------
 
 # the operand itself, as a constant to every derivative
 stop_gradient = elementwise(
-    "stop_gradient", lambda x: x, IndexMap("identity"), None, shape=lambda x: x, raw=True,
+    "stop_gradient",
+    lambda x: x,
+    IndexMap("identity"),
+    None,
+    shape=lambda x: x,
+    raw=True,
     # the point is a derivative that differs from the finite one
-    samples=[Sample(("f4[2,3]",), differentiate=False), Sample(("i4[]",)), Sample(("f4[0]",)), Sample((1.5,), differentiate=False),
-             Sample(("key[2]",))],
-)  # fmt: skip
+    samples=[
+        Sample(("f4[2,3]",), differentiate=False),
+        Sample(("i4[]",)),
+        Sample(("f4[0]",)),
+        Sample((1.5,), differentiate=False),
+        Sample(("key[2]",)),
+    ],
+)

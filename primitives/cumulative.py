@@ -22,7 +22,7 @@ from fnn.primitives.transcendental import exp
 LANES = 1024  # how many neighbouring columns one tile of the kernel walks together
 
 
-# -- linear recurrences ---------------------------------------------------------------------------------------------
+# -- linear recurrences --------------------------------------------------------------------------------------
 
 
 def _along(x: Any, axis: int, start: int, limit: int) -> Any:
@@ -42,9 +42,9 @@ def _previous(x: Any, fill: float, axis: int, reverse: bool) -> Any:
 
 
 def linear_recurrence(a: Any, b: Any, axis: int, reverse: bool) -> Any:
-    """s with s[i] = a[i] s[i-1] + b[i] (with reverse: s[i+1]), by doubling, in about log2(n) rounds of whole arrays
-    (Hillis and Steele, "Data parallel algorithms", 1986). The derivatives of running products and extremes are such
-    recurrences; written so, no division meets a zero."""
+    """s with s[i] = a[i] s[i-1] + b[i] (with reverse: s[i+1]), by doubling, in about log2(n) rounds of
+    whole arrays (Hillis and Steele, "Data parallel algorithms", 1986). The derivatives of running products
+    and extremes are such recurrences; written so, no division meets a zero."""
     n, distance = shape_of(a)[axis], 1
     while distance < n:
         if reverse:
@@ -63,7 +63,7 @@ def linear_recurrence(a: Any, b: Any, axis: int, reverse: bool) -> Any:
     return b
 
 
-# -- the family -----------------------------------------------------------------------------------------------------
+# -- the family ----------------------------------------------------------------------------------------------
 
 
 def _shape(name: str, kinds: str) -> Callable[..., Aval]:
@@ -137,12 +137,16 @@ def _samples(low: float = -2.0, high: float = 2.0) -> list[Sample]:
     cases = [("4", 0), ("2,5", 1), ("3,2", 0), ("2,3,2", 1), ("1", 0), ("2,0", 1), ("0,2", 1)]
     return [
         Sample((f"f4[{shape}]",), {"axis": axis, "reverse": reverse}, low=low, high=high)
-        for reverse in (False, True) for shape, axis in cases
-    ]  # fmt: skip
+        for reverse in (False, True)
+        for shape, axis in cases
+    ]
 
 
 def _integers() -> list[Sample]:
-    return [Sample(("i4[2,5]",), {"axis": 1, "reverse": False}), Sample(("u1[4]",), {"axis": 0, "reverse": True})]
+    return [
+        Sample(("i4[2,5]",), {"axis": 1, "reverse": False}),
+        Sample(("u1[4]",), {"axis": 0, "reverse": True}),
+    ]
 
 
 # running sums
@@ -166,8 +170,8 @@ def _recurrent(
     kinds: str = "iuf",
     samples: Sequence[Sample],
 ) -> Primitive:
-    """A running y[i] = f(y[i-1], x[i]). weights(x, out, axis, reverse) -> (df/dy, df/dx) at every i; the first df/dy is
-    never used."""
+    """A running y[i] = f(y[i-1], x[i]). weights(x, out, axis, reverse) -> (df/dy, df/dx) at every i; the
+    first df/dy is never used."""
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents
@@ -210,10 +214,11 @@ cumprod = _recurrent(
     lambda b, running, x: running * x,
     lambda x, out, axis, reverse: (x, _previous(out, 1.0, axis, reverse)),
     samples=[
-        *_samples(), *_integers(),
+        *_samples(),
+        *_integers(),
         Sample((np.array([2.0, 0.0, 3.0, 0.0, 1.5], np.float32),), {"axis": 0, "reverse": False}),
     ],
-)  # fmt: skip
+)
 
 
 def _extreme_weights(wins: Any) -> Callable[..., tuple[Any, Any]]:
@@ -246,17 +251,24 @@ _tied = [
 ]
 # running extremes; NaN stays
 cummax = _recurrent(
-    "cummax", np.maximum.accumulate, lambda b, running, x: b.op("max", running, x), _extreme_weights(gt),
+    "cummax",
+    np.maximum.accumulate,
+    lambda b, running, x: b.op("max", running, x),
+    _extreme_weights(gt),
     samples=_samples() + _integers() + _tied,
-)  # fmt: skip
+)
 cummin = _recurrent(
-    "cummin", np.minimum.accumulate, lambda b, running, x: b.op("min", running, x), _extreme_weights(lt),
+    "cummin",
+    np.minimum.accumulate,
+    lambda b, running, x: b.op("min", running, x),
+    _extreme_weights(lt),
     samples=_samples() + _integers() + _tied,
-)  # fmt: skip
+)
 
 
 def _log_add_exp(b: Any, running: Any, x: Any) -> Any:
-    """log(exp(running) + exp(x)) by the larger of the two; where both are the same infinity their difference is none."""
+    """log(exp(running) + exp(x)) by the larger of the two; where both are the same infinity their
+    difference is none."""
     high, low = b.op("max", running, x), b.op("min", running, x)
     return b.select(running.eq(x), running + LOG_2, high + b.math("log1p", b.math("exp", low - high)))
 
@@ -276,11 +288,22 @@ def _log_weights(x: Any, out: Any, axis: int, reverse: bool) -> tuple[Any, Any]:
 
 # running log(sum(exp(x)))
 cumlogsumexp = _recurrent(
-    "cumlogsumexp", np.logaddexp.accumulate, _log_add_exp, _log_weights, kinds="f",
+    "cumlogsumexp",
+    np.logaddexp.accumulate,
+    _log_add_exp,
+    _log_weights,
+    kinds="f",
     samples=[
         *_samples(),
-        Sample((np.array([-np.inf, -np.inf, 1, -np.inf, 2], np.float32),), {"axis": 0, "reverse": False},
-               differentiate=False),  # a difference of infinities is none
-        Sample((np.array([100, -100, 100, np.inf, np.nan], np.float32),), {"axis": 0, "reverse": False}, differentiate=False),
+        Sample(
+            (np.array([-np.inf, -np.inf, 1, -np.inf, 2], np.float32),),
+            {"axis": 0, "reverse": False},
+            differentiate=False,
+        ),  # a difference of infinities is none
+        Sample(
+            (np.array([100, -100, 100, np.inf, np.nan], np.float32),),
+            {"axis": 0, "reverse": False},
+            differentiate=False,
+        ),
     ],
-)  # fmt: skip
+)

@@ -25,17 +25,21 @@ from fnn.primitives.rules import lift, moveaxis
 INT32 = np.dtype(np.int32)
 
 
-# -- matrices -----------------------------------------------------------------------------------------------------
+# -- matrices ------------------------------------------------------------------------------------------------
 
 
 def _check(name: str, *operands: Aval) -> None:
     a = operands[0]
     for x in operands:
         if x.dtype not in (dtypes.float32, dtypes.float64):
-            raise DtypeError(f"{name} works in float32 and float64, not on {x}, at {describe(here())}; "
-                             "convert with x.astype(fnp.float32)")
+            raise DtypeError(
+                f"{name} works in float32 and float64, not on {x}, at {describe(here())}; "
+                "convert with x.astype(fnp.float32)"
+            )
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ShapeError(f"{name} needs square matrices along the last two axes, not {a}, at {describe(here())}")
+        raise ShapeError(
+            f"{name} needs square matrices along the last two axes, not {a}, at {describe(here())}"
+        )
 
 
 def _matmul(x: Any, y: Any, x_transposed: bool = False, y_transposed: bool = False) -> Any:
@@ -58,7 +62,11 @@ def _where(x: Any, relation: Any, other: Any) -> Any:
 
 def _triangle(x: Any, lower: bool, strict: bool = False) -> Any:
     """x with zeros outside of a triangle; strict: and on the diagonal."""
-    relation = (comparison.gt if strict else comparison.ge) if lower else (comparison.lt if strict else comparison.le)
+    relation = (
+        (comparison.gt if strict else comparison.ge)
+        if lower
+        else (comparison.lt if strict else comparison.le)
+    )
     return _where(x, relation, _scalar(0.0, x))
 
 
@@ -72,11 +80,15 @@ def _phi(x: Any) -> Any:
     return _where(x, comparison.gt, half)
 
 
-def _solve(a: Any, b: Any, left_side: bool, transpose_a: bool, lower: bool = True, unit_diagonal: bool = False) -> Any:
-    return triangular_solve(a, b, left_side=left_side, lower=lower, transpose_a=transpose_a, unit_diagonal=unit_diagonal)
+def _solve(
+    a: Any, b: Any, left_side: bool, transpose_a: bool, lower: bool = True, unit_diagonal: bool = False
+) -> Any:
+    return triangular_solve(
+        a, b, left_side=left_side, lower=lower, transpose_a=transpose_a, unit_diagonal=unit_diagonal
+    )
 
 
-# -- cholesky -----------------------------------------------------------------------------------------------------
+# -- cholesky ------------------------------------------------------------------------------------------------
 
 
 def _cholesky_shape(a: Aval) -> Aval:
@@ -85,10 +97,10 @@ def _cholesky_shape(a: Aval) -> Aval:
 
 
 def _cholesky_evaluate(a: Any) -> np.ndarray:
-    from scipy.linalg import lapack  # here, because importing it takes longer than most programs
+    from scipy.linalg import get_lapack_funcs  # here, because importing it takes longer than most programs
 
     a = np.asarray(a)
-    potrf = lapack.dpotrf if a.dtype == np.float64 else lapack.spotrf
+    potrf = get_lapack_funcs(("potrf",), dtype=a.dtype)[0]
     out = np.zeros_like(a)
     if a.size == 0:
         return out
@@ -133,9 +145,14 @@ def _spread_matrix(n: int, lead: tuple[int, ...] = (), dtype: Any = np.float32) 
     return (root @ np.swapaxes(root, -1, -2) / n + np.eye(n)).astype(dtype)
 
 
-# a -> L with L Lᵀ = a, lower triangular; only the lower triangle of a is read. Where a is not positive definite, NaN
+# a -> L with L Lᵀ = a, lower triangular; only the lower triangle of a is read. Where a is not positive
+# definite, NaN
 cholesky = Primitive(
-    "cholesky", shape=_cholesky_shape, evaluate=_cholesky_evaluate, jvp=_cholesky_jvp, vjp=_cholesky_vjp,
+    "cholesky",
+    shape=_cholesky_shape,
+    evaluate=_cholesky_evaluate,
+    jvp=_cholesky_jvp,
+    vjp=_cholesky_vjp,
     batch=lambda frame, flags, args, params: (cholesky(*args), True),
     lower=Library("cholesky"),
     samples=[
@@ -149,46 +166,61 @@ cholesky = Primitive(
 )
 
 
-# -- triangular_solve ---------------------------------------------------------------------------------------------
+# -- triangular_solve ----------------------------------------------------------------------------------------
 
 
-def _triangular_shape(a: Aval, b: Aval, left_side: bool, lower: bool, transpose_a: bool, unit_diagonal: bool) -> Aval:
+def _triangular_shape(
+    a: Aval, b: Aval, left_side: bool, lower: bool, transpose_a: bool, unit_diagonal: bool
+) -> Aval:
     _check("triangular_solve", a, b)
     side = -2 if left_side else -1
     if a.dtype != b.dtype:
-        raise DtypeError(f"triangular_solve: {a} and {b} have different dtypes, at {describe(here())}; convert one with "
-                         "x.astype(dtype)")
+        raise DtypeError(
+            f"triangular_solve: {a} and {b} have different dtypes, at {describe(here())}; convert one with "
+            "x.astype(dtype)"
+        )
     if b.ndim != a.ndim or b.shape[:-2] != a.shape[:-2] or b.shape[side] != a.shape[-1]:
-        raise ShapeError(f"triangular_solve: matrices {a} and right-hand sides {b} with left_side={left_side} do not fit, "
-                         f"at {describe(here())}")
+        raise ShapeError(
+            f"triangular_solve: matrices {a} and right-hand sides {b} with left_side={left_side} do not fit, "
+            f"at {describe(here())}"
+        )
     return b.strong()
 
 
 def _triangular_evaluate(
     a: Any, b: Any, left_side: bool, lower: bool, transpose_a: bool, unit_diagonal: bool
 ) -> np.ndarray:
-    from scipy.linalg import blas  # here, because importing it takes longer than most programs
+    from scipy.linalg import get_blas_funcs  # here, because importing it takes longer than most programs
 
     a, b = np.asarray(a), np.asarray(b)
-    trsm = blas.dtrsm if b.dtype == np.float64 else blas.strsm
+    trsm = get_blas_funcs(("trsm",), dtype=b.dtype)[0]
     out = np.zeros_like(b)
     if b.size == 0:
         return out
     for place in np.ndindex(b.shape[:-2]):
-        out[place] = trsm(1.0, a[place], b[place], side=not left_side, lower=lower, trans_a=transpose_a, diag=unit_diagonal)
+        out[place] = trsm(
+            1.0, a[place], b[place], side=not left_side, lower=lower, trans_a=transpose_a, diag=unit_diagonal
+        )
     return out
 
 
 def _matrix_term(x: Any, y: Any, params: dict[str, Any]) -> Any:
-    """The cotangent of a: minus the outer product of the cotangent y of b with the solution x, within the triangle."""
+    """The cotangent of a: minus the outer product of the cotangent y of b with the solution x, within the
+    triangle."""
     if params["left_side"]:
-        product = _matmul(x, y, y_transposed=True) if params["transpose_a"] else _matmul(y, x, y_transposed=True)
+        product = (
+            _matmul(x, y, y_transposed=True) if params["transpose_a"] else _matmul(y, x, y_transposed=True)
+        )
     else:
-        product = _matmul(y, x, x_transposed=True) if params["transpose_a"] else _matmul(x, y, x_transposed=True)
+        product = (
+            _matmul(y, x, x_transposed=True) if params["transpose_a"] else _matmul(x, y, x_transposed=True)
+        )
     return arithmetic.neg(_triangle(product, params["lower"], params["unit_diagonal"]))
 
 
-def _triangular_jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
+def _triangular_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
+) -> tuple[Any, Any]:
     a, (ta, tb) = primals[0], tangents
     x = triangular_solve(*primals, **params)
     if ta is None and tb is None:
@@ -217,7 +249,9 @@ def _triangular_vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str
     return x, pull
 
 
-def _triangular_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, bool]:
+def _triangular_batch(
+    frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]
+) -> tuple[Any, bool]:
     a, b = args
     if flags == (False, True) and len(shape_of(a)) == 2:  # one matrix: the batch is more right-hand sides
         shape = shape_of(b)
@@ -249,10 +283,14 @@ def _triangular_samples() -> list[Sample]:
     ]
 
 
-# (a, b) -> x with op(a) x = b (left_side) or x op(a) = b, op transposing or not; a is read in one triangle only, and with
-# unit_diagonal not on the diagonal. A zero on the diagonal gives infinities and NaN
+# (a, b) -> x with op(a) x = b (left_side) or x op(a) = b, op transposing or not; a is read in one triangle
+# only, and with unit_diagonal not on the diagonal. A zero on the diagonal gives infinities and NaN
 triangular_solve = Primitive(
-    "triangular_solve", shape=_triangular_shape, evaluate=_triangular_evaluate, jvp=_triangular_jvp, vjp=_triangular_vjp,
+    "triangular_solve",
+    shape=_triangular_shape,
+    evaluate=_triangular_evaluate,
+    jvp=_triangular_jvp,
+    vjp=_triangular_vjp,
     batch=_triangular_batch,
     lower=Library("triangular_solve"),
     samples=_triangular_samples(),

@@ -1,8 +1,7 @@
 """threefry2x32: the counter-based generator behind `fnn.random`.
 
-Threefry-2x32 with 20 rounds, of J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw, "Parallel random numbers: as easy
-as 1, 2, 3", SC 2011.
-"""
+Threefry-2x32 with 20 rounds, of J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw, "Parallel random
+numbers: as easy as 1, 2, 3", SC 2011."""
 
 from __future__ import annotations
 
@@ -28,15 +27,24 @@ PARITY = np.uint32(0x1BD11BDA)
 def _shape(*operands: Aval) -> list[Aval]:
     shapes = dict.fromkeys([a.shape for a in operands if a.shape])
     if len(shapes) > 1:
-        raise ShapeError(f"threefry2x32: the operands {', '.join(map(str, operands))} have different shapes, "
-                         f"at {describe(here())}")
+        raise ShapeError(
+            f"threefry2x32: the operands {', '.join(map(str, operands))} have different shapes, "
+            f"at {describe(here())}"
+        )
     if any(a.dtype != dtypes.uint32 for a in operands):
-        raise DtypeError(f"threefry2x32 takes uint32 words, not {', '.join(map(str, operands))}, at {describe(here())}")
+        raise DtypeError(
+            f"threefry2x32 takes uint32 words, not {', '.join(map(str, operands))}, at {describe(here())}"
+        )
     return [Aval(next(iter(shapes), ()), dtypes.uint32)] * 2
 
 
 def _rounds(
-    k1: Any, k2: Any, x1: Any, x2: Any, add: Callable[[Any, Any], Any], xor: Callable[[Any, Any], Any],
+    k1: Any,
+    k2: Any,
+    x1: Any,
+    x2: Any,
+    add: Callable[[Any, Any], Any],
+    xor: Callable[[Any, Any], Any],
     rotate: Callable[[Any, int], Any],
 ) -> list[Any]:
     """The algorithm, over whatever can add, xor and rotate."""
@@ -52,37 +60,48 @@ def _rounds(
 
 
 def _evaluate(k1: Any, k2: Any, x1: Any, x2: Any) -> list[Any]:
-    words = [np.asarray(x, np.uint32) for x in (k1, k2, x1, x2)]
-    shape = np.broadcast_shapes(*[w.shape for w in words])
+    k1, k2, x1, x2 = (np.asarray(x, np.uint32) for x in (k1, k2, x1, x2))
+    shape = np.broadcast_shapes(k1.shape, k2.shape, x1.shape, x2.shape)
 
     def rotate(x: Any, distance: int) -> Any:
         return (x << np.uint32(distance)) | (x >> np.uint32(32 - distance))
 
-    return [np.broadcast_to(y, shape) for y in _rounds(*words, np.add, np.bitwise_xor, rotate)]
+    return [np.broadcast_to(y, shape) for y in _rounds(k1, k2, x1, x2, np.add, np.bitwise_xor, rotate)]
 
 
 def _decompose(k1: Any, k2: Any, x1: Any, x2: Any) -> list[Any]:
     shape = next((shape_of(x) for x in (k1, k2, x1, x2) if shape_of(x)), ())
 
     def rotate(x: Any, distance: int) -> Any:
-        return bitwise.or_(bitwise.shift_left(x, np.uint32(distance)),
-                           bitwise.shift_right_logical(x, np.uint32(32 - distance)))
+        return bitwise.or_(
+            bitwise.shift_left(x, np.uint32(distance)),
+            bitwise.shift_right_logical(x, np.uint32(32 - distance)),
+        )
 
     out = _rounds(k1, k2, x1, x2, arithmetic.add, bitwise.xor, rotate)
     return [y if shape_of(y) == shape else structural.broadcast(y, shape=shape, axes=()) for y in out]
 
 
-def _jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+def _jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
+) -> tuple[list[Any], list[Any]]:
     return threefry2x32(*primals), [None, None]
 
 
-def _vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any], Any, list[bool]]:
+def _vjp(
+    needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]
+) -> tuple[list[Any], Any, list[bool]]:
     return threefry2x32(*args), None, [False, False]
 
 
 # (k1, k2, x1, x2) -> [y1, y2]: the block of the counter x under the key k; uint32, of one shape or scalars
 threefry2x32 = Primitive(
-    "threefry2x32", shape=_shape, evaluate=_evaluate, jvp=_jvp, vjp=_vjp, multiple=True,
+    "threefry2x32",
+    shape=_shape,
+    evaluate=_evaluate,
+    jvp=_jvp,
+    vjp=_vjp,
+    multiple=True,
     batch=lambda frame, flags, args, params: (threefry2x32(*spread(frame.size, flags, args)), [True, True]),
     lower=Decompose(_decompose),
     samples=[

@@ -1,8 +1,9 @@
 """Factories: families of primitives get their rules from one short table.
 
-`elementwise` needs one partial derivative per operand, `linear` a transposition, `bilinear` one for each side; the rules
-for forward mode, reverse mode and batching follow. The factories themselves need a handful of primitives that they make
-(a sum, a broadcast); those are reached through the registry, so that every primitive stands in its own family.
+`elementwise` needs one partial derivative per operand, `linear` a transposition, `bilinear` one for each
+side; the rules for forward mode, reverse mode and batching follow. The factories themselves need a handful of
+primitives that they make (a sum, a broadcast); those are reached through the registry, so that every
+primitive stands in its own family.
 
 >>> from fnn.primitives.arithmetic import mul
 >>> out, pull = mul.vjp((True, False), (3.0, 4.0), {})
@@ -32,7 +33,7 @@ KINDS = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floa
 HALVES = (dtypes.bfloat16, dtypes.float16)
 
 
-# -- values -------------------------------------------------------------------------------------------------------
+# -- values --------------------------------------------------------------------------------------------------
 
 
 def zeros(aval: Aval) -> Any:
@@ -79,7 +80,8 @@ def moveaxis(x: Any, source: int, target: int) -> Any:
 
 
 def spread(size: int, flags: Sequence[bool], args: Sequence[Any]) -> list[Any]:
-    """Batched operands of an elementwise operation, brought to one shape; unbatched scalars may stay scalars."""
+    """Batched operands of an elementwise operation, brought to one shape; unbatched scalars may stay
+    scalars."""
     shapes = [shape_of(a) for a in args]
     ranks = [len(s) - f for s, f in zip(shapes, flags)]
     rank = max(ranks)
@@ -126,27 +128,29 @@ def _in_float32(evaluate: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-# -- types --------------------------------------------------------------------------------------------------------
+# -- types ---------------------------------------------------------------------------------------------------
 
 
 def check_kinds(name: str, avals: Sequence[Aval], kinds: str) -> None:
-    """Raises DtypeError where an operand's dtype is not of the kinds (letters of fnn.dtypes.kind) an operation takes."""
+    """Raises DtypeError where an operand's dtype is not of the kinds (letters of fnn.dtypes.kind) an
+    operation takes."""
     for a in avals:
         kind = dtypes.kind(a.dtype)
         if kind not in kinds:
             hint = {
-                "b": "use fnn.numpy.logical_and, logical_or, logical_xor, logical_not or where, or convert it to a number",
+                "b": "use fnn.numpy.logical_and, logical_or, logical_xor, logical_not or where, or convert it",
                 "k": "fnn.random.key_data gives a key's bits",
             }.get(kind, "convert it first, x.astype(dtype)")
             raise DtypeError(
-                f"{name} takes {', '.join(KINDS[k] for k in kinds)} operands, not {a}, at {describe(here())}; {hint}"
+                f"{name} takes {', '.join(KINDS[k] for k in kinds)} operands, not {a}, at "
+                f"{describe(here())}; {hint}"
             )
 
 
 def meet(name: str, avals: Sequence[Aval]) -> Aval:
     """The type in which operands of equal shapes (or scalars) and equal dtypes (or weak scalars) meet."""
     first = avals[0]
-    if all([a is first for a in avals]):
+    if all(a is first for a in avals):
         return first
     shapes = list(dict.fromkeys([a.shape for a in avals if a.shape]))
     if len(shapes) > 1:
@@ -163,8 +167,10 @@ def meet(name: str, avals: Sequence[Aval]) -> Aval:
         )
     for a in avals:
         if a.weak_type and a.shape and a.dtype != dtype:
-            raise DtypeError(f"{name}: the weakly typed array {a} meets {dtype}, at {describe(here())}; convert it with "
-                             "x.astype(dtype): only weak scalars yield in primitives")
+            raise DtypeError(
+                f"{name}: the weakly typed array {a} meets {dtype}, at {describe(here())}; convert it with "
+                "x.astype(dtype): only weak scalars yield in primitives"
+            )
     return Aval(shapes[0] if shapes else (), dtype, weak and not strong)
 
 
@@ -176,19 +182,22 @@ def check_axes(name: str, x: Aval, axes: Sequence[int]) -> None:
     """Raises ShapeError unless axes are distinct axes of x, counted from 0."""
     if len(set(axes)) != len(axes) or any(not 0 <= a < x.ndim for a in axes):
         raise ShapeError(
-            f"{name}: {tuple(axes)} are not distinct axes of {x}, which has axes 0 to {x.ndim - 1}, at {describe(here())}"
-            if x.ndim else f"{name}: {x} has no axes, so it has none of {tuple(axes)}, at {describe(here())}"
+            f"{name}: {tuple(axes)} are not distinct axes of {x}, which has axes 0 to {x.ndim - 1}, at "
+            f"{describe(here())}"
+            if x.ndim
+            else f"{name}: {x} has no axes, so it has none of {tuple(axes)}, at {describe(here())}"
         )
 
 
 def element_code(dtype: np.dtype) -> str:
-    """The code by which loop programs know the values of a dtype: "f4" also for 16-bit floats, which compute in it."""
+    """The code by which loop programs know the values of a dtype: "f4" also for 16-bit floats, which
+    compute in it."""
     if dtypes.is_float(dtype):
         return "f8" if dtype.itemsize == 8 else "f4"
     return "b1" if dtype.kind == "b" else "u8" if dtypes.is_key(dtype) else f"{dtype.kind}{dtype.itemsize}"
 
 
-# -- families -----------------------------------------------------------------------------------------------------
+# -- families ------------------------------------------------------------------------------------------------
 
 
 def elementwise(
@@ -205,14 +214,15 @@ def elementwise(
 ) -> Primitive:
     """An elementwise primitive.
 
-    evaluate(*arrays, **params) in NumPy (16-bit floats arrive as float32, unless raw); expr(b, *operands, **params) is
-    the loop expression, or another lowering. partials[i](t, out, *args, **params) = t * d out / d args[i]; 1 and -1
-    stand for t and -t, None (or no entry) for zero. A parameter of a partial whose name begins with an underscore is not
-    used: it is not kept for the backward pass, and is None there.
+    evaluate(*arrays, **params) in NumPy (16-bit floats arrive as float32, unless raw); expr(b, *operands,
+    **params) is the loop expression, or another lowering. partials[i](t, out, *args, **params) = t * d out /
+    d args[i]; 1 and -1 stand for t and -t, None (or no entry) for zero. A parameter of a partial whose name
+    begins with an underscore is not used: it is not kept for the backward pass, and is None there.
 
-    The derivative of an elementwise operation is diagonal, so one table serves forward mode (t is a tangent) and reverse
-    mode (t is a cotangent). kinds: the dtypes it takes, letters of `fnn.dtypes.kind`; dtype: that of the result, where it
-    is not the operands'. refuse: why the operation has no derivative, for those that raise instead of giving zero.
+    The derivative of an elementwise operation is diagonal, so one table serves forward mode (t is a tangent)
+    and reverse mode (t is a cotangent). kinds: the dtypes it takes, letters of `fnn.dtypes.kind`; dtype: that
+    of the result, where it is not the operands'. refuse: why the operation has no derivative, for those that
+    raise instead of giving zero.
     """
     uses = [_used(p) if callable(p) else frozenset() for p in partials]
 
@@ -267,7 +277,10 @@ def elementwise(
         evaluate=evaluate if raw else _in_float32(evaluate),
         jvp=jvp,
         vjp=vjp,
-        batch=lambda frame, flags, args, params: (prim(*spread(frame.size, flags, _strong(args)), **params), True),
+        batch=lambda frame, flags, args, params: (
+            prim(*spread(frame.size, flags, _strong(args)), **params),
+            True,
+        ),
         lower=expr if isinstance(expr, Lowering) else Elementwise(expr),
         samples=samples,
     )
@@ -276,12 +289,15 @@ def elementwise(
 
 def _used(partial: Callable[..., Any]) -> frozenset[int]:
     """Which of (out, *args) a partial uses: 0 for out, 1 for the first operand."""
-    names = [p.name for p in inspect.signature(partial).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    names = [
+        p.name for p in inspect.signature(partial).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
     return frozenset([k for k, n in enumerate(names[1:]) if not n.startswith("_")])
 
 
 def _strong(args: Sequence[Any]) -> Sequence[Any]:
-    """Operands for batching: a weak scalar of another dtype may become an array, which must have the common dtype."""
+    """Operands for batching: a weak scalar of another dtype may become an array, which must have the
+    common dtype."""
     if len(args) < 2:
         return args
     avals = [aval_of(a) for a in args]
@@ -304,7 +320,8 @@ def linear(
 ) -> Primitive:
     """A primitive that is linear in the arguments at `positions` taken together (None: in all of them).
 
-    transpose(ct, index, avals, args, params) -> the cotangent of argument `index`; args holds None at `positions`.
+    transpose(ct, index, avals, args, params) -> the cotangent of argument `index`; args holds None at
+    `positions`.
     """
 
     def among(n: int) -> Sequence[int]:
@@ -313,11 +330,15 @@ def linear(
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         out = prim(*primals, **params)
         active = among(len(primals))
-        if all([tangents[i] is None for i in active]):
+        if all(tangents[i] is None for i in active):
             return out, None
-        operands = list(primals)
+        operands, dtype = list(primals), aval_of(out).dtype
         for i in active:
-            operands[i] = zeros(aval_of(primals[i])) if tangents[i] is None else tangents[i]
+            aval = aval_of(primals[i])
+            aval = (
+                aval.update(dtype=dtype) if aval.weak_type else aval
+            )  # a weak scalar yields, its tangent is none
+            operands[i] = zeros(aval) if tangents[i] is None else of_dtype(tangents[i], aval.dtype)
         return out, prim(*operands, **params)
 
     def vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
@@ -353,8 +374,8 @@ def bilinear(
     lower: Lowering | Unsupported,
     samples: Sequence[Sample] = (),
 ) -> Primitive:
-    """A primitive of two arguments, linear in each. transposes[i](ct, other, avals, params) -> the cotangent of
-    argument i, `other` being the other argument."""
+    """A primitive of two arguments, linear in each. transposes[i](ct, other, avals, params) -> the
+    cotangent of argument i, `other` being the other argument."""
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         (x, y), (tx, ty) = primals, tangents
@@ -389,9 +410,10 @@ def same_batch(prim_name: str, **adjust: Callable[[Any, Any], Any]) -> Callable[
 
     adjust[name](value, size) -> the parameter for the batched operand."""
 
-    def batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, bool]:
+    def batch(
+        frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]
+    ) -> tuple[Any, bool]:
         moved = {k: adjust[k](v, frame.size) if k in adjust else v for k, v in params.items()}
         return registry[prim_name](*args, **moved), True
 
     return batch
-

@@ -16,16 +16,16 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import ArgumentError, DtypeError, ShapeError
 from fnn.primitives import sorting_loops, structural
-from fnn.primitives.gather import GatherDimensionNumbers, gather
+from fnn.primitives.gathering import GatherDimensionNumbers, gather
 from fnn.primitives.rules import lift, rest, zeros
-from fnn.primitives.scatter import ScatterDimensionNumbers, scatter
+from fnn.primitives.scattering import ScatterDimensionNumbers, scatter
 from fnn.primitives.sorting_loops import Line
 
 INT32 = np.dtype(np.int32)
 SELECT = 64  # top_k keeps up to this many elements by insertion; above it sorts
 
 
-# -- along an axis ------------------------------------------------------------------------------------------------
+# -- along an axis -------------------------------------------------------------------------------------------
 
 
 def _vectors(indices: Any) -> Any:
@@ -39,8 +39,14 @@ def _read_along(x: Any, indices: Any, axis: int) -> Any:
     others = rest(len(shape_of(x)), (axis,))
     numbers = GatherDimensionNumbers((), (axis,), (axis,), others, others)
     sizes = tuple([min(n, 1) if d in others else 1 for d, n in enumerate(shape_of(x))])
-    return gather(x, _vectors(indices), dimension_numbers=numbers, slice_sizes=sizes, mode="promise_in_bounds",
-                  fill_value=None)
+    return gather(
+        x,
+        _vectors(indices),
+        dimension_numbers=numbers,
+        slice_sizes=sizes,
+        mode="promise_in_bounds",
+        fill_value=None,
+    )
 
 
 def _write_along(aval: Aval, indices: Any, updates: Any, axis: int) -> Any:
@@ -49,25 +55,39 @@ def _write_along(aval: Aval, indices: Any, updates: Any, axis: int) -> Any:
         return zeros(aval.strong())
     others = rest(aval.ndim, (axis,))
     numbers = ScatterDimensionNumbers((), (axis,), (axis,), others, others)
-    return scatter(zeros(aval.strong()), _vectors(indices), updates, dimension_numbers=numbers, combine="set",
-                   mode="promise_in_bounds", unique=True, sorted=False)
+    return scatter(
+        zeros(aval.strong()),
+        _vectors(indices),
+        updates,
+        dimension_numbers=numbers,
+        combine="set",
+        mode="promise_in_bounds",
+        unique=True,
+        sorted=False,
+    )
 
 
-# -- sort ---------------------------------------------------------------------------------------------------------
+# -- sort ----------------------------------------------------------------------------------------------------
 
 
 def _sort_shape(*operands: Aval, axis: int, keys: int, stable: bool) -> list[Aval]:
     first = operands[0]
     if any(x.shape != first.shape for x in operands):
-        raise ShapeError(f"sort: the operands {', '.join(map(str, operands))} have different shapes, at {describe(here())}")
+        raise ShapeError(
+            f"sort: the operands {', '.join(map(str, operands))} have different shapes, at {describe(here())}"
+        )
     if not 0 <= axis < first.ndim:
         raise ShapeError(f"sort: {axis} is not an axis of {first}, at {describe(here())}")
     if not 1 <= keys <= len(operands):
-        raise ArgumentError(f"sort: keys={keys}, but there are {len(operands)} operands, at {describe(here())}")
+        raise ArgumentError(
+            f"sort: keys={keys}, but there are {len(operands)} operands, at {describe(here())}"
+        )
     for x in operands[:keys]:
         if dtypes.is_key(x.dtype):
-            raise DtypeError(f"sort: random keys have no order ({x}), at {describe(here())}; fnn.random.key_data gives "
-                             "their bits")
+            raise DtypeError(
+                f"sort: random keys have no order ({x}), at {describe(here())}; fnn.random.key_data gives "
+                "their bits"
+            )
     return [x.strong() for x in operands]
 
 
@@ -93,22 +113,28 @@ def _permuted(operands: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any
     return out, order
 
 
-def _sort_jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+def _sort_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
+) -> tuple[list[Any], list[Any]]:
     if all(t is None for t in tangents):
         return sort(*primals, **params), [None] * len(primals)
     out, order = _permuted(primals, params)
     return out, [None if t is None else _read_along(t, order, params["axis"]) for t in tangents]
 
 
-def _sort_vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any], Any, list[bool]]:
+def _sort_vjp(
+    needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]
+) -> tuple[list[Any], Any, list[bool]]:
     if not any(needs):
         return sort(*args, **params), None, [False] * len(args)
     out, order = _permuted(args, params)
     avals = [aval_of(a) for a in args]
 
     def pull(cts: Sequence[Any]) -> list[Any]:
-        return [_write_along(a, order, ct, params["axis"]) if need and ct is not None else None
-                for a, ct, need in zip(avals, cts, needs)]
+        return [
+            _write_along(a, order, ct, params["axis"]) if need and ct is not None else None
+            for a, ct, need in zip(avals, cts, needs)
+        ]
 
     return out, pull, list(needs)
 
@@ -125,8 +151,11 @@ def _lines(shape: Shape, axis: int) -> tuple[int, int, int]:
     return math.prod(shape[:axis] + shape[axis + 1 :]), shape[axis], math.prod(shape[axis + 1 :])
 
 
-def _sort_workspace(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]) -> list[tuple[str, int]]:
-    """Scratch for each operand; twice if the output, not being contiguous along the axis, is filled at the end."""
+def _sort_workspace(
+    ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]
+) -> list[tuple[str, int]]:
+    """Scratch for each operand; twice if the output, not being contiguous along the axis, is filled at the
+    end."""
     times = 1 if _lines(ins[0].shape, params["axis"])[2] == 1 else 2
     return [(_code(x.dtype), x.size) for _ in range(times) for x in ins]
 
@@ -136,6 +165,12 @@ def _code(dtype: np.dtype) -> str:
     if dtype == dtypes.bfloat16:
         return "bf"
     return "b1" if dtype.kind == "b" else "u8" if dtypes.is_key(dtype) else f"{dtype.kind}{dtype.itemsize}"
+
+
+def _by_radix(codes: Sequence[str], length: int) -> bool:
+    """Whether radix sort is the faster one: its passes depend on the keys' width, merge sort's on the length."""
+    passes = sorting_loops.radix_passes(codes)
+    return passes <= 8 and length >= 16 * passes
 
 
 def _sort_write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params: dict[str, Any]) -> None:
@@ -149,20 +184,33 @@ def _sort_write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params: d
         result = Line(b, buffers[0], start, step)
         other = Line(b, buffers[1], t * n)
         home = result if distance == 1 else Line(b, buffers[2], t * n)
-        order = sorting_loops.lexicographic(b, params["keys"])
-        sorting_loops.merge_sort(b, source.load, home, other, n, order)
+        if _by_radix([x.dtype for x in inputs[: params["keys"]]], length):
+            sorting_loops.radix_sort(b, source, home, other, n, params["keys"])
+        else:
+            order = sorting_loops.lexicographic(b, params["keys"])
+            sorting_loops.merge_sort(b, source.load, home, other, n, order)
         if distance != 1:
             sorting_loops.copy(b, home, result, n)
 
 
 def _sort_cost(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]) -> float:
-    return 50.0 + ins[0].size * (4.0 + len(ins) * 1.5 * math.log2(2 + ins[0].shape[params["axis"]]))
+    length = ins[0].shape[params["axis"]]
+    codes = [_code(x.dtype) for x in ins[: params["keys"]]]
+    if _by_radix(codes, length):
+        return 50.0 + ins[0].size * (1.0 + len(ins)) * 1.5 * sorting_loops.radix_passes(codes)
+    return 50.0 + ins[0].size * (4.0 + len(ins) * 4.0 * math.log2(2 + length))
 
 
 _SORT = {"axis": 0, "keys": 1, "stable": True}
 _SPECIAL = np.array([0.0, -0.0, np.nan, -np.inf, 1.0, -np.nan, np.inf, -0.0, 0.0, -2.5], np.float32)
 sort = Primitive(
-    "sort", shape=_sort_shape, evaluate=_sort_evaluate, jvp=_sort_jvp, vjp=_sort_vjp, batch=_sort_batch, multiple=True,
+    "sort",
+    shape=_sort_shape,
+    evaluate=_sort_evaluate,
+    jvp=_sort_jvp,
+    vjp=_sort_vjp,
+    batch=_sort_batch,
+    multiple=True,
     lower=Kernel(
         _sort_write,
         tiles=lambda ins, outs, params: _lines(ins[0].shape, params["axis"])[0] if ins[0].size else 0,
@@ -170,8 +218,10 @@ sort = Primitive(
         workspace=_sort_workspace,
     ),
     samples=[
-        *[Sample((f"{code}[7]",), _SORT, differentiate=code in ("f4", "f8"))
-          for code in ("f4", "f8", "bf", "f2", "i1", "i4", "i8", "u1", "u4", "u8", "b1")],
+        *[
+            Sample((f"{code}[7]",), _SORT, differentiate=code in ("f4", "f8"))
+            for code in ("f4", "f8", "bf", "f2", "i1", "i4", "i8", "u1", "u4", "u8", "b1")
+        ],
         Sample(("f4[3,40]",), {**_SORT, "axis": 1}),
         Sample(("f4[3,19,2]",), {**_SORT, "axis": 1}),
         Sample(("f4[33]", np.arange(33, dtype=np.int32)), _SORT),
@@ -179,7 +229,11 @@ sort = Primitive(
         Sample(("i4[50]", "f4[50]", "b1[50]"), {**_SORT, "keys": 2}, low=0, high=3),
         Sample(("b1[21]", "key[21]"), _SORT),
         Sample(("f4[2,5]", "f4[2,5]"), _SORT),
-        Sample((_SPECIAL, _SPECIAL[::-1].copy(), np.arange(10, dtype=np.int8)), {**_SORT, "keys": 2}, differentiate=False),
+        Sample(
+            (_SPECIAL, _SPECIAL[::-1].copy(), np.arange(10, dtype=np.int8)),
+            {**_SORT, "keys": 2},
+            differentiate=False,
+        ),
         Sample(("f4[0]",), _SORT),
         Sample(("f4[3,0]",), {**_SORT, "axis": 0}),
         Sample(("f4[1]",), _SORT),
@@ -187,7 +241,7 @@ sort = Primitive(
 )
 
 
-# -- top_k --------------------------------------------------------------------------------------------------------
+# -- top_k ---------------------------------------------------------------------------------------------------
 
 
 def _top_k_shape(x: Aval, k: int) -> list[Aval]:
@@ -218,13 +272,17 @@ def _top_k_evaluate(x: Any, k: int) -> list[np.ndarray]:
     return [np.take_along_axis(x, order, -1), order.astype(np.int32)]
 
 
-def _top_k_jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+def _top_k_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
+) -> tuple[list[Any], list[Any]]:
     values, indices = top_k(*primals, **params)
     t = tangents[0]
     return [values, indices], [None if t is None else _read_along(t, indices, len(shape_of(t)) - 1), None]
 
 
-def _top_k_vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[list[Any], Any, list[bool]]:
+def _top_k_vjp(
+    needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]
+) -> tuple[list[Any], Any, list[bool]]:
     values, indices = top_k(*args, **params)
     if not needs[0]:
         return [values, indices], None, [False, False]
@@ -236,7 +294,9 @@ def _top_k_vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any
     return [values, indices], pull, [True, False]
 
 
-def _top_k_workspace(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]) -> list[tuple[str, int]]:
+def _top_k_workspace(
+    ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]
+) -> list[tuple[str, int]]:
     """Two copies of values and indices, to sort them."""
     if params["k"] <= SELECT:
         return []
@@ -270,7 +330,12 @@ def _top_k_cost(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any
 
 
 top_k = Primitive(
-    "top_k", shape=_top_k_shape, evaluate=_top_k_evaluate, jvp=_top_k_jvp, vjp=_top_k_vjp, multiple=True,
+    "top_k",
+    shape=_top_k_shape,
+    evaluate=_top_k_evaluate,
+    jvp=_top_k_jvp,
+    vjp=_top_k_vjp,
+    multiple=True,
     batch=lambda frame, flags, args, params: (top_k(*args, **params), [True, True]),
     lower=Kernel(
         _top_k_write,
@@ -279,8 +344,10 @@ top_k = Primitive(
         workspace=_top_k_workspace,
     ),
     samples=[
-        *[Sample((f"{code}[3,7]",), {"k": 3}, differentiate=code in ("f4", "f8"))
-          for code in ("f4", "f8", "bf", "f2", "i4", "u1", "b1")],
+        *[
+            Sample((f"{code}[3,7]",), {"k": 3}, differentiate=code in ("f4", "f8"))
+            for code in ("f4", "f8", "bf", "f2", "i4", "u1", "b1")
+        ],
         Sample((_SPECIAL,), {"k": 10}, differentiate=False),
         Sample(("f4[90]",), {"k": 80}, differentiate=False),  # ties of float32 in so many numbers
         Sample(("i4[2,90]",), {"k": 70}),

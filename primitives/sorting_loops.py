@@ -1,4 +1,4 @@
-"""Loop programs of sort and top_k: a stable merge sort from the bottom up, and selection by insertion."""
+"""Loop programs of sort and top_k: merge sort and radix sort, both stable, and selection by insertion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 RUN = 16  # runs of this many elements are sorted by insertion, then merged
 
-Order = Callable[[Sequence[Any], Sequence[Any]], Any]  # (one, other) -> must the first stand before the second?
+Order = Callable[
+    [Sequence[Any], Sequence[Any]], Any
+]  # (one, other) -> must the first stand before the second?
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Line:
             self.b.store(buffer, self.base + i * self.step, value)
 
 
-# -- orders -------------------------------------------------------------------------------------------------------
+# -- orders --------------------------------------------------------------------------------------------------
 
 
 def _number(b: Any, x: Any) -> Any:
@@ -80,10 +82,12 @@ def descending(b: Any) -> Order:
     return before
 
 
-# -- merge sort ---------------------------------------------------------------------------------------------------
+# -- merge sort ----------------------------------------------------------------------------------------------
 
 
-def merge_sort(b: Any, source: Callable[[Any], Sequence[Any]], home: Line, other: Line, n: Any, before: Order) -> None:
+def merge_sort(
+    b: Any, source: Callable[[Any], Sequence[Any]], home: Line, other: Line, n: Any, before: Order
+) -> None:
     """Sort the n elements source(i), stably, into `home`, with `other` as scratch."""
     runs = (n + (RUN - 1)) / RUN
     with b.loop(0, runs) as r:
@@ -98,7 +102,9 @@ def merge_sort(b: Any, source: Callable[[Any], Sequence[Any]], home: Line, other
         width.set(w * 4)
 
 
-def _insertion_sort(b: Any, source: Callable[[Any], Sequence[Any]], home: Line, lo: Any, hi: Any, before: Order) -> None:
+def _insertion_sort(
+    b: Any, source: Callable[[Any], Sequence[Any]], home: Line, lo: Any, hi: Any, before: Order
+) -> None:
     with b.loop(lo, hi) as i:
         values = source(i)
         hole = b.variable("i8", i)
@@ -140,12 +146,70 @@ def copy(b: Any, source: Line, target: Line, n: Any) -> None:
         target.store(i, source.load(i))
 
 
-# -- selection ----------------------------------------------------------------------------------------------------
+# -- radix sort ----------------------------------------------------------------------------------------------
 
 
-def select_first(b: Any, source: Callable[[Any], Sequence[Any]], target: Line, n: Any, count: Any, before: Order) -> None:
-    """The first `count` (at least 1) of the n elements source(i) in order, by insertion into a sorted list: fast where
-    count is small, because most elements are only compared with the last one of the list."""
+def radix_passes(codes: Sequence[str]) -> int:
+    """How many passes `radix_sort` makes over keys of these element types: one for each byte compared."""
+    return sum(4 if code in ("bf", "f2") else int(code[1]) for code in codes)
+
+
+def _digits(b: Any, x: Any) -> list[Any]:
+    """The bytes of a key as it is ordered, the least significant first, each an index."""
+    if x.dtype == "b1":
+        return [b.cast(x, "i8")]
+    size = int(x.dtype[1])
+    unsigned, bits = f"u{size}", x
+    if x.dtype[0] == "f":
+        sign = -(1 << (8 * size - 1))
+        raw = b.bitcast(x, f"i{size}")
+        raw = b.select(raw.eq(sign), 0, raw)  # -0 is 0
+        bits = b.bitcast(b.select(raw < 0, ~raw, raw ^ sign), unsigned)
+        bits = b.select(_isnan(x), (1 << (8 * size)) - 1, bits)
+    elif x.dtype[0] == "i":
+        bits = b.bitcast(x ^ -(1 << (8 * size - 1)), unsigned)
+    return [b.cast((bits >> (8 * k) if k else bits) & 255, "i8") for k in range(size)]
+
+
+def radix_sort(b: Any, source: Line, home: Line, other: Line, n: Any, keys: int) -> None:
+    """Sort the n elements of `source` by their first `keys` values, stably, into `home`, with `other` as scratch: by
+    one byte after the other, from the least significant one, counting how many elements have each value."""
+
+    def digits(values: Sequence[Any]) -> list[Any]:
+        return [d for x in reversed(values[:keys]) for d in _digits(b, x)]
+
+    passes = radix_passes([buffer.dtype for buffer in source.buffers[:keys]])
+    places = b.local("i8", 256 * passes)  # first the counts, then where the next element of a value goes
+    with b.lanes(0, 256 * passes) as i:
+        b.store(places, i, b.const(0, "i8"))
+    with b.loop(0, n) as i:
+        for k, digit in enumerate(digits(source.load(i))):
+            b.store(places, digit + 256 * k, b.load(places, digit + 256 * k) + 1)
+    for k in range(passes):
+        total = b.variable("i8", 0)
+        with b.loop(256 * k, 256 * (k + 1)) as i:
+            count, before = b.load(places, i), total.value
+            b.store(places, i, before)
+            total.set(before + count)
+    for k in range(passes):
+        target = home if (passes - 1 - k) % 2 == 0 else other
+        with b.loop(0, n) as i:
+            values = source.load(i)
+            digit = digits(values)[k] + 256 * k
+            place = b.load(places, digit)
+            b.store(places, digit, place + 1)
+            target.store(place, values)
+        source = target
+
+
+# -- selection -----------------------------------------------------------------------------------------------
+
+
+def select_first(
+    b: Any, source: Callable[[Any], Sequence[Any]], target: Line, n: Any, count: Any, before: Order
+) -> None:
+    """The first `count` (at least 1) of the n elements source(i) in order, by insertion into a sorted list:
+    fast where count is small, because most elements are only compared with the last one of the list."""
     with b.loop(0, n) as i:
         values = source(i)
         wanted = b.op("or", i < count, before(values, target.load(b.as_value(count, "i8") - 1)))

@@ -1,6 +1,8 @@
-"""Operations that move elements without computing: broadcast, reshape, transpose, slice, pad, concatenate and others.
+"""Operations that move elements without computing: broadcast, reshape, transpose, slice, pad, concatenate and
+others.
 
-They take every dtype, random keys too. All are linear, and none copies by itself when compiled: each is a map of indices.
+They take every dtype, random keys too. All are linear, and none copies by itself when compiled: each is a map
+of indices.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,14 +25,17 @@ from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
 from fnn.primitives.rules import check_axes, lift, linear, rest, same_batch, shifted, zeros
 
-# -- broadcast ----------------------------------------------------------------------------------------------------
+# -- broadcast -----------------------------------------------------------------------------------------------
 
 
 def _broadcast_shape(x: Aval, shape: Shape, axes: Sequence[int]) -> Aval:
-    fits = len(axes) == x.ndim and all(0 <= a < len(shape) and n in (1, shape[a]) for a, n in zip(axes, x.shape))
-    if not fits or any(a >= b for a, b in zip(axes, axes[1:])):
+    fits = len(axes) == x.ndim and all(
+        0 <= a < len(shape) and n in (1, shape[a]) for a, n in zip(axes, x.shape)
+    )
+    if not fits or any(a >= b for a, b in pairwise(axes)):
         raise ShapeError(
-            f"broadcast: {x} does not fit the shape {shape} with its axes at {axes}, at {describe(here())}; each axis must "
+            f"broadcast: {x} does not fit the shape {shape} with its axes at {axes}, at {describe(here())}; "
+            "each axis must "
             "be of size 1 or of the size it meets, in the same order"
         )
     return x.update(shape=shape)
@@ -71,13 +77,14 @@ broadcast = linear(
     ],
 )
 
-# -- reshape, transpose, rev, copy ----------------------------------------------------------------------------------
+# -- reshape, transpose, rev, copy ---------------------------------------------------------------------------
 
 
 def _reshape_shape(x: Aval, shape: Shape) -> Aval:
     if any(n < 0 for n in shape) or math.prod(shape) != x.size:
         raise ShapeError(
-            f"reshape: {x} has {x.size} elements, the shape {shape} asks for {math.prod(shape)}, at {describe(here())}"
+            f"reshape: {x} has {x.size} elements, the shape {shape} asks for {math.prod(shape)}, at "
+            f"{describe(here())}"
         )
     return x.update(shape=shape)
 
@@ -102,7 +109,10 @@ reshape = linear(
 
 def _transpose_shape(x: Aval, perm: Sequence[int]) -> Aval:
     if len(perm) != x.ndim:
-        raise ShapeError(f"transpose: the permutation {perm} does not have one entry per axis of {x}, at {describe(here())}")
+        raise ShapeError(
+            f"transpose: the permutation {perm} does not have one entry per axis of {x}, at "
+            f"{describe(here())}"
+        )
     check_axes("transpose", x, perm)
     return x.update(shape=tuple([x.shape[p] for p in perm]))
 
@@ -112,7 +122,9 @@ transpose = linear(
     "transpose",
     shape=_transpose_shape,
     evaluate=lambda x, perm: np.transpose(x, perm),
-    transpose=lambda ct, i, avals, args, p: transpose(ct, perm=tuple([p["perm"].index(d) for d in range(len(p["perm"]))])),
+    transpose=lambda ct, i, avals, args, p: transpose(
+        ct, perm=tuple([p["perm"].index(d) for d in range(len(p["perm"]))])
+    ),
     batch=same_batch("transpose", perm=lambda v, n: (0, *shifted(v))),
     lower=IndexMap("transpose"),
     samples=[
@@ -158,16 +170,19 @@ copy = linear(
     samples=[Sample(("f4[2,3]",)), Sample(("f4[]",)), Sample(("b1[0]",)), Sample(("key[2]",))],
 )
 
-# -- slice and pad ----------------------------------------------------------------------------------------------------
+# -- slice and pad -------------------------------------------------------------------------------------------
 
 
 def _slice_shape(x: Aval, start: Sequence[int], limit: Sequence[int], step: Sequence[int]) -> Aval:
     if not len(start) == len(limit) == len(step) == x.ndim:
-        raise ShapeError(f"slice: start {start}, limit {limit} and step {step} must have one entry per axis of {x}, at "
-                         f"{describe(here())}")
+        raise ShapeError(
+            f"slice: start {start}, limit {limit} and step {step} must have one entry per axis of {x}, at "
+            f"{describe(here())}"
+        )
     if any(not 0 <= a <= b <= n or s < 1 for a, b, s, n in zip(start, limit, step, x.shape)):
         raise ShapeError(
-            f"slice: start {start}, limit {limit}, step {step} must satisfy 0 <= start <= limit <= size and step >= 1 for "
+            f"slice: start {start}, limit {limit}, step {step} must satisfy 0 <= start <= limit <= size and "
+            "step >= 1 for "
             f"{x}, at {describe(here())}; indexing, x[a:b:c], takes negative numbers too"
         )
     return x.update(shape=tuple([-((a - b) // s) for a, b, s in zip(start, limit, step)]))
@@ -199,24 +214,33 @@ slice = linear(
 )
 
 
-def _pad_shape(x: Aval, value: Aval, low: Sequence[int], high: Sequence[int], interior: Sequence[int]) -> Aval:
+def _pad_shape(
+    x: Aval, value: Aval, low: Sequence[int], high: Sequence[int], interior: Sequence[int]
+) -> Aval:
     if not len(low) == len(high) == len(interior) == x.ndim or any(k < 0 for k in interior):
         raise ShapeError(
-            f"pad: low {low}, high {high} and interior {interior} must have one entry per axis of {x}, the interior none "
+            f"pad: low {low}, high {high} and interior {interior} must have one entry per axis of {x}, the "
+            "interior none "
             f"below 0, at {describe(here())}"
         )
     if value.shape:
         raise ShapeError(f"pad: the value to pad with must be a scalar, not {value}, at {describe(here())}")
     if value.dtype != x.dtype and not value.weak_type:
-        raise DtypeError(f"pad: the value {value} and the operand {x} differ in dtype, at {describe(here())}; convert one "
-                         "with x.astype(dtype)")
+        raise DtypeError(
+            f"pad: the value {value} and the operand {x} differ in dtype, at {describe(here())}; convert one "
+            "with x.astype(dtype)"
+        )
     shape = tuple([a + b + n + max(n - 1, 0) * k for n, a, b, k in zip(x.shape, low, high, interior)])
     if any(n < 0 for n in shape):
-        raise ShapeError(f"pad: low {low}, high {high} cut more from {x} than there is: {shape}, at {describe(here())}")
+        raise ShapeError(
+            f"pad: low {low}, high {high} cut more from {x} than there is: {shape}, at {describe(here())}"
+        )
     return Aval(shape, x.dtype, x.weak_type and value.weak_type)
 
 
-def _pad_evaluate(x: Any, value: Any, low: Sequence[int], high: Sequence[int], interior: Sequence[int]) -> np.ndarray:
+def _pad_evaluate(
+    x: Any, value: Any, low: Sequence[int], high: Sequence[int], interior: Sequence[int]
+) -> np.ndarray:
     x = np.asarray(x)
     shape = [a + b + n + max(n - 1, 0) * k for n, a, b, k in zip(x.shape, low, high, interior)]
     out = np.full(shape, np.asarray(value).astype(x.dtype), x.dtype)
@@ -227,7 +251,9 @@ def _pad_evaluate(x: Any, value: Any, low: Sequence[int], high: Sequence[int], i
         last = min(n, (size - 1 - a) // step + 1)
         last = max(first, last)
         source.append(builtins.slice(first, last))
-        target.append(builtins.slice(a + first * step, a + last * step, step) if last > first else builtins.slice(0, 0))
+        target.append(
+            builtins.slice(a + first * step, a + last * step, step) if last > first else builtins.slice(0, 0)
+        )
     if all(s.stop > s.start for s in source):
         out[tuple(target)] = x[tuple(source)]
     return out
@@ -251,8 +277,14 @@ def _pad_transpose(ct: Any, i: int, avals: Sequence[Aval], args: Any, p: dict[st
     rank = avals[0].ndim
     if i == 1:
         zero = zeros(Aval((), aval_of(ct).dtype))
-        padding = registry["reduce_sum"](registry["select"](_filled(avals[0].shape, p), ct, zero), axes=tuple(range(rank)))
-        return registry["convert"](padding, dtype=avals[1].dtype) if avals[1].dtype != avals[0].dtype else padding
+        padding = registry["reduce_sum"](
+            registry["select"](_filled(avals[0].shape, p), ct, zero), axes=tuple(range(rank))
+        )
+        return (
+            registry["convert"](padding, dtype=avals[1].dtype)
+            if avals[1].dtype != avals[0].dtype
+            else padding
+        )
     cut = ct
     if any(p["low"]) or any(p["high"]):
         cut = _pad_zeros(ct, [-a for a in p["low"]], [-b for b in p["high"]], (0,) * rank)
@@ -275,7 +307,8 @@ def _pad_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[s
     return registry["select"](mask, broadcast(value, shape=shape_of(out), axes=(0,)), out), True
 
 
-# x with `value` around it (low, high; negative ones cut) and `interior` times between neighbours, along every axis
+# x with `value` around it (low, high; negative ones cut) and `interior` times between neighbours, along every
+# axis
 pad = linear(
     "pad",
     shape=_pad_shape,
@@ -298,7 +331,7 @@ pad = linear(
     ],
 )
 
-# -- concatenate and iota ---------------------------------------------------------------------------------------------
+# -- concatenate and iota ------------------------------------------------------------------------------------
 
 
 def _concatenate_shape(*xs: Aval, axis: int) -> Aval:
@@ -308,15 +341,19 @@ def _concatenate_shape(*xs: Aval, axis: int) -> Aval:
     check_axes("concatenate", first, (axis,))
     if any(x.ndim != first.ndim or _without(x, axis) != _without(first, axis) for x in xs):
         raise ShapeError(
-            f"concatenate: {', '.join(map(str, xs))} differ in another axis than {axis}, at {describe(here())}"
+            f"concatenate: {', '.join(map(str, xs))} differ in another axis than {axis}, at "
+            f"{describe(here())}"
         )
     if any(x.dtype != first.dtype for x in xs):
         raise DtypeError(
-            f"concatenate: {', '.join(map(str, xs))} differ in dtype, at {describe(here())}; convert them with "
+            f"concatenate: {', '.join(map(str, xs))} differ in dtype, at {describe(here())}; convert them "
+            "with "
             "x.astype(dtype), or use fnn.numpy.concatenate, which promotes"
         )
     size = sum([x.shape[axis] for x in xs])
-    return Aval((*first.shape[:axis], size, *first.shape[axis + 1 :]), first.dtype, all([x.weak_type for x in xs]))
+    return Aval(
+        (*first.shape[:axis], size, *first.shape[axis + 1 :]), first.dtype, all(x.weak_type for x in xs)
+    )
 
 
 def _without(x: Aval, axis: int) -> Shape:
@@ -331,7 +368,9 @@ def _concatenate_transpose(ct: Any, i: int, avals: Sequence[Aval], args: Any, p:
     return slice(ct, start=tuple(start), limit=tuple(limit), step=(1,) * len(shape))
 
 
-def _concatenate_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> tuple[Any, bool]:
+def _concatenate_batch(
+    frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]
+) -> tuple[Any, bool]:
     return concatenate(*[lift(frame.size, a, f) for a, f in zip(args, flags)], axis=p["axis"] + 1), True
 
 

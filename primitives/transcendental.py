@@ -10,12 +10,15 @@ import numpy as np
 from fnn.core.aval import Aval
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.trace import aval_of
-from fnn.primitives.arithmetic import abs, add, div, mul, neg, square, sub, unary
+from fnn.primitives.arithmetic import add, div, mul, neg, square, sub
 from fnn.primitives.comparison import lt, select
 from fnn.primitives.rules import Partial, elementwise, zeros
+from fnn.primitives.sampling import unary
 
 
-def _unary(name: str, evaluate: Any, partial: Partial, low: float = -2.0, high: float = 2.0, edges: Any = ()) -> Primitive:
+def _unary(
+    name: str, evaluate: Any, partial: Partial, low: float = -2.0, high: float = 2.0, edges: Any = ()
+) -> Primitive:
     """A function of one float that loops know by the same name."""
     samples = unary(low, high)
     if len(edges):
@@ -26,7 +29,7 @@ def _unary(name: str, evaluate: Any, partial: Partial, low: float = -2.0, high: 
 
 ALL = (0.0, -0.0, np.inf, -np.inf, np.nan)
 
-# -- powers and logarithms ----------------------------------------------------------------------------------------
+# -- powers and logarithms -----------------------------------------------------------------------------------
 
 exp = _unary("exp", np.exp, lambda t, out, _x: mul(t, out), edges=(*ALL, 100, -100))
 exp2 = _unary("exp2", np.exp2, lambda t, out, _x: mul(t, mul(out, math.log(2))), edges=ALL)
@@ -34,42 +37,73 @@ expm1 = _unary("expm1", np.expm1, lambda t, out, _x: mul(t, add(out, 1.0)), edge
 log = _unary("log", np.log, lambda t, _out, x: div(t, x), 0.25, edges=(*ALL, -1))
 log1p = _unary("log1p", np.log1p, lambda t, _out, x: div(t, add(x, 1.0)), -0.75, edges=(*ALL, -1, 1e-6, -2))
 sqrt = elementwise(
-    "sqrt", np.sqrt, lambda b, x: b.op("sqrt", x), lambda t, out, _x: div(mul(t, 0.5), out),
-    samples=[*unary(0.25, 2.0), Sample((np.array([*ALL, -1], np.float32),), differentiate=False)],  # the slope at 0 is infinite
-)  # fmt: skip
+    "sqrt",
+    np.sqrt,
+    lambda b, x: b.op("sqrt", x),
+    lambda t, out, _x: div(mul(t, 0.5), out),
+    samples=[
+        *unary(0.25, 2.0),
+        Sample((np.array([*ALL, -1], np.float32),), differentiate=False),
+    ],  # the slope at 0 is infinite
+)
 rsqrt = _unary(
-    "rsqrt", lambda x: 1 / np.sqrt(x), lambda t, out, x: mul(t, mul(div(out, x), -0.5)), 0.25, edges=(0, np.inf, np.nan, -1)
+    "rsqrt",
+    lambda x: 1 / np.sqrt(x),
+    lambda t, out, x: mul(t, mul(div(out, x), -0.5)),
+    0.25,
+    edges=(0, np.inf, np.nan, -1),
 )
 cbrt = _unary("cbrt", np.cbrt, lambda t, out, _x: div(t, mul(square(out), 3.0)), 0.25, edges=(*ALL, -8))
 
-# -- trigonometric and hyperbolic functions -------------------------------------------------------------------------
+# -- trigonometric and hyperbolic functions ------------------------------------------------------------------
 
 sin = _unary("sin", np.sin, lambda t, _out, x: mul(t, cos(x)), edges=(*ALL, 100))
 cos = _unary("cos", np.cos, lambda t, _out, x: neg(mul(t, sin(x))), edges=(*ALL, 100))
 tan = _unary("tan", np.tan, lambda t, out, _x: mul(t, add(square(out), 1.0)), -1.25, 1.25, edges=ALL)
-_complement = lambda x: mul(sub(1.0, x), add(x, 1.0))  # noqa: E731  # 1 - x^2, exact near 1
-asin = _unary("asin", np.arcsin, lambda t, _out, x: mul(t, rsqrt(_complement(x))), -0.75, 0.75, edges=(*ALL, 1, 2))
-acos = _unary("acos", np.arccos, lambda t, _out, x: neg(mul(t, rsqrt(_complement(x)))), -0.75, 0.75, edges=(*ALL, 1, 2))
+_complement = lambda x: mul(sub(1.0, x), add(x, 1.0))  # 1 - x^2, exact near 1
+asin = _unary(
+    "asin", np.arcsin, lambda t, _out, x: mul(t, rsqrt(_complement(x))), -0.75, 0.75, edges=(*ALL, 1, 2)
+)
+acos = _unary(
+    "acos", np.arccos, lambda t, _out, x: neg(mul(t, rsqrt(_complement(x)))), -0.75, 0.75, edges=(*ALL, 1, 2)
+)
 atan = _unary("atan", np.arctan, lambda t, _out, x: div(t, add(square(x), 1.0)), edges=ALL)
 sinh = _unary("sinh", np.sinh, lambda t, _out, x: mul(t, cosh(x)), edges=ALL)
 cosh = _unary("cosh", np.cosh, lambda t, _out, x: mul(t, sinh(x)), edges=ALL)
 tanh = _unary("tanh", np.tanh, lambda t, out, _x: mul(t, _complement(out)), edges=(*ALL, 20))
 asinh = _unary("asinh", np.arcsinh, lambda t, _out, x: mul(t, rsqrt(add(square(x), 1.0))), edges=(*ALL, 1e10))
 acosh = _unary(
-    "acosh", np.arccosh, lambda t, _out, x: mul(t, mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))), 1.25, 3.0, edges=(1, np.inf, 0)
+    "acosh",
+    np.arccosh,
+    lambda t, _out, x: mul(t, mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))),
+    1.25,
+    3.0,
+    edges=(1, np.inf, 0),
 )
-atanh = _unary("atanh", np.arctanh, lambda t, _out, x: div(t, _complement(x)), -0.75, 0.75, edges=(*ALL, 1, -1, 2))
+atanh = _unary(
+    "atanh", np.arctanh, lambda t, _out, x: div(t, _complement(x)), -0.75, 0.75, edges=(*ALL, 1, -1, 2)
+)
 atan2 = elementwise(
-    "atan2", np.arctan2, lambda b, x, y: b.math("atan2", x, y),
+    "atan2",
+    np.arctan2,
+    lambda b, x, y: b.math("atan2", x, y),
     lambda t, _out, x, y: mul(t, div(y, add(square(x), square(y)))),
     lambda t, _out, x, y: neg(mul(t, div(x, add(square(x), square(y))))),
     samples=[
-        Sample(("f4[2,3]", "f4[2,3]"), low=0.25), Sample(("f4[]", "f4[3]"), low=0.25), Sample(("f4[2]", -1.5), low=0.25),
-        Sample((np.array([0, -0.0, 0, 1, -1, np.inf, np.nan], np.float32), np.array([1, -1, -1, 0, 0, np.inf, 1], np.float32)),
-               differentiate=False),  # on the axes and beyond
-        Sample(("f4[0]", "f4[0]")), Sample((1.5, 0.5)),
+        Sample(("f4[2,3]", "f4[2,3]"), low=0.25),
+        Sample(("f4[]", "f4[3]"), low=0.25),
+        Sample(("f4[2]", -1.5), low=0.25),
+        Sample(
+            (
+                np.array([0, -0.0, 0, 1, -1, np.inf, np.nan], np.float32),
+                np.array([1, -1, -1, 0, 0, np.inf, 1], np.float32),
+            ),
+            differentiate=False,
+        ),  # on the axes and beyond
+        Sample(("f4[0]", "f4[0]")),
+        Sample((1.5, 0.5)),
     ],
-)  # fmt: skip
+)
 
 
 def _logistic(x: Any) -> Any:
@@ -78,9 +112,11 @@ def _logistic(x: Any) -> Any:
 
 
 # 1 / (1 + exp(-x))
-logistic = _unary("logistic", _logistic, lambda t, out, _x: mul(t, mul(out, sub(1.0, out))), edges=(*ALL, 100, -100))
+logistic = _unary(
+    "logistic", _logistic, lambda t, out, _x: mul(t, mul(out, sub(1.0, out))), edges=(*ALL, 100, -100)
+)
 
-# -- special functions ------------------------------------------------------------------------------------------------
+# -- special functions ---------------------------------------------------------------------------------------
 
 
 def _scipy(name: str) -> Any:
@@ -95,15 +131,25 @@ def _scipy(name: str) -> Any:
 
 
 erf = _unary(
-    "erf", _scipy("erf"), lambda t, _out, x: mul(t, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi))), edges=ALL
+    "erf",
+    _scipy("erf"),
+    lambda t, _out, x: mul(t, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi))),
+    edges=ALL,
 )
 erfc = _unary(
-    "erfc", _scipy("erfc"), lambda t, _out, x: mul(t, mul(exp(neg(square(x))), -2 / math.sqrt(math.pi))), edges=(*ALL, 5)
+    "erfc",
+    _scipy("erfc"),
+    lambda t, _out, x: mul(t, mul(exp(neg(square(x))), -2 / math.sqrt(math.pi))),
+    edges=(*ALL, 5),
 )
 erf_inv = _unary(
-    "erf_inv", _scipy("erfinv"), lambda t, out, _x: mul(t, mul(exp(square(out)), math.sqrt(math.pi) / 2)), -0.75, 0.75,
+    "erf_inv",
+    _scipy("erfinv"),
+    lambda t, out, _x: mul(t, mul(exp(square(out)), math.sqrt(math.pi) / 2)),
+    -0.75,
+    0.75,
     edges=(0, 1, -1, 2, np.nan),
-)  # fmt: skip
+)
 
 
 def _lgamma(x: Any) -> Any:
@@ -118,8 +164,8 @@ def _digamma(x: Any) -> Any:
 
 
 def _shifted_trigamma(x: Any, terms: int = 12) -> Any:
-    """The derivative of digamma for x > 0: 1/x^2 + 1/(x+1)^2 + ..., the tail by its asymptotic series in Bernoulli
-    numbers (Abramowitz and Stegun, 6.4.6 and 6.4.12)."""
+    """The derivative of digamma for x > 0: 1/x^2 + 1/(x+1)^2 + ..., the tail by its asymptotic series in
+    Bernoulli numbers (Abramowitz and Stegun, 6.4.6 and 6.4.12)."""
     total = None
     for k in range(terms):
         term = div(1.0, square(add(x, float(k))))
@@ -144,5 +190,14 @@ def trigamma(x: Any) -> Any:
     return select(below, sub(reflected, right), right)
 
 
-lgamma = _unary("lgamma", _lgamma, lambda t, _out, x: mul(t, digamma(x)), 0.25, 4.0, edges=(0, 1, 2, -1, -0.5, np.inf, np.nan))
-digamma = _unary("digamma", _digamma, lambda t, _out, x: mul(t, trigamma(x)), 0.25, 4.0, edges=(0, 1, 2, -1, -0.5, np.inf))
+lgamma = _unary(
+    "lgamma",
+    _lgamma,
+    lambda t, _out, x: mul(t, digamma(x)),
+    0.25,
+    4.0,
+    edges=(0, 1, 2, -1, -0.5, np.inf, np.nan),
+)
+digamma = _unary(
+    "digamma", _digamma, lambda t, _out, x: mul(t, trigamma(x)), 0.25, 4.0, edges=(0, 1, 2, -1, -0.5, np.inf)
+)

@@ -1,9 +1,9 @@
-"""Loop programs of gather, scatter and dynamic slices: copies between windows of an array and an array of windows.
+"""Loop programs of gather, scatter and dynamic slices: copies between windows of an array and an array of
+windows.
 
-The axes of the windows array become loops, the last one (for scatter: one that is contiguous in the operand) lanes.
-Neighbouring axes that step alike are one loop. Extents that are not small are run-time sizes, so that other sizes use the
-same kernel.
-"""
+The axes of the windows array become loops, the last one (for scatter: one that is contiguous in the operand)
+lanes. Neighbouring axes that step alike are one loop. Extents that are not small are run-time sizes, so that
+other sizes use the same kernel."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ SCATTER_BLOCK = 256  # the same; every tile of a scatter reads all indices
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One axis of the windows array: its size, and how far a step goes in the operand, the rows and the windows.
+    """One axis of the windows array: its size, and how far a step goes in the operand, the rows and the
+    windows.
 
-    kind: "row", "batching" (a row's, that advances in the operand too), "whole" (of the window, as long as the operand's
-    axis, so that it starts at 0), "part" (of the window)."""
+    kind: "row", "batching" (a row's, that advances in the operand too), "whole" (of the window, as long as
+    the operand's axis, so that it starts at 0), "part" (of the window)."""
 
     kind: str
     size: int
@@ -36,7 +37,8 @@ class Loop:
 
 
 def loops_of(windows: WindowMap, join: bool) -> list[Loop]:
-    """The axes of the windows array, in order, merged where neighbours step alike; those of size 1 are left out.
+    """The axes of the windows array, in order, merged where neighbours step alike; those of size 1 are left
+    out.
 
     join: merge "part" axes with the "whole" ones that follow, to "part"."""
     shape = windows.shape
@@ -56,9 +58,14 @@ def loops_of(windows: WindowMap, join: bool) -> list[Loop]:
         if loop.size == 1:
             continue
         last = merged[-1] if merged else None
-        alike = last is not None and (last.kind == loop.kind or (join and (last.kind, loop.kind) == ("part", "whole")))
-        if last is not None and alike and (last.operand, last.row, last.window) == (
-            loop.operand * loop.size, loop.row * loop.size, loop.window * loop.size
+        alike = last is not None and (
+            last.kind == loop.kind or (join and (last.kind, loop.kind) == ("part", "whole"))
+        )
+        if (
+            last is not None
+            and alike
+            and (last.operand, last.row, last.window)
+            == (loop.operand * loop.size, loop.row * loop.size, loop.window * loop.size)
         ):
             merged.pop()
             loop = Loop(last.kind, last.size * loop.size, loop.operand, loop.row, loop.window)
@@ -79,12 +86,13 @@ def _blocks(n: int, block: int) -> int:
     return -(-n // block)
 
 
-# -- where a window starts ----------------------------------------------------------------------------------------
+# -- where a window starts -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Starts:
-    """Writes the loads of index vectors. indices: one buffer of rows of components, or one scalar buffer each."""
+    """Writes the loads of index vectors. indices: one buffer of rows of components, or one scalar buffer
+    each."""
 
     b: Any
     indices: Sequence[Any]
@@ -95,8 +103,13 @@ class _Starts:
     @staticmethod
     def of(b: Any, windows: WindowMap, indices: Sequence[Any], check: bool) -> _Starts:
         strides = _strides(windows.operand)
-        return _Starts(b, indices, [_extent(b, n) for n in windows.limits],
-                       [_extent(b, strides[d]) for d in windows.start_map], check)
+        return _Starts(
+            b,
+            indices,
+            [_extent(b, n) for n in windows.limits],
+            [_extent(b, strides[d]) for d in windows.start_map],
+            check,
+        )
 
     def at(self, row: Any) -> tuple[Any, Any]:
         """(offset in the operand, whether the window is in range or None) of a row of indices."""
@@ -136,7 +149,7 @@ def _sum(places: Sequence[Any], steps: Sequence[Any]) -> Any:
     return total
 
 
-# -- gather -------------------------------------------------------------------------------------------------------
+# -- gather --------------------------------------------------------------------------------------------------
 
 
 def gather_tiles(windows: WindowMap) -> int:
@@ -149,9 +162,15 @@ def gather_tiles(windows: WindowMap) -> int:
 
 
 def write_gather(
-    b: Any, windows: WindowMap, operand: Any, indices: Sequence[Any], out: Any, fill: int | float | bool | None = None
+    b: Any,
+    windows: WindowMap,
+    operand: Any,
+    indices: Sequence[Any],
+    out: Any,
+    fill: int | float | bool | None = None,
 ) -> None:
-    """out = the windows of the operand, starts clipped; with `fill`, that value where a window is not in range."""
+    """out = the windows of the operand, starts clipped; with `fill`, that value where a window is not in
+    range."""
     loops = loops_of(windows, join=True) or [Loop("row", 1, 0, 0, 1)]
     *outer, last = loops
     sizes = [_extent(b, loop.size) for loop in loops]
@@ -160,6 +179,7 @@ def write_gather(
     starts = _Starts.of(b, windows, indices, fill is not None)
     blocks = _extent(b, _blocks(last.size, GATHER_BLOCK))
     in_window = last.kind in ("whole", "part")
+    in_range = None
     with b.tiles() as t:
         number, lo, hi = _block(b, t, blocks, sizes[-1], GATHER_BLOCK)
         place = _position(number, sizes[:-1])
@@ -179,19 +199,21 @@ def write_gather(
 
 
 def _block(b: Any, t: Any, blocks: Any, size: Any, block: int) -> tuple[Any, Any, Any]:
-    """(number of the row, first, end) of a tile, when rows of `size` elements are cut into `blocks` blocks."""
+    """(number of the row, first, end) of a tile, when rows of `size` elements are cut into `blocks`
+    blocks."""
     if isinstance(blocks, int) and blocks == 1:
         return t, 0, size
     lo = t % blocks * block
     return t / blocks, lo, b.op("min", lo + block, size)
 
 
-# -- scatter ------------------------------------------------------------------------------------------------------
+# -- scatter -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _ScatterLoops:
-    """Which loops of a scatter are tiles (independent), serial (in the order of rows), within a window, or lanes."""
+    """Which loops of a scatter are tiles (independent), serial (in the order of rows), within a window, or
+    lanes."""
 
     tiles: list[Loop]
     serial: list[Loop]
@@ -226,10 +248,17 @@ def scatter_tiles(windows: WindowMap, unique: bool) -> int:
 
 
 def write_scatter(
-    b: Any, windows: WindowMap, indices: Sequence[Any], updates: Any, out: Any, combine: str, drop: bool, unique: bool
+    b: Any,
+    windows: WindowMap,
+    indices: Sequence[Any],
+    updates: Any,
+    out: Any,
+    combine: str,
+    drop: bool,
+    unique: bool,
 ) -> None:
-    """out, which starts as the operand, is combined with the updates in the order of the rows: without atomic operations
-    and always with the same result. Tiles are the parts of the operand that no two rows share."""
+    """out, which starts as the operand, is combined with the updates in the order of the rows: without atomic
+    operations and always with the same result. Tiles are the parts of the operand that no two rows share."""
     plan = _scatter_loops(windows, unique)
     ordered = [*plan.tiles, *plan.serial, *plan.within]
     sizes = {x: _extent(b, x.size) for x in ordered}

@@ -1,13 +1,14 @@
 """Where windows lie in an array: the geometry that gather, scatter and dynamic slices share.
 
-An array of *indices* names one window of the *operand* per row; the *windows* array (gather's result, scatter's updates)
-holds them all, its axes being those of the rows and those of the window, interleaved in any way.
-"""
+An array of *indices* names one window of the *operand* per row; the *windows* array (gather's result,
+scatter's updates) holds them all, its axes being those of the rows and those of the window, interleaved in
+any way."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ Axes = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class WindowMap:
-    """operand: its shape. rows: the shape of indices without the last axis. sizes: of a window, along every operand axis.
+    """operand: its shape. rows: the shape of indices without the last axis. sizes: of a window, along every
+    operand axis.
 
-    start_map: which operand axis each component of an index vector counts along. batching: (operand axis, rows axis)
-    pairs that advance together. row_axes, window_axes: where the rows' axes and those of the window stand in the windows
-    array; window_axes belong to the operand's axes `kept`, in order; the others have size 1 in a window."""
+    start_map: which operand axis each component of an index vector counts along. batching: (operand axis,
+    rows axis) pairs that advance together. row_axes, window_axes: where the rows' axes and those of the
+    window stand in the windows array; window_axes belong to the operand's axes `kept`, in order; the others
+    have size 1 in a window."""
 
     operand: Shape
     rows: Shape
@@ -67,9 +70,9 @@ class WindowMap:
         return count
 
     def positions(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(positions, in_range): the operand as rows of `inner` elements, the number of each one that the windows hold,
-        with starts moved into range, shaped (*rows, axes of the window but the inner ones); and per row of indices
-        whether its window lies in the operand as a whole."""
+        """(positions, in_range): the operand as rows of `inner` elements, the number of each one that the
+        windows hold, with starts moved into range, shaped (*rows, axes of the window but the inner ones); and
+        per row of indices whether its window lies in the operand as a whole."""
         if indices.dtype == np.uint64:
             indices = np.minimum(indices, np.uint64(2**63 - 1))
         indices = indices.astype(np.int64)
@@ -104,8 +107,10 @@ def clipped_starts(starts: tuple[Any, ...], shape: Shape, sizes: Shape) -> tuple
 def require_integers(name: str, indices: Aval) -> None:
     """Raises DtypeError unless these are integers."""
     if indices.dtype.kind not in "iu":
-        raise DtypeError(f"{name}: indices must be integers, not {indices}, at {describe(here())}; "
-                         "a mask selects elements with fnn.numpy.where")
+        raise DtypeError(
+            f"{name}: indices must be integers, not {indices}, at {describe(here())}; "
+            "a mask selects elements with fnn.numpy.where"
+        )
 
 
 def require(condition: bool, name: str, what: str) -> None:
@@ -116,28 +121,51 @@ def require(condition: bool, name: str, what: str) -> None:
 
 def distinct(axes: Axes, rank: int) -> bool:
     """Are these ascending, distinct axes of an array of this rank?"""
-    return all(0 <= a < rank for a in axes) and all(a < b for a, b in zip(axes, axes[1:]))
+    return all(0 <= a < rank for a in axes) and all(a < b for a, b in pairwise(axes))
 
 
 def check_numbers(
-    name: str, operand: Aval, indices: Aval, dropped: Axes, start_map: Axes, operand_batching: Axes, row_batching: Axes
+    name: str,
+    operand: Aval,
+    indices: Aval,
+    dropped: Axes,
+    start_map: Axes,
+    operand_batching: Axes,
+    row_batching: Axes,
 ) -> None:
-    """Raises where dimension numbers do not fit the operands. dropped: the operand's axes a window holds no axis of."""
+    """Raises where dimension numbers do not fit the operands. dropped: the operand's axes a window holds no
+    axis of."""
     require_integers(name, indices)
     require(indices.ndim >= 1, name, f"indices {indices} need a last axis that holds the index vectors")
-    require(len(start_map) == indices.shape[-1], name,
-            f"index vectors have {indices.shape[-1]} components ({indices}), the dimension numbers name "
-            f"{len(start_map)} axes {start_map}")
-    require(len({*start_map, *operand_batching}) == len(start_map) + len(operand_batching)
-            and all(0 <= d < operand.ndim for d in start_map), name,
-            f"{start_map} must be distinct axes of the operand {operand}, none of them among the batching axes "
-            f"{operand_batching}")
-    require(distinct(tuple(sorted(dropped)), operand.ndim), name,
-            f"{dropped} and the batching axes must be distinct axes of the operand {operand}")
-    require(len(operand_batching) == len(row_batching) and len(set(row_batching)) == len(row_batching)
-            and all(0 <= a < indices.ndim - 1 for a in row_batching), name,
-            f"the batching axes {operand_batching} of the operand {operand} and {row_batching} of the indices {indices} "
-            "do not pair")
+    require(
+        len(start_map) == indices.shape[-1],
+        name,
+        f"index vectors have {indices.shape[-1]} components ({indices}), the dimension numbers name "
+        f"{len(start_map)} axes {start_map}",
+    )
+    require(
+        len({*start_map, *operand_batching}) == len(start_map) + len(operand_batching)
+        and all(0 <= d < operand.ndim for d in start_map),
+        name,
+        f"{start_map} must be distinct axes of the operand {operand}, none of them among the batching axes "
+        f"{operand_batching}",
+    )
+    require(
+        distinct(tuple(sorted(dropped)), operand.ndim),
+        name,
+        f"{dropped} and the batching axes must be distinct axes of the operand {operand}",
+    )
+    require(
+        len(operand_batching) == len(row_batching)
+        and len(set(row_batching)) == len(row_batching)
+        and all(0 <= a < indices.ndim - 1 for a in row_batching),
+        name,
+        f"the batching axes {operand_batching} of the operand {operand} and {row_batching} of the indices "
+        f"{indices} do not pair",
+    )
     for d, a in zip(operand_batching, row_batching):
-        require(operand.shape[d] == indices.shape[a], name,
-                f"axis {d} of {operand} and axis {a} of the indices {indices} are a batching pair and must have one size")
+        require(
+            operand.shape[d] == indices.shape[a],
+            name,
+            f"axis {d} of {operand} and axis {a} of the indices {indices} are a pair and must have one size",
+        )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fnn.kernels.cpu import llvm_printer, machine, numba_printer
+from fnn.kernels.cpu import llvm_printer, machine, numba_printer, printers
 from fnn.kernels.cpu.numba_operations import interpreter_scope
 from fnn.kernels.loops import Program
 
@@ -21,11 +21,13 @@ def compiled(program: Program, printer: str) -> int:
     name = next(_names)
     if printer.startswith("vector"):
         text = llvm_printer.emit(program, name, int(printer.removeprefix("vector")))
-        return machine.compile_text({name: text})[name]
-    from fnn.kernels.cpu import numba_lean
+    elif printer == "numba":
+        text = printers.llvm_text(program, name, "numba")
+    else:
+        from fnn.kernels.cpu import numba_lean
 
-    compile_source = {"numba": numba_lean.compile_lean, "public": numba_lean.compile_public}[printer]
-    return compile_source(numba_printer.emit(program, name), name, program)
+        return numba_lean.compile_public(numba_printer.emit(program, name), name, program)
+    return machine.compile_text({name: text})[name]
 
 
 def interpret(program: Program, arrays: Sequence[np.ndarray], tiles: tuple[int, int]) -> None:

@@ -22,7 +22,7 @@ FUNCTIONS: dict[str, Any] = {
     "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log1p": np.log1p, "sin": np.sin, "cos": np.cos,
     "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh,
     "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "erf": special.erf,
-    "erfc": special.erfc, "erf_inv": special.erfinv, "lgamma": special.gammaln, "digamma": special.digamma, "pow": np.power,
+    "erfc": special.erfc, "erf_inv": special.erfinv, "lgamma": special.gammaln, "digamma": lambda x: np.where(x == 0, np.nan, special.digamma(x)), "pow": np.power,
     "cbrt": np.cbrt, "logistic": special.expit, "nextafter": np.nextafter, "rsqrt": lambda x: 1 / np.sqrt(x)}
 UFUNCS: dict[str, Any] = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum, "and": np.logical_and,
                           "or": np.logical_or, "xor": np.bitwise_xor}
@@ -34,6 +34,14 @@ def divide(name: str, x: Any, y: Any) -> Any:
     y = np.where(y == 0, np.ones_like(y), y)
     rest = np.fmod(x, y)
     return rest if name == "rem" else (x - rest) // y
+
+
+def saturated(x: np.ndarray, dtype: np.dtype) -> Any:
+    """Towards zero, into the type's range; NaN is 0."""
+    info = np.iinfo(dtype)
+    low, high = x <= float(info.min), x >= float(info.max)
+    inside = np.where(low | high | np.isnan(x), 0, x).astype(dtype)
+    return np.where(low, info.min, np.where(high, info.max, inside)).astype(dtype)[()]
 
 
 class Interpreter:
@@ -93,9 +101,7 @@ class Interpreter:
             return array[index].astype(TYPES[v.dtype])
         if v.op == "cast":
             if args[0].dtype.kind == "f" and v.dtype[0] in "iu":
-                info = np.iinfo(TYPES[v.dtype])
-                inside = np.nan_to_num(np.clip(np.trunc(args[0].astype("f8")), float(info.min), float(info.max) - 1))
-                return inside.astype(TYPES[v.dtype])
+                return saturated(np.asarray(args[0]), TYPES[v.dtype])
             return args[0].astype(TYPES[v.dtype])
         if v.op == "bitcast":
             return np.asarray(args[0]).view(TYPES[v.dtype])[()]

@@ -8,21 +8,20 @@ import numpy as np
 
 from fnn import dtypes
 from fnn.core.aval import Aval
-from fnn.core.ir import subgraphs
 from fnn.core.primitive import Primitive, Sample, parse_spec
 from fnn.core.trace import aval_of
 from fnn.errors import DtypeError
-from tests.primitive_checks import Case, check_jit, check_type, numpy, wrap
+from tests.primitive_checks import Case, check_jit, check_type, in_float64, is_typed, numpy, wrap
 from tests.tolerances import assert_close
 
 FLOATS = ("f8", "f2", "bf")
 INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
-# primitive -> why it takes one dtype only; asking for another must raise DtypeError
-ONE_FLOAT: dict[str, str] = {}
-ONE_INTEGER: dict[str, str] = {
-    "bitcast": "its parameters name the dtypes",
-    "threefry2x32": "its words have 32 bits",
+# primitive -> (codes it refuses, why): asking for one of them must raise DtypeError
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "cholesky": (("f2", "bf"), "LAPACK has float32 and float64"),
+    "triangular_solve": (("f2", "bf"), "LAPACK has float32 and float64"),
+    "threefry2x32": (tuple(c for c in INTEGERS if c != "u4"), "its words have 32 bits"),
 }
 # primitive -> why no sample of it has an empty array
 NO_EMPTY: dict[str, str] = {}
@@ -51,15 +50,17 @@ def recoded(case: Case, kinds: str, code: str) -> list[Any]:
 
 def check_float_dtype(case: Case, code: str) -> str | None:
     """In another floating dtype: the result's type follows, and its numbers are those of float64, rounded."""
-    if any(True for _ in subgraphs(case.sample.params)):
-        return "its graphs are typed"
+    if case.primitive.name == "nextafter":
+        return "the result of nextafter is of its dtype alone"
+    if is_typed(case):
+        return "its parameters name the dtypes"
     values = recoded(case, "f", code)
     if not any(isinstance(v, (np.ndarray, np.generic)) and dtypes.is_float(v.dtype) for v in values):
         return "no operand is a floating array"
-    if case.primitive.name in ONE_FLOAT:
-        return _refused(case, values, ONE_FLOAT[case.primitive.name])
+    if code in REFUSED.get(case.primitive.name, ((), ""))[0]:
+        return _refused(case, values)
     narrow = case.call(*map(wrap, values))
-    wide = case.call(*[wrap(v.astype(np.float64) if getattr(v, "dtype", None) == parse_spec(f"{code}[]")[0] else v) for v in values])
+    wide = case.call(*[wrap(in_float64(v)) for v in values])
     for got, want in zip(narrow, wide, strict=True):
         with np.errstate(all="ignore"):
             expected = numpy(want).astype(aval_of(got).dtype)
@@ -67,16 +68,30 @@ def check_float_dtype(case: Case, code: str) -> str | None:
     return None
 
 
+def check_jit_of_float_dtype(case: Case, code: str) -> str | None:
+    """In another floating dtype the compiled primitive gives what NumPy gives."""
+    if is_typed(case):
+        return "its parameters name the dtypes"
+    if code in REFUSED.get(case.primitive.name, ((), ""))[0]:
+        return "refused, as checked without jit"
+    return check_jit(_Fixed(case.primitive, case.sample, case.number, recoded(case, "f", code)))
+
+
+def has_floats(case: Case) -> bool:
+    specs = [parse_spec(a)[0] if isinstance(a, str) else getattr(a, "dtype", None) for a in case.sample.args]
+    return any(d is not None and dtypes.is_float(d) for d in specs)
+
+
 def has_integers(case: Case) -> bool:
     specs = [parse_spec(a)[0] if isinstance(a, str) else getattr(a, "dtype", None) for a in case.sample.args]
-    return any(d is not None and dtypes.is_integer(d) for d in specs) and not any(True for _ in subgraphs(case.sample.params))
+    return any(d is not None and dtypes.is_integer(d) for d in specs) and not is_typed(case)
 
 
 def check_integer_dtype(case: Case, code: str) -> str | None:
     """In another integer dtype: the types fit, and the compiled result is NumPy's."""
     values = recoded(case, "iu", code)
-    if case.primitive.name in ONE_INTEGER:
-        return _refused(case, values, ONE_INTEGER[case.primitive.name])
+    if code in REFUSED.get(case.primitive.name, ((), ""))[0]:
+        return _refused(case, values)
     variant = _Fixed(case.primitive, case.sample, case.number, values)
     return check_type(variant) or check_jit(variant)
 
@@ -92,12 +107,12 @@ class _Fixed(Case):
         return self.given  # type: ignore[attr-defined]  # set above
 
 
-def _refused(case: Case, values: list[Any], reason: str) -> str:
-    same = [getattr(v, "dtype", None) for v in values] == [getattr(v, "dtype", None) for v in case.values()]
-    if not same:
-        try:
-            case.call(*map(wrap, values))
-        except DtypeError:
-            return f"refused, {case.primitive.name}: {reason}"
-        raise AssertionError(f"{case.primitive.name} takes {[getattr(v, 'dtype', None) for v in values]} after all")
-    return f"the sample's own dtype ({case.primitive.name})"
+def _refused(case: Case, values: list[Any]) -> str:
+    """The primitive says that it does not take these."""
+    try:
+        case.call(*map(wrap, values))
+    except DtypeError:
+        return f"refused, {case.primitive.name}: {REFUSED[case.primitive.name][1]}"
+    raise AssertionError(
+        f"{case.primitive.name} takes {[getattr(v, 'dtype', None) for v in values]} after all"
+    )

@@ -1,4 +1,5 @@
-"""Runs the loop program of a primitive that lowers to a Kernel, on NumPy arrays, without the rest of the compiler."""
+"""Runs the loop program of a primitive that lowers to a Kernel, on NumPy arrays, without the rest of the
+compiler."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,12 +27,30 @@ class Operand:
 _SCRATCH = {"bf": dtypes.bfloat16, "b1": np.dtype(bool)}
 
 
+def kernel_of(primitive: Primitive) -> Kernel:
+    """Its lowering, which is a Kernel."""
+    assert isinstance(primitive.lower, Kernel)
+    return primitive.lower
+
+
+def jvp(primitive: Primitive, *args: Any) -> Any:
+    """Its forward rule on concrete arrays."""
+    assert primitive.jvp is not None
+    return primitive.jvp(*args)
+
+
+def vjp(primitive: Primitive, *args: Any) -> Any:
+    """Its reverse rule on concrete arrays."""
+    assert primitive.vjp is not None
+    return primitive.vjp(*args)
+
+
 def run_kernel(
     primitive: Primitive, args: Sequence[Any], params: dict[str, Any], printer: str, backwards: bool = False
 ) -> list[np.ndarray]:
-    """The results. backwards: the tiles one at a time, the last one first, as another thread might run them."""
-    lower = primitive.lower
-    assert isinstance(lower, Kernel)
+    """The results. backwards: the tiles one at a time, the last one first, as another thread might run
+    them."""
+    lower = kernel_of(primitive)
     avals = tuple([aval_of(a) for a in args])
     arrays = [np.array(a, aval.dtype) for a, aval in zip(args, avals, strict=True)]
     found = primitive.out_aval(avals, params)

@@ -81,10 +81,12 @@ def files(folder: Path, kind: str = "*") -> list[Path]:
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}", "PYTHONDONTWRITEBYTECODE": "1"}
 
+# The processes of a test are of one mind about the sources, even while someone edits them.
 PROCESS = """
 import sys, json, dataclasses
 import test_cache as t
 from fnn.kernels import cache
+cache._sources = list
 found = cache.kernels(t.sources("p", int(sys.argv[1])), "program")
 t.check(found, "p")
 print(json.dumps(dataclasses.asdict(cache.statistics())), "numba" in sys.modules)
@@ -231,6 +233,17 @@ def test_files_of_another_machine_are_not_believed(folder, monkeypatch):
     assert counts() == (2, 0, 0)
 
 
+def test_files_of_other_sources_are_not_believed(folder, monkeypatch):
+    assert any("fnn.kernels cache.py " in line for line in cache._sources())
+    monkeypatch.setattr(cache, "_identity", cache._identity.__wrapped__)
+    cache.kernels(sources("a", 2), "one")
+    fresh(monkeypatch)
+    edited = cache._sources()[1:]
+    monkeypatch.setattr(cache, "_sources", lambda: edited)
+    check(cache.kernels(sources("a", 2), "one"), "a")
+    assert counts() == (2, 0, 0)
+
+
 def test_object_code_that_llvm_refuses_is_compiled_again(folder, monkeypatch):
     cache.kernels(sources("a", 2), "one")
     # Well sealed, but the kernel is another's: its symbol is missing.
@@ -327,13 +340,14 @@ def test_a_second_process_compiles_nothing(folder):
 VICTIM = """
 import os
 from fnn.kernels import cache
+cache._sources = list
 print("ready", flush=True)
 for i in range(10**9):
     cache.save_plan(f"plan{i % 5}", os.urandom(300_000))
 """
 
 
-def test_processes_share_a_folder_while_others_die_in_it(folder):
+def test_processes_share_a_folder_while_others_die_in_it(folder, monkeypatch):
     variables = ENVIRONMENT | {"FNN_CACHE_DIR": str(folder)}
     victims = [
         subprocess.Popen([sys.executable, "-c", VICTIM], env=variables, stdout=subprocess.PIPE)
@@ -352,6 +366,8 @@ def test_processes_share_a_folder_while_others_die_in_it(folder):
     after, _ = outcome(process(folder, 60))
     assert (after["compiled"], after["loaded"]) == (0, 60)
     # A plan is there whole or not at all, whenever its writer died.
+    monkeypatch.setattr(cache, "_sources", list)
+    monkeypatch.setattr(cache, "_identity", cache._identity.__wrapped__)
     plans = [cache.load_plan(f"plan{i}") for i in range(5)]
     assert any(plans) and all(plan is None or len(plan) == 300_000 for plan in plans)
     assert cache.statistics().rejected == 0
@@ -411,6 +427,17 @@ def test_what_a_worker_does_not_deliver_is_compiled_here(monkeypatch, failure: s
     loaded(compile_workers.assemble_all(TEXTS, 3))
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # no child is left
+
+
+@needs_fork
+def test_a_record_cut_short_is_left_out():
+    file = os.memfd_create("records")
+    whole = b"".join(compile_workers._RECORD.pack(2, 5) + key + b"12345" for key in (b"w0", b"w1"))
+    for cut, keys in ((0, ["w0", "w1"]), (1, ["w0"]), (6, ["w0"]), (10, ["w0"]), (22, ["w0"]), (24, [])):
+        os.ftruncate(file, 0)
+        os.pwrite(file, whole[: len(whole) - cut], 0)
+        assert list(compile_workers._results(file)) == keys
+    os.close(file)
 
 
 @needs_fork

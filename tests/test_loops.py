@@ -13,9 +13,8 @@ from fnn.kernels.loops import COMPARISONS, Builder, Program, Value, computed
 
 DTYPES = {
     "b1": np.bool_, "i1": np.int8, "i2": np.int16, "i4": np.int32, "i8": np.int64, "u1": np.uint8,
-    "u2": np.uint16,
-    "u4": np.uint32, "u8": np.uint64, "f2": np.float16, "bf": ml_dtypes.bfloat16, "f4": np.float32,
-    "f8": np.float64,
+    "u2": np.uint16, "u4": np.uint32, "u8": np.uint64, "f2": np.float16, "bf": ml_dtypes.bfloat16,
+    "f4": np.float32, "f8": np.float64,
 }  # fmt: skip
 INTEGERS = [d for d in DTYPES if d[0] in "iu"]
 COMPUTED = [d for d in DTYPES if computed(d) == d]
@@ -98,10 +97,10 @@ def integer_reference(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> dict[str, 
         "add": a + c, "sub": a - c, "mul": a * c, "div": quotient,
         "rem": [p if q == 0 else p - q * r for p, q, r in zip(a, c, quotient, strict=True)],
         "min": np.minimum(x, y), "max": np.maximum(x, y), "and": x & y, "or": x | y, "xor": x ^ y,
-        "shl": [p << q if q < bits else 0 for p, q in zip(a, amount, strict=True)],
-        "shr": [p >> min(q, bits) for p, q in zip(a, amount, strict=True)],
-        "neg": -a, "not": ~x, "abs": abs(a), "fma": a * c + e,
-        "popcount": [v.bit_count() for v in unsigned], "clz": [bits - v.bit_length() for v in unsigned],
+        "shl": [p << q if q < bits else 0 for p, q in zip(a, amount, strict=True)], "shr": [p >> min(q,
+        bits) for p, q in zip(a, amount, strict=True)], "neg": -a, "not": ~x, "abs": abs(a),
+        "fma": a * c + e, "popcount": [v.bit_count() for v in unsigned],
+        "clz": [bits - v.bit_length() for v in unsigned],
     }  # fmt: skip
     return {name: wrapped(values, T) for name, values in exact.items()}
 

@@ -1,189 +1,21 @@
-"""Plans: calls become tables whose memory is shared only where no run can tell.
+"""Plans: calls become tables whose memory is shared only where no run can tell."""
 
-Programs here are made of toy kernels written in Python. The real driver calls them; a naive executor, which gives every
-value memory of its own, says what they mean. A toy kernel ruins its outputs before it reads its inputs (unless it may work
-in place), so that memory shared wrongly shows."""
-
-import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from toy_programs import B1, I4, I8, Compiled, Toy, agree, data, programs, roll, scanning, vector
 
-from fnn.kernels.calls import Call, ControlCall, Lowered, Value
-from fnn.kernels.cpu.driver import Runner
+from fnn.kernels.calls import Lowered, Value
 from fnn.kernels.plan import Plan, chunk
-
-KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-I8, I4, B1 = np.dtype("int64"), np.dtype("int32"), np.dtype("bool")
-RUINED = -777
-
-
-class Toy:
-    """Builds a Lowered of toy kernels. `Lowered` stands in for the graph too, so lowering is the identity."""
-
-    def __init__(self, *inputs: Value):
-        self.inputs = list(inputs)
-        self.calls: list[Any] = []
-        self.constants: list[Value] = []
-
-    def run(self, f: Callable[..., Any], *reads: Value, like: Value | None = None, in_place: Sequence[Value] = ()) -> Value:
-        """out = f(*reads). in_place: operands it may overwrite."""
-        out = Value(reads[0].shape, reads[0].dtype) if like is None else Value(like.shape, like.dtype)
-        self.write(f, reads, out, 0, out.size, [(out, v) for v in in_place], first=True)
-        return out
-
-    def write(self, f: Callable[..., Any], reads: Sequence[Value], out: Value, lo: int, hi: int, in_place: Any = (), first: bool = True) -> None:
-        """out[lo:hi] = f(*reads)"""
-        key = f"toy{next(COUNTER)}"
-        args = [(v, 0) for v in reads] + [(out, lo * out.dtype.itemsize)]
-        KERNELS[key] = f, [(v.shape, v.dtype) for v in reads], ((hi - lo,), out.dtype), bool(in_place)
-        self.calls.append(
-            Call("toy", key, lambda: None, args, set(reads), {out}, 1, 100.0, in_place=tuple(in_place))  # type: ignore[arg-type,return-value]  # toys have no loops
-        )
-
-    def const(self, array: np.ndarray) -> Value:
-        self.constants.append(Value(array.shape, array.dtype, array))
-        return self.constants[-1]
-
-    def control(self, kind: str, params: dict[str, Any], inputs: Sequence[Value], outputs: Sequence[Value]) -> list[Value]:
-        made = [Value(v.shape, v.dtype) for v in outputs]
-        self.calls.append(ControlCall(kind, params, list(inputs), made))
-        return list(made)
-
-    def done(self, *outputs: Value) -> Lowered:
-        return Lowered(self.inputs, list(outputs), [v.shape for v in outputs], self.calls, self.constants)
-
-
-KERNELS: dict[str, Any] = {}
-COUNTER = iter(range(10**9))
-
-
-def view(address: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    nbytes = int(np.prod(shape)) * dtype.itemsize
-    raw = (ctypes.c_uint8 * nbytes).from_address(address) if nbytes else bytearray()
-    return np.frombuffer(raw, dtype).reshape(shape)
-
-
-def native(key: str) -> Any:
-    """A toy kernel as a C function of the driver's signature."""
-    f, reads, (shape, dtype), in_place = KERNELS[key]
-
-    def call(arguments: int, lo: int, hi: int) -> None:
-        pointers = (ctypes.c_int64 * (len(reads) + 1)).from_address(arguments)
-        out = view(pointers[len(reads)], shape, dtype)
-        operands = [view(p, *spec) for p, spec in zip(pointers, reads, strict=False)]
-        if in_place:
-            operands = [x.copy() for x in operands]
-        out[...] = out.dtype.type(1) if dtype == B1 else RUINED
-        out[...] = np.reshape(f(*operands), shape)
-
-    return KERNEL(call)
-
-
-class Compiled:
-    """A plan on the real driver."""
-
-    def __init__(self, lowered: Lowered, donated: Sequence[int] = ()):
-        self.plan = Plan(lowered, lambda graph: graph, donated)  # type: ignore[arg-type,return-value]  # the toy's graph
-        self.plan.table.check()
-        self.native = {k: native(k) for k in self.plan.kernels}
-        addresses = {k: ctypes.cast(f, ctypes.c_void_p).value for k, f in self.native.items()}
-        self.runner = Runner(self.plan.table, addresses)  # type: ignore[arg-type]  # none of them is None
-        self.types = [(s, v.dtype) for s, v in zip(lowered.shapes, lowered.outputs, strict=True)]
-
-    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        aliases = self.plan.aliases
-        fresh = [np.full(s, RUINED, d) for k, (s, d) in enumerate(self.types) if k not in aliases]
-        self.runner.run(inputs, tuple(fresh))
-        rest = iter(fresh)
-        return [inputs[aliases[k]].view(d).reshape(s) if k in aliases else next(rest) for k, (s, d) in enumerate(self.types)]
-
-
-def naive(lowered: Lowered, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a program means: every value has memory of its own."""
-    memory = {v: np.array(x) for v, x in zip(lowered.inputs, inputs, strict=True)}
-
-    def read(v: Value) -> np.ndarray:
-        return v.const if v.const is not None else memory[v]  # type: ignore[return-value]  # it is an array
-
-    for call in lowered.calls:
-        if isinstance(call, Call):
-            f, reads, (shape, _), _ = KERNELS[call.key]
-            (out, at) = call.args[-1]
-            target = memory.setdefault(out, np.full(out.shape, RUINED, out.dtype))
-            start = at // out.dtype.itemsize
-            target.reshape(-1)[start : start + shape[0]] = np.reshape(f(*[read(v) for v, _ in call.args[: len(reads)]]), -1)
-        else:
-            found = CONTROL[call.kind](call.params, [read(v).copy() for v in call.inputs])
-            memory.update((v, x.reshape(v.shape)) for v, x in zip(call.outputs, found, strict=True))
-    return [read(v).reshape(s) for v, s in zip(lowered.outputs, lowered.shapes, strict=True)]
-
-
-def naive_cond(p: dict[str, Any], xs: list[np.ndarray]) -> list[np.ndarray]:
-    return naive(p["branches"][min(max(int(xs[0]), 0), len(p["branches"]) - 1)], xs[1:])
-
-
-def naive_while(p: dict[str, Any], xs: list[np.ndarray]) -> list[np.ndarray]:
-    a, b = p["cond_consts"], p["cond_consts"] + p["body_consts"]
-    carry = xs[b:]
-    while naive(p["test"], [*xs[:a], *carry])[0]:
-        carry = naive(p["body"], [*xs[a:b], *carry])
-    return carry
-
-
-def naive_scan(p: dict[str, Any], xs: list[np.ndarray]) -> list[np.ndarray]:
-    consts, carry, stacks = xs[: p["consts"]], xs[p["consts"] :][: p["carry"]], xs[p["consts"] + p["carry"] :]
-    body, length = p["graph"], p["length"]
-    ys = [np.zeros((length, *v.shape), v.dtype) for v in body.outputs[p["carry"] :]]
-    for k in reversed(range(length)) if p["reverse"] else range(length):
-        out = naive(body, [*consts, *carry, *[x[k] for x in stacks]])
-        carry = out[: p["carry"]]
-        for y, new in zip(ys, out[p["carry"] :], strict=True):
-            y[k] = new
-    return [*carry, *ys]
-
-
-CONTROL = {"call": lambda p, xs: naive(p["graph"], xs), "cond": naive_cond, "while": naive_while, "scan": naive_scan}
-
-
-def agree(lowered: Lowered, *inputs: np.ndarray, donated: Sequence[int] = ()) -> Plan:
-    """Run both ways, twice; check the results and that inputs that are not donated stay as they were."""
-    compiled = Compiled(lowered, donated)
-    expected = naive(lowered, inputs)
-    for _ in range(2):
-        given = [np.array(x) for x in inputs]
-        found = compiled(*given)
-        for a, b in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(a, b)
-        for k, (x, y) in enumerate(zip(given, inputs, strict=True)):
-            if k not in donated:
-                np.testing.assert_array_equal(x, y)
-    return compiled.plan
-
-
-def vector(n: int = 4) -> Value:
-    return Value((n,), I8)
-
-
-def data(n: int = 4, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(-9, 9, n)
 
 
 def copies(plan: Plan) -> int:
     """How many rows copy."""
     return sum(row[5] == 7 for row in plan.table.rows.tolist())
-
-
-add = np.add
-
-
-def roll(x: np.ndarray) -> np.ndarray:
-    return np.roll(x, 1)
 
 
 def test_straight_line_reuses_memory() -> None:
@@ -208,7 +40,7 @@ def test_in_place_is_refused_while_the_operand_is_needed() -> None:
     t = Toy(vector())
     a = t.run(roll, t.inputs[0])
     b = t.run(lambda x: x + 1, a, in_place=(a,))
-    plan = agree(t.done(t.run(add, a, b)), data())
+    plan = agree(t.done(t.run(np.add, a, b)), data())
     assert plan.memory.in_place == 0
 
 
@@ -280,9 +112,11 @@ def test_cond_clamps_its_index(index: int) -> None:
 def test_cond_keeps_what_is_needed_after_it() -> None:
     t = Toy(Value((), B1), vector())
     before = t.run(roll, t.inputs[1])
-    (out,) = t.control("cond", {"branches": (branch(np.negative), branch(roll))}, [t.inputs[0], before], [vector()])
+    (out,) = t.control(
+        "cond", {"branches": (branch(np.negative), branch(roll))}, [t.inputs[0], before], [vector()]
+    )
     for chosen in (False, True):
-        agree(t.done(t.run(add, out, before)), np.array(chosen), data())
+        agree(t.done(t.run(np.add, out, before)), np.array(chosen), data())
 
 
 def counting(limit: int, body: Callable[[Toy, list[Value]], list[Value]], *carry: Value) -> dict[str, Any]:
@@ -299,7 +133,7 @@ def counting(limit: int, body: Callable[[Toy, list[Value]], list[Value]], *carry
 def test_while_exchanges_its_carries(n: int, limit: int) -> None:
     def body(t: Toy, carry: list[Value]) -> list[Value]:
         a, b, c = carry
-        return [b, t.run(lambda a, b: a - 2 * np.roll(b, 1), a, b), a, ]
+        return [b, t.run(lambda a, b: a - 2 * np.roll(b, 1), a, b), a]
 
     t = Toy(vector(1), vector(n), vector(n), vector(n))
     params = counting(limit, body, vector(n), vector(n), vector(n))
@@ -310,7 +144,9 @@ def test_while_exchanges_its_carries(n: int, limit: int) -> None:
 def test_large_carries_are_not_copied_every_round() -> None:
     """A wave equation: (u0, u1) -> (u1, u2)."""
     t = Toy(vector(1), vector(1000), vector(1000))
-    params = counting(7, lambda t, c: [c[1], t.run(lambda a, b: 2 * np.roll(b, 1) - a, *c)], vector(1000), vector(1000))
+    params = counting(
+        7, lambda t, c: [c[1], t.run(lambda a, b: 2 * np.roll(b, 1) - a, *c)], vector(1000), vector(1000)
+    )
     out = t.control("while", params, t.inputs, t.inputs)
     plan = agree(t.done(*out), np.zeros(1, I8), data(1000), data(1000, 1))
     rows = plan.table.rows
@@ -329,10 +165,6 @@ def test_carry_updated_in_place_lies_in_the_output() -> None:
     assert copies(plan) == 0 and plan.aliases == {0: 0, 1: 1}
 
 
-def scanning(body: Lowered, consts: int, carry: int, length: int, reverse: bool = False) -> dict[str, Any]:
-    return {"graph": body, "consts": consts, "carry": carry, "length": length, "reverse": reverse, "unroll": 1}
-
-
 @pytest.mark.parametrize("length", [0, 1, 6])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("n", [3, 600])
@@ -344,7 +176,9 @@ def test_scan(n: int, reverse: bool, length: int) -> None:
     lowered = body.done(new, last, new, h, x, w, body.const(np.arange(n)))
     t = Toy(vector(n), vector(n), vector(n), Value((length, n), I8))
     stacked = [Value((length, n), I8)] * 5
-    out = t.control("scan", scanning(lowered, 1, 2, length, reverse), t.inputs, [vector(n), vector(n), *stacked])
+    out = t.control(
+        "scan", scanning(lowered, 1, 2, length, reverse), t.inputs, [vector(n), vector(n), *stacked]
+    )
     inputs = data(n), data(n, 1), data(n, 2), data(length * n, 3).reshape(length, n)
     agree(t.done(*out), *inputs)
     agree(t.done(*out), *inputs, donated=(1, 2, 3))
@@ -365,7 +199,7 @@ def test_carry_that_never_changes_is_read_where_it_is() -> None:
     body = Toy(vector(8), vector(8))
     w, h = body.inputs
     t = Toy(vector(8), vector(8))
-    params = scanning(body.done(w, body.run(add, w, h, in_place=(h,))), 0, 2, 5)
+    params = scanning(body.done(w, body.run(np.add, w, h, in_place=(h,))), 0, 2, 5)
     out = t.control("scan", params, t.inputs, [vector(8), vector(8)])
     plan = agree(t.done(out[1]), data(8), data(8, 1))
     assert copies(plan) == 1 and plan.memory.arena == 0
@@ -381,86 +215,8 @@ def test_call_leaves_no_trace() -> None:
     assert len(plan.table.rows) == 3  # two kernels, and the output that is an input
 
 
-# -- random programs ------------------------------------------------------------------------------------------
-
-SIZES = (3, 520)  # below and above what is handed on by pointer
-F = (
-    (lambda x, y: 3 * x - y + 1, True), (lambda x, y: np.roll(x, 1) + 2 * y, False), (lambda x, y: np.minimum(x, y), True),
-    (lambda x, y: x - y[::-1], False),
-)  # fmt: skip
-
-
-@st.composite
-def programs(draw: st.DrawFn) -> tuple[Lowered, tuple[int, ...]]:
-    n = draw(st.sampled_from(SIZES))
-    inputs = [vector(n) for _ in range(draw(st.integers(1, 3)))]
-    lowered = body(draw, n, inputs, draw(st.integers(1, 4)), depth=draw(st.integers(0, 3)))
-    donated = tuple(k for k in range(len(inputs)) if draw(st.booleans()))
-    return lowered, donated
-
-
-def body(draw: st.DrawFn, n: int, inputs: list[Value], outputs: int, depth: int) -> Lowered:
-    """A random program over vectors of n numbers."""
-    t = Toy(*inputs)
-    known = list(inputs)
-
-    def pick(k: int = 1) -> list[Value]:
-        # mostly what was made last, so that operands die
-        return [known[-1 - min(draw(st.integers(0, 5)), len(known) - 1)] for _ in range(k)]
-
-    for _ in range(draw(st.integers(1, 5))):
-        kind = draw(st.sampled_from(("run",) * 4 + ("parts", "const") + ("call", "cond", "while", "scan") * bool(depth)))
-        if kind == "run":
-            f, elementwise = draw(st.sampled_from(F))
-            x, y = pick(2)
-            known.append(t.run(f, x, y, in_place=(x, y) if elementwise else ()))
-        elif kind == "parts":
-            out, cut = vector(n), draw(st.integers(1, n - 1))
-            x, y = pick(2)
-            t.write(lambda x, c=cut: x[:c] + 1, [x], out, 0, cut)
-            t.write(lambda x, c=cut: x[c:] - 1, [y], out, cut, n)
-            known.append(out)
-        elif kind == "const":
-            known.append(t.const(data(n, draw(st.integers(0, 99)))))
-        else:
-            known += nested(draw, t, kind, n, pick, depth - 1)
-    return t.done(*pick(outputs))
-
-
-def nested(draw: st.DrawFn, t: Toy, kind: str, n: int, pick: Callable[[int], list[Value]], depth: int) -> list[Value]:
-    wide, narrow = draw(st.integers(1, 3)), draw(st.integers(0, 2))
-
-    def graph(inputs: int, outputs: int, *extra: Value) -> Lowered:
-        return body(draw, n, [*(vector(n) for _ in range(inputs)), *extra], outputs, depth)
-
-    if kind == "call":
-        return t.control(kind, {"graph": graph(wide, 2)}, pick(wide), [vector(n)] * 2)
-    if kind == "cond":
-        (x,) = pick(1)
-        index = t.run(lambda x: x.sum() % 3, x, like=Value((), I4))
-        return t.control(kind, {"branches": tuple(graph(wide, 2) for _ in range(3))}, [index, *pick(wide)], [vector(n)] * 2)
-    if kind == "scan":
-        length = draw(st.integers(0, 4))
-        lowered = graph(narrow + wide + 1, wide + 2)
-        params = scanning(lowered, narrow, wide, length, draw(st.booleans()))
-        (row,) = pick(1)
-        xs = t.run(lambda x: np.add.outer(np.arange(length), x), row, like=Value((length, n), I8))
-        stacked = [Value((length, n), I8)] * 2
-        out = t.control(kind, params, [*pick(narrow + wide), xs], [*[vector(n)] * wide, *stacked])
-        for ys in out[wide:]:
-            out.append(t.run(lambda y: y.sum(0), ys, like=vector(n)))
-        return [v for v in out if v.shape == (n,)]
-    limit = draw(st.integers(0, 4))
-    test = Toy(vector(n), vector(1), *[vector(n) for _ in range(wide)])
-    more = test.run(lambda c, i, x: (i[0] < limit) & (x[0] != c[0] + 1), *test.inputs[:3], like=Value((), B1))
-    inner = graph(narrow + wide, wide)
-    step = Toy(*[vector(n) for _ in range(narrow)], vector(1), *[vector(n) for _ in range(wide)])
-    i = step.run(lambda i: i + 1, step.inputs[narrow])
-    carry = step.control("call", {"graph": inner}, step.inputs[:narrow] + step.inputs[narrow + 1 :], [vector(n)] * wide)
-    params = {"test": test.done(more), "body": step.done(i, *carry), "cond_consts": 1, "body_consts": narrow}
-    zero = t.const(np.zeros(1, I8))
-    constants, start = pick(1 + narrow), pick(wide)
-    return t.control(kind, params, [*constants, zero, *start], [vector(1), *start])[1:]
+# -- random programs
+# ------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=150)

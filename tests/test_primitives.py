@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fnn.primitives
-import fnn.transforms  # noqa: F401  # what it defines enters the registry too
+import fnn.transforms  # what it defines enters the registry too
 from fnn.core.primitive import Primitive, Unsupported, registry
 from tests import primitive_checks as checks
 from tests import primitive_dtypes as variants
@@ -71,13 +71,24 @@ def test_float_dtypes(case: checks.Case, code: str) -> None:
     make(variants.check_float_dtype, case, code)
 
 
+FEW = [
+    c for c in CASES if variants.has_floats(c) and c.number < 2
+]  # whose kernels are compiled in every dtype
+
+
+@pytest.mark.parametrize("code", variants.FLOATS)
+@pytest.mark.parametrize("case", FEW, ids=str)
+def test_jit_of_float_dtypes(case: checks.Case, code: str) -> None:
+    make(variants.check_jit_of_float_dtype, case, code)
+
+
 @pytest.mark.parametrize("code", variants.INTEGERS)
 @pytest.mark.parametrize("case", [c for c in CASES if variants.has_integers(c)], ids=str)
 def test_integer_dtypes(case: checks.Case, code: str) -> None:
     make(variants.check_integer_dtype, case, code)
 
 
-# -- completeness ---------------------------------------------------------------------------------------------------
+# -- completeness --------------------------------------------------------------------------------------------
 
 RULES = ("jvp", "vjp", "batch", "lower")
 
@@ -85,8 +96,11 @@ RULES = ("jvp", "vjp", "batch", "lower")
 def missing(primitive: Primitive) -> list[str]:
     """What a primitive lacks."""
     lacks = [rule for rule in RULES if getattr(primitive, rule) is None]
-    lacks += [f"{rule}'s reason" for rule in RULES
-              if isinstance(getattr(primitive, rule), Unsupported) and len(getattr(primitive, rule).reason) < 10]
+    lacks += [
+        f"{rule}'s reason"
+        for rule in RULES
+        if isinstance(getattr(primitive, rule), Unsupported) and len(getattr(primitive, rule).reason) < 10
+    ]
     return lacks if primitive.samples else [*lacks, "samples"]
 
 
@@ -104,15 +118,108 @@ def test_a_hole_is_noticed() -> None:
 
 def test_families_are_all_here() -> None:
     """The names that the rest of fnn and its documentation count on."""
-    expected = """
-        add sub mul div rem neg abs sign max min pow integer_pow sqrt rsqrt cbrt exp exp2 log log1p expm1 sin cos tan asin
-        acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc erf_inv lgamma digamma logistic floor ceil round nextafter
-        is_finite square eq ne lt le gt ge and or xor not shift_left shift_right_logical shift_right_arithmetic
-        population_count clz select clamp convert bitcast stop_gradient broadcast reshape transpose slice rev pad concatenate
-        iota copy reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or reduce_xor argmax argmin cumsum cumprod
-        cummax cummin cumlogsumexp dot_general conv_general_dilated reduce_window gather scatter dynamic_slice
-        dynamic_update_slice sort top_k threefry2x32 cholesky triangular_solve
-    """.split()
+    expected = [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "rem",
+        "neg",
+        "abs",
+        "sign",
+        "max",
+        "min",
+        "pow",
+        "integer_pow",
+        "sqrt",
+        "rsqrt",
+        "cbrt",
+        "exp",
+        "exp2",
+        "log",
+        "log1p",
+        "expm1",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "erf",
+        "erfc",
+        "erf_inv",
+        "lgamma",
+        "digamma",
+        "logistic",
+        "floor",
+        "ceil",
+        "round",
+        "nextafter",
+        "is_finite",
+        "square",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and",
+        "or",
+        "xor",
+        "not",
+        "shift_left",
+        "shift_right_logical",
+        "shift_right_arithmetic",
+        "population_count",
+        "clz",
+        "select",
+        "clamp",
+        "convert",
+        "bitcast",
+        "stop_gradient",
+        "broadcast",
+        "reshape",
+        "transpose",
+        "slice",
+        "rev",
+        "pad",
+        "concatenate",
+        "iota",
+        "copy",
+        "reduce_sum",
+        "reduce_prod",
+        "reduce_max",
+        "reduce_min",
+        "reduce_and",
+        "reduce_or",
+        "reduce_xor",
+        "argmax",
+        "argmin",
+        "cumsum",
+        "cumprod",
+        "cummax",
+        "cummin",
+        "cumlogsumexp",
+        "dot_general",
+        "conv_general_dilated",
+        "reduce_window",
+        "gather",
+        "scatter",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "sort",
+        "top_k",
+        "threefry2x32",
+        "cholesky",
+        "triangular_solve",
+    ]
     assert set(expected) <= set(registry)
 
 
@@ -122,7 +229,9 @@ def test_every_primitive_meets_an_empty_array(name: str) -> None:
     primitive = registry[name]
     if variants.NO_EMPTY.get(name):
         return
-    assert any(variants.is_empty(primitive, s) for s in primitive.samples), f"{name} has no sample with an empty array"
+    assert any(variants.is_empty(primitive, s) for s in primitive.samples), (
+        f"{name} has no sample with an empty array"
+    )
 
 
 def test_package_exports_every_family() -> None:

@@ -96,21 +96,24 @@ def busy(runner: d.Runner, x: np.ndarray, rounds: int, wrong: list[int]) -> None
 
 def test_python_threads_run_one_program_at_once(addresses, threads):
     threads(2)
-    runner, wrong = d.Runner(affine(20_000, 512), addresses), []
+    # Long enough that launches overlap.
+    size = 300_000
+    runner, wrong = d.Runner(affine(size, 4096), addresses), []
     workers = [
-        threading.Thread(target=busy, args=(runner, np.arange(20_000) * i, 100, wrong)) for i in range(4)
+        threading.Thread(target=busy, args=(runner, np.arange(size) * i, 30, wrong), daemon=True)
+        for i in range(4)
     ]
     for w in workers:
         w.start()
     for w in workers:
-        w.join(30)
+        w.join(20)
         assert not w.is_alive(), "a call of the driver never returned"
     assert not wrong
     assert 1 <= len(runner._calls) <= 4
     assert runner.memory > 0
     runner.release()
     assert runner.memory == 0
-    busy(runner, np.arange(20_000), 2, wrong)
+    busy(runner, np.arange(size), 2, wrong)
     assert not wrong
 
 

@@ -27,7 +27,9 @@ def narrowest(used: list[np.dtype]) -> np.dtype:
     return order[min([order.index(d) for d in used if d in ROUNDING], default=-1)]
 
 
-def assert_close(got: object, want: object, scale: float = 1.0, dtype: np.dtype | None = None, what: str = "") -> None:
+def assert_close(
+    got: object, want: object, scale: float = 1.0, dtype: np.dtype | None = None, what: str = ""
+) -> None:
     """Equal shapes and dtypes, and equal numbers but for rounding; integers, bools and keys equal exactly.
 
     dtype: the precision that counts, if it is not that of the arrays."""
@@ -39,5 +41,10 @@ def assert_close(got: object, want: object, scale: float = 1.0, dtype: np.dtype 
         return
     relative, absolute = ROUNDING[dtype or x.dtype]
     np.testing.assert_allclose(
-        x.astype(np.float64), y.astype(np.float64), relative * scale, absolute * scale, equal_nan=True, err_msg=what
+        x.astype(np.float64),
+        y.astype(np.float64),
+        relative * scale,
+        absolute * scale,
+        equal_nan=True,
+        err_msg=what,
     )

@@ -26,9 +26,8 @@ _BOOLEAN = {
 }
 _FLOAT_CALLS = {
     "sqrt": "llvm.sqrt", "floor": "llvm.floor", "ceil": "llvm.ceil", "trunc": "llvm.trunc",
-    "rint": "llvm.rint",
-    "copysign": "llvm.copysign", "abs": "llvm.fabs", "fma": "llvm.fma", "min": "llvm.minimum",
-    "max": "llvm.maximum",
+    "rint": "llvm.rint", "copysign": "llvm.copysign", "abs": "llvm.fabs", "fma": "llvm.fma",
+    "min": "llvm.minimum", "max": "llvm.maximum",
 }  # fmt: skip
 IDENTITY: dict[str, Callable[[str], float]] = {
     "add": lambda dtype: -0.0 if dtype[0] == "f" else 0,
@@ -141,8 +140,24 @@ class Operations(Text):
             flag = vector_of("i1", lanes)
             bad = self.let(f"or {flag} {zero}, {self.let(f'and {flag} {least}, {minus}')}")
         safe = self.select(dtype, lanes, bad, constant(dtype, lanes, 1), y)
-        result = self.let(f"{instruction} {kind} {x}, {safe}")
+        if lanes and BITS[dtype] <= 32:
+            result = self._divide_by_floating_point(name, dtype, lanes, x, safe)
+        else:
+            result = self.let(f"{instruction} {kind} {x}, {safe}")
         return self.select(dtype, lanes, zero, constant(dtype, lanes, -1) if name == "div" else x, result)
+
+    def _divide_by_floating_point(self, name: str, dtype: str, lanes: int, x: str, y: str) -> str:
+        """Machines divide integers one by one, but vectors of floating point at once. The result is exact: a
+        quotient that is no integer differs from every integer by 1/x of itself at least, which is more than
+        it is rounded by."""
+        kind, wide = register(dtype, lanes), "f8" if BITS[dtype] == 32 else "f4"
+        dividend, divisor = (self.cast(dtype, wide, lanes, v) for v in (x, y))
+        ratio = self.let(f"fdiv {register(wide, lanes)} {dividend}, {divisor}")
+        convert = "fptosi" if dtype[0] == "i" else "fptoui"
+        quotient = self.let(f"{convert} {register(wide, lanes)} {ratio} to {kind}")
+        if name == "div":
+            return quotient
+        return self.let(f"sub {kind} {x}, {self.let(f'mul {kind} {quotient}, {y}')}")
 
     def _shift(self, name: str, dtype: str, lanes: int, args: list[str]) -> str:
         """By the width of the type or more (or a negative amount): 0, or copies of the sign."""
@@ -174,9 +189,8 @@ class Operations(Text):
         if target[0] == "f":
             return self.let(f"{'sitofp' if source[0] == 'i' else 'uitofp'} {old} {x} to {new}")
         if source[0] == "f":
-            name = f"llvm.fpto{'s' if target[0] == 'i' else 'u'}i.sat.{overload(target, lanes)}.{
-                overload(source, lanes)
-            }"
+            name = f"llvm.fpto{'s' if target[0] == 'i' else 'u'}i.sat"
+            name += f".{overload(target, lanes)}.{overload(source, lanes)}"
             return self.call(name, new, f"{old} {x}", old)
         if BITS[target] == BITS[source]:
             return x
@@ -237,12 +251,20 @@ class Operations(Text):
 
     def reduce(self, combine: str, dtype: str, lanes: int, vector: str) -> str:
         """All lanes to one scalar: the halves meet, then the quarters, and so on."""
-        while lanes > 1:
+        if lanes % 2 and lanes > 1:
+            kind, even = register(dtype, lanes), lanes - 1
+            last = self.let(f"extractelement {kind} {vector}, i32 {even}")
+            places = ", ".join(f"i32 {k}" for k in range(even))
+            rest = self.let(f"shufflevector {kind} {vector}, {kind} poison, <{even} x i32> <{places}>")
+            return self.arithmetic(combine, dtype, 0, [self.reduce(combine, dtype, even, rest), last])
+        if lanes > 1:
             kind, half = register(dtype, lanes), lanes // 2
             low, high = (
-                self.let(f"shufflevector {kind} {vector}, {kind} poison, "
-                         f"<{half} x i32> <{', '.join(f'i32 {k + first}' for k in range(half))}>")
+                self.let(
+                    f"shufflevector {kind} {vector}, {kind} poison, "
+                    f"<{half} x i32> <{', '.join(f'i32 {k + first}' for k in range(half))}>"
+                )
                 for first in (0, half)
-            )  # fmt: skip
-            vector, lanes = self.arithmetic(combine, dtype, half, [low, high]), half
+            )
+            return self.reduce(combine, dtype, half, self.arithmetic(combine, dtype, half, [low, high]))
         return self.let(f"extractelement {register(dtype, 1)} {vector}, i32 0")

@@ -13,23 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fnn.kernels.cpu.llvm_operations import IDENTITY, Operations
-from fnn.kernels.cpu.llvm_text import (
-    MEMORY,
-    MEMORY_BITS,
-    constant,
-    counting,
-    leading,
-    register,
-    vector_of,
-)  # fmt: skip
+from fnn.kernels.cpu.llvm_memory import Memory
+from fnn.kernels.cpu.llvm_operations import IDENTITY
+from fnn.kernels.cpu.llvm_text import MEMORY, constant, counting, leading, register, vector_of
 from fnn.kernels.expansions import expansion
 from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
 
 UNROLL = 4
-SHORT = 16  # values in a loop body that is worth unrolling,
-    and statements under a varying condition without a branch
-LONG = 400  # values in a loop body that is printed once, masked throughout, instead of twice
+# Values in a body that is worth unrolling; statements under a varying condition that need no branch.
+SHORT = 16
+# Operations in a loop body that is printed once, masked throughout, instead of twice; those of a function,
+# roughly.
+LONG = 500
+FUNCTION = 25
 
 
 def emit(program: Program, name: str, lanes_bytes: int) -> str:
@@ -40,7 +36,7 @@ def emit(program: Program, name: str, lanes_bytes: int) -> str:
 class _Printer:
     def __init__(self, program: Program, machine_lanes: int):
         self.program, self.machine_lanes = program, machine_lanes
-        self.text = Operations()
+        self.text = Memory()
         self.lanes = 0  # of the lanes loop in progress
         self.mask: str | None = None  # which lanes may touch memory
         self.condition: str | None = None  # which lanes the surrounding `when`s leave on
@@ -130,14 +126,14 @@ class _Printer:
             condition = v.args[0]
             uniform = not self.is_vector(condition)
             chosen = self.scalar(condition) if uniform else self.vector(condition)
-            yes, no = (self.vector(a) if lanes else self.scalar(a) for a in v.args[1:])
+            yes, no = [self.vector(a) if lanes else self.scalar(a) for a in v.args[1:]]
             result = text.select(v.dtype, lanes, chosen, yes, no, uniform)
         else:
             args = [self.vector(a) if lanes else self.scalar(a) for a in v.args]
             if op == "cast":
                 result = text.cast(v.args[0].dtype, v.dtype, lanes, args[0])
             elif op == "bitcast":
-                result = text.bitcast(*v.payload, lanes, args[0])
+                result = text.bitcast(v.payload[0], v.payload[1], lanes, args[0])
             elif op == "round":
                 result = text.decode(v.payload, lanes, text.encode(v.payload, lanes, args[0]))
             else:
@@ -147,17 +143,7 @@ class _Printer:
 
     def expand(self, v: Value) -> None:
         """Print the arithmetic that a function of mathematics consists of."""
-        try:
-            parts = expansion(v)
-        except ImportError:  # TEMPORARY until fnn.kernels.mathematics is there
-            lanes = self.lanes if self.is_vector(v) else 0
-            args = [self.vector(a) if lanes else self.scalar(a) for a in v.args]
-            self.put(
-                self.vectors if lanes else self.scalars,
-                v,
-                self.text.intrinsic("llvm." + v.op, v.dtype, lanes, args),
-            )
-            return
+        parts = expansion(v)
         with self.scope():
             for operand, given in zip(parts.operands, v.args, strict=True):
                 if self.is_vector(operand):
@@ -187,70 +173,31 @@ class _Printer:
         places = f"{register('i8', self.lanes)} {self.vector(index)}"
         return self.text.let(f"getelementptr {kind}, ptr {self.buffers[buffer]}, {places}")
 
-    def reverse(self, kind: str, vector: str) -> str:
-        order = ", ".join(f"i32 {k}" for k in reversed(range(self.lanes)))
-        return self.text.let(f"shufflevector {kind} {vector}, {kind} poison, <{self.lanes} x i32> <{order}>")
-
-    def contiguous(self, buffer: Buffer, index: Value) -> tuple[str, str | None]:
-        """Address and mask of a run of elements; for step -1, of its lowest."""
-        if index.step == 1:
-            return self.address(buffer, self.scalar(index)), self.mask
-        lowest = self.text.let(f"sub i64 {self.scalar(index)}, {self.lanes - 1}")
-        mask = self.mask and self.reverse(vector_of("i1", self.lanes), self.mask)
-        return self.address(buffer, lowest), mask
+    def run_address(self, buffer: Buffer, index: Value) -> str:
+        """Of a run of elements; for step -1, of the lowest, which is the last lane's."""
+        first = self.scalar(index)
+        if index.step == -1:
+            first = self.text.let(f"sub i64 {first}, {self.lanes - 1}")
+        return self.address(buffer, first)
 
     def load(self, buffer: Buffer, index: Value, lanes: int) -> str:
-        text, kind, align = self.text, MEMORY[buffer.dtype], MEMORY_BITS[buffer.dtype] // 8
         if not lanes:
-            address = self.address(buffer, self.scalar(index))
-            return text.decode(buffer.dtype, 0, text.let(f"load {kind}, ptr {address}, align {align}"))
-        vector, flags = vector_of(kind, lanes), vector_of("i1", lanes)
-        name = f"v{lanes}{'f' if buffer.dtype[0] == 'f' and buffer.dtype != 'f2' else 'i'}{8 * align}"
+            return self.text.load_one(buffer.dtype, self.address(buffer, self.scalar(index)))
         if index.step in (1, -1):
-            address, mask = self.contiguous(buffer, index)
-            if mask is None:
-                raw = text.let(f"load {vector}, ptr {address}, align {align}")
-            else:
-                raw = text.call(f"llvm.masked.load.{name}.p0", vector,
-                                f"ptr {address}, i32 {align}, {flags} {mask}, {vector} zeroinitializer",
-                                f"ptr, i32, {flags}, {vector}")  # fmt: skip
-            if index.step == -1:
-                raw = self.reverse(vector, raw)
-        else:
-            pointers, places = vector_of("ptr", lanes), self.pointers(buffer, index)
-            raw = text.call(f"llvm.masked.gather.{name}.v{lanes}p0", vector,
-                            f"{pointers} {places}, i32 {align}, {flags} {self.mask or 'splat (i1 true)'}, "
-                            f"{vector} zeroinitializer", f"{pointers}, i32, {flags}, {vector}")  # fmt: skip
-        return text.decode(buffer.dtype, lanes, raw)
+            address = self.run_address(buffer, index)
+            return self.text.load_run(buffer.dtype, lanes, address, self.mask, index.step == -1)
+        return self.text.gather(buffer.dtype, lanes, self.pointers(buffer, index), self.mask)
 
     def do_store(self, statement: Statement) -> None:
         buffer, index, value = statement.args
-        text, kind, align = self.text, MEMORY[buffer.dtype], MEMORY_BITS[buffer.dtype] // 8
+        dtype, lanes = buffer.dtype, self.lanes
         if not index.varying and not value.varying:
-            raw = text.encode(buffer.dtype, 0, self.scalar(value))
-            text.do(f"store {kind} {raw}, ptr {self.address(buffer, self.scalar(index))}, align {align}")
-            return
-        lanes = self.lanes
-        raw = text.encode(buffer.dtype, lanes, self.vector(value))
-        vector, flags = vector_of(kind, lanes), vector_of("i1", lanes)
-        name = f"v{lanes}{'f' if buffer.dtype[0] == 'f' and buffer.dtype != 'f2' else 'i'}{8 * align}"
-        if index.varying and index.step in (1, -1):
-            if index.step == -1:
-                raw = self.reverse(vector, raw)
-            address, mask = self.contiguous(buffer, index)
-            if mask is None:
-                text.do(f"store {vector} {raw}, ptr {address}, align {align}")
-            else:
-                text.call_void(f"llvm.masked.store.{name}.p0", f"{vector} {raw}, ptr {address},
-                    i32 {align}, {flags} {mask}",
-                               f"{vector}, ptr, i32, {flags}")  # fmt: skip
-            return
-        # lanes that meet in one place are written in their order: the last one stays
-        pointers, places = vector_of("ptr", lanes), self.pointers(buffer, index)
-        text.call_void(f"llvm.masked.scatter.{name}.v{lanes}p0",
-                       f"{vector} {raw}, {pointers} {places}, i32 {align},
-                           {flags} {self.mask or 'splat (i1 true)'}",
-                       f"{vector}, {pointers}, i32, {flags}")  # fmt: skip
+            self.text.store_one(dtype, self.scalar(value), self.address(buffer, self.scalar(index)))
+        elif index.varying and index.step in (1, -1):
+            vector, address = self.vector(value), self.run_address(buffer, index)
+            self.text.store_run(dtype, lanes, vector, address, self.mask, index.step == -1)
+        else:
+            self.text.scatter(dtype, lanes, self.vector(value), self.pointers(buffer, index), self.mask)
 
     def do_local(self, statement: Statement) -> None:
         (buffer,) = statement.args
@@ -394,26 +341,18 @@ class _Printer:
         self.mask, self.condition = outer
 
     def wants_branch(self, block: Block) -> bool:
-        """Whether a block is to be left out where no lane wants it: it is long, or something in it happens
-        once for all."""
-        if len(block.items) > SHORT:
-            return True
+        """Whether a block is left out where no lane wants it: it is long, or something in it happens once for
+        all."""
         for item in block.items:
             if isinstance(item, Value):
-                if (item.op == "load" and not item.varying) or item.op in MATHEMATICS:
-                    return True
-            elif item.kind == "store":
-                if (
-                    not item.args[0].varying
-                    if isinstance(item.args[0], Variable)
-                    else not item.args[1].varying
-                ):
-                    return True
-            elif (item.kind != "assign" and item.kind != "accumulate") or (
-                not item.args[0].varying and item.kind == "assign"
-            ):
+                once = item.op in MATHEMATICS or (item.op == "load" and not item.varying)
+            elif item.kind in ("assign", "accumulate", "declare"):
+                once = not item.args[0].varying and item.kind == "assign"
+            else:
+                once = item.kind != "store" or not item.args[1].varying
+            if once:
                 return True
-        return False
+        return len(block.items) > SHORT
 
     # -- lanes
     def unrolled(self, statement: Statement) -> int:
@@ -480,7 +419,7 @@ class _Printer:
                 done = end
             if done < count:
                 body(forward(start, done), leading(lanes, count - done))
-        elif len(block.items) > LONG:
+        elif _weight(block) > LONG:
             with text.loop(start, stop, lanes) as i:
                 remainder(i)
         else:
@@ -488,8 +427,8 @@ class _Printer:
             extent = text.arithmetic("max", "i8", 0, [extent, "0"])
             base = start
             for vectors in (unroll, 1) if unroll > 1 else (1,):
-                rounded = text.let(f"and i64 {extent}, {-lanes * vectors}")
-                end = text.let(f"add i64 {start}, {rounded}")
+                rest = text.let(f"urem i64 {extent}, {lanes * vectors}")
+                end = text.let(f"sub i64 {text.let(f'add i64 {start}, {extent}')}, {rest}")
                 whole(base, end, vectors, None)
                 base = end
             with text.when(text.let(f"icmp slt i64 {base}, {stop}")):
@@ -507,3 +446,14 @@ def _static_count(lo: Value, hi: Value) -> int | None:
             if base is lo and more.op == "const":
                 return more.payload
     return None
+
+
+def _weight(block: Block) -> int:
+    """How many operations a block consists of."""
+    count = len(block.items)
+    for item in block.items:
+        if isinstance(item, Value):
+            count += FUNCTION * (item.op in MATHEMATICS)
+        else:
+            count += sum([_weight(inner) for inner in item.blocks])
+    return count

@@ -16,8 +16,7 @@ import numpy as np
 # Types in registers and in memory. f2 and bf have no arithmetic of their own: their bits are converted to f4.
 REGISTER = {
     "b1": "i1", "i1": "i8", "i2": "i16", "i4": "i32", "i8": "i64", "u1": "i8", "u2": "i16", "u4": "i32",
-    "u8": "i64",
-    "f4": "float", "f8": "double",
+    "u8": "i64", "f4": "float", "f8": "double",
 }  # fmt: skip
 MEMORY = {**REGISTER, "b1": "i8", "f2": "i16", "bf": "i16"}
 BITS = {

@@ -20,6 +20,23 @@ INTEGERS = {
     "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "uint64": np.uint64,
 }  # fmt: skip
 TYPES: dict[str, Any] = {**INTEGERS, "float32": np.float32, "float64": np.float64}
+# Functions that math and NumPy both have; NumPy's are for the interpreter, where math's raise errors.
+_BOTH = (
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "sqrt",
+    "copysign",
+)
+_ARCS = ("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh")
 float32, uint16, uint32 = np.float32, np.uint16, np.uint32
 
 
@@ -144,7 +161,7 @@ def integer_functions() -> dict[str, Callable[..., Any]]:
 
 def _fma(x, y, z):
     """x y + z, rounded once."""
-    if isinstance(x, np.float32):
+    if x.dtype == np.float32:
         # the product of two float32 is exact; the sum is rounded to odd, so that rounding it again is right
         product = np.float64(x) * np.float64(y)
         total = product + np.float64(z)
@@ -166,11 +183,9 @@ def _fma(x, y, z):
 def interpreter_scope() -> dict[str, Any]:
     """The names for the interpreter. Run kernels under `np.errstate(all="ignore")`."""
     scope: dict[str, Any] = {**TYPES, **integer_functions(), **CONVERSIONS, "fma": _fma}
-    for name in ("exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "sinh", "cosh", "tanh",
-        "floor", "ceil",
-                 "trunc", "rint", "copysign", "sqrt", "fmod", "power"):  # fmt: skip
+    for name in (*_BOTH, "floor", "ceil", "trunc", "rint", "fmod", "power"):
         scope[name] = getattr(np, name)
-    for name in ("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"):
+    for name in _ARCS:
         scope[name] = getattr(np, name.replace("a", "arc", 1))
     # indices are int64 here as they are when compiled
     scope["range"] = lambda *bounds: (np.int64(i) for i in builtins.range(*bounds))
@@ -219,9 +234,7 @@ def _numba_functions() -> dict[str, Any]:
 def numba_scope() -> dict[str, Any]:
     """The names for Numba's compiler."""
     scope: dict[str, Any] = {**TYPES, **_numba_functions()}
-    for name in ("exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tan", "asin", "acos", "atan",
-        "atan2", "sinh",
-                 "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "sqrt", "copysign"):  # fmt: skip
+    for name in (*_BOTH, *_ARCS, "erf", "erfc"):
         scope[name] = getattr(math, name)
     for name in ("floor", "ceil", "trunc", "rint", "fmod"):  # math's give integers, or are not there
         scope[name] = getattr(np, name)

@@ -21,16 +21,14 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|", "xor": "^"}
 RELATION = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 BOOLEAN = {
     "and": "{} and {}", "or": "{} or {}", "xor": "{} != {}", "not": "not {}", "add": "{} or {}",
-    "mul": "{} and {}",
-    "max": "{} or {}", "min": "{} and {}", "sub": "{} != {}",
+    "mul": "{} and {}", "max": "{} or {}", "min": "{} and {}", "sub": "{} != {}",
 }  # fmt: skip
 # Mathematics that the target has; the rest is printed as the arithmetic it consists of.
 FUNCTIONS = {
     "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "log2": "log2", "sin": "sin",
-    "cos": "cos", "tan": "tan",
-    "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2", "sinh": "sinh", "cosh": "cosh",
-    "tanh": "tanh",
-    "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "erf": "erf", "erfc": "erfc", "pow": "power",
+    "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2",
+    "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "asinh": "asinh", "acosh": "acosh", "atanh": "atanh",
+    "erf": "erf", "erfc": "erfc", "pow": "power",
 }  # fmt: skip
 LONGEST = 80  # characters of an expression that is still written into another
 
@@ -172,7 +170,8 @@ class _Printer:
         if op == "get":
             return self.state[v.payload], False
         if op == "select":
-            return "{1} if {0} else {2}".format(*[self.inside(a) for a in args]), False
+            condition, yes, no = [self.inside(a) for a in args]
+            return f"{yes} if {condition} else {no}", False
         if op == "cast":
             if dtype == "b1":
                 return f"{self.inside(args[0])} != 0", False
@@ -181,7 +180,7 @@ class _Printer:
         if op == "round":
             return f"from_{v.payload}(to_{v.payload}({self.bare(args[0])}))", True
         if op == "bitcast":
-            return self.bitcast(*v.payload, self.bare(args[0])), True
+            return self.bitcast(v.payload[0], v.payload[1], self.bare(args[0])), True
         if op in FUNCTIONS:
             call = f"{FUNCTIONS[op]}({', '.join([self.bare(a) for a in args])})"
             return (f"float32({call})" if op in ("erf", "erfc") and dtype == "f4" else call), True
@@ -189,7 +188,7 @@ class _Printer:
         if op in COMPARISONS:
             return f"{self.inside(args[0])} {RELATION[op]} {self.inside(args[1])}", False
         if op in ("min", "max") and dtype != "b1":
-            return self.extreme(op, dtype, *[self.atom(a) for a in args]), False
+            return self.extreme(op, dtype, self.atom(args[0]), self.atom(args[1])), False
         if op == "fma" and dtype[0] != "f":
             return _wrapped(kind, "{} * {} + {}".format(*[self.inside(a) for a in args]))
         if op in ("shl", "shr") and args[1].op == "const" and 0 <= args[1].payload < BITS[dtype]:

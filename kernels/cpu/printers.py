@@ -1,4 +1,4 @@
-"""The source of a kernel, by the setting `printer`: LLVM text with explicit vectors, or Python for Numba."""
+"""The text of a kernel, by the setting `printer`: LLVM text with explicit vectors, or Python for Numba."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fnn.kernels.loops import Program
 
 
 def source(program: Program, name: str, printer: str) -> str:
-    """The text of one kernel. printer: "vector" (LLVM text) or "numba" (Python).
+    """What people read: printer "vector" gives LLVM text, "numba" Python.
 
     Raises:
         ArgumentError: there is no such printer.
@@ -32,3 +32,17 @@ def source(program: Program, name: str, printer: str) -> str:
     if printer == "numba":
         return numba_printer.emit(program, name)
     raise ArgumentError(f'a printer is "vector" or "numba", not {printer!r}')
+
+
+def llvm_text(program: Program, name: str, printer: str) -> str:
+    """What is compiled: a module that defines `void name(table, lo, hi)`. Numba translates the Python.
+
+    Raises:
+        ArgumentError: there is no such printer.
+    """
+    text = source(program, name, printer)
+    if printer == "vector":
+        return text
+    from fnn.kernels.cpu import numba_lean  # takes a third of a second
+
+    return numba_lean.llvm_text(text, name, program)

@@ -1,7 +1,7 @@
 """scatter: updates written or combined into windows of an array, one per index vector; gather's counterpart.
 
-Where windows overlap, updates apply in the order of the index vectors: of several "set" updates the last one stays, always.
-"""
+Where windows overlap, updates apply in the order of the index vectors: of several "set" updates the last one
+stays, always."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import ArgumentError, DifferentiationError, DtypeError
 from fnn.primitives import arithmetic, comparison, structural, window_loops
-from fnn.primitives.gather import GatherDimensionNumbers, gather
+from fnn.primitives.gathering import GatherDimensionNumbers, gather
 from fnn.primitives.rules import lift, of_dtype, rest, shifted, zeros
 from fnn.primitives.window_map import Axes, WindowMap, check_numbers, distinct, require
 
@@ -29,12 +29,13 @@ COMBINE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maxim
 
 @dataclass(frozen=True, slots=True)
 class ScatterDimensionNumbers:
-    """How the axes of operand, indices and updates of a scatter correspond; XLA's, with index vectors on the last axis.
+    """How the axes of operand, indices and updates of a scatter correspond; XLA's, with index vectors on the
+    last axis.
 
-    update_window_dims: the updates' axes that run inside a window, ascending. inserted_window_dims: the operand's axes
-    with window size 1 that the updates do not have. scatter_dims_to_operand_dims: the operand's axis each component of
-    an index vector counts along. operand_batching_dims, scatter_indices_batching_dims: axes of operand and indices that
-    advance together."""
+    update_window_dims: the updates' axes that run inside a window, ascending. inserted_window_dims: the
+    operand's axes with window size 1 that the updates do not have. scatter_dims_to_operand_dims: the
+    operand's axis each component of an index vector counts along. operand_batching_dims,
+    scatter_indices_batching_dims: axes of operand and indices that advance together."""
 
     update_window_dims: Axes
     inserted_window_dims: Axes
@@ -60,46 +61,85 @@ def window_sizes(operand: Shape, updates: Shape, numbers: ScatterDimensionNumber
 def window_map(operand: Shape, indices: Shape, updates: Shape, numbers: ScatterDimensionNumbers) -> WindowMap:
     """The windows that a scatter writes."""
     return WindowMap(
-        operand, indices[:-1], window_sizes(operand, updates, numbers), numbers.scatter_dims_to_operand_dims,
+        operand,
+        indices[:-1],
+        window_sizes(operand, updates, numbers),
+        numbers.scatter_dims_to_operand_dims,
         tuple(zip(numbers.operand_batching_dims, numbers.scatter_indices_batching_dims)),
-        rest(len(updates), numbers.update_window_dims), numbers.update_window_dims, _kept(len(operand), numbers),
+        rest(len(updates), numbers.update_window_dims),
+        numbers.update_window_dims,
+        _kept(len(operand), numbers),
     )
 
 
 def _shape(
-    operand: Aval, indices: Aval, updates: Aval, dimension_numbers: ScatterDimensionNumbers, combine: str, mode: str,
-    unique: bool, sorted: bool,
+    operand: Aval,
+    indices: Aval,
+    updates: Aval,
+    dimension_numbers: ScatterDimensionNumbers,
+    combine: str,
+    mode: str,
+    unique: bool,
+    sorted: bool,
 ) -> Aval:
     n, name = dimension_numbers, "scatter"
     if mode not in MODES:
         raise ArgumentError(f"scatter: mode {mode!r} is not one of {', '.join(MODES)}, at {describe(here())}")
     if combine != "set" and combine not in COMBINE:
-        raise ArgumentError(f"scatter: combine {combine!r} is not one of set, {', '.join(COMBINE)}, at {describe(here())}")
+        raise ArgumentError(
+            f"scatter: combine {combine!r} is not one of set, {', '.join(COMBINE)}, at {describe(here())}"
+        )
     if operand.dtype != updates.dtype:
-        raise DtypeError(f"scatter: the operand {operand} and the updates {updates} have different dtypes, "
-                         f"at {describe(here())}; convert the updates with astype({operand.dtype})")
+        raise DtypeError(
+            f"scatter: the operand {operand} and the updates {updates} have different dtypes, "
+            f"at {describe(here())}; convert the updates with astype({operand.dtype})"
+        )
     bad = "k" if combine in ("min", "max") else "bk" if combine != "set" else ""
     if dtypes.kind(operand.dtype) in bad:
-        raise DtypeError(f"scatter: {combine!r} does not combine {operand}, at {describe(here())}; only \"set\" does")
+        raise DtypeError(
+            f'scatter: {combine!r} does not combine {operand}, at {describe(here())}; only "set" does'
+        )
     dropped = (*n.inserted_window_dims, *n.operand_batching_dims)
-    check_numbers(name, operand, indices, dropped, n.scatter_dims_to_operand_dims, n.operand_batching_dims,
-                  n.scatter_indices_batching_dims)
+    check_numbers(
+        name,
+        operand,
+        indices,
+        dropped,
+        n.scatter_dims_to_operand_dims,
+        n.operand_batching_dims,
+        n.scatter_indices_batching_dims,
+    )
     kept = _kept(operand.ndim, n)
-    require(distinct(n.update_window_dims, updates.ndim) and len(n.update_window_dims) == len(kept), name,
-            f"update_window_dims {n.update_window_dims} must be {len(kept)} ascending axes of the updates {updates}")
+    require(
+        distinct(n.update_window_dims, updates.ndim) and len(n.update_window_dims) == len(kept),
+        name,
+        f"update_window_dims {n.update_window_dims} must be {len(kept)} ascending axes of {updates}",
+    )
     sizes = window_sizes(operand.shape, updates.shape, n)
-    require(all(m <= s for m, s in zip(sizes, operand.shape)), name,
-            f"windows of shape {sizes}, from the updates {updates}, do not fit the operand {operand}")
+    require(
+        all(m <= s for m, s in zip(sizes, operand.shape)),
+        name,
+        f"windows of shape {sizes}, from the updates {updates}, do not fit the operand {operand}",
+    )
     rows = tuple([updates.shape[d] for d in rest(updates.ndim, n.update_window_dims)])
-    require(rows == indices.shape[:-1], name,
-            f"the updates {updates} hold windows for indices of shape {rows}, the indices {indices} name "
-            f"{indices.shape[:-1]}")
+    require(
+        rows == indices.shape[:-1],
+        name,
+        f"the updates {updates} hold windows for indices of shape {rows}, the indices {indices} name "
+        f"{indices.shape[:-1]}",
+    )
     return operand.strong()
 
 
 def _evaluate(
-    operand: Any, indices: Any, updates: Any, dimension_numbers: ScatterDimensionNumbers, combine: str, mode: str,
-    unique: bool, sorted: bool,
+    operand: Any,
+    indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    combine: str,
+    mode: str,
+    unique: bool,
+    sorted: bool,
 ) -> np.ndarray:
     operand, indices, updates = np.asarray(operand), np.asarray(indices), np.asarray(updates)
     out = np.array(operand, order="C")
@@ -119,7 +159,7 @@ def _evaluate(
     return out
 
 
-# -- derivatives --------------------------------------------------------------------------------------------------
+# -- derivatives ---------------------------------------------------------------------------------------------
 
 
 def _with(params: dict[str, Any], combine: str) -> dict[str, Any]:
@@ -127,10 +167,14 @@ def _with(params: dict[str, Any], combine: str) -> dict[str, Any]:
 
 
 def _read(x: Any, indices: Any, updates: Aval, params: dict[str, Any]) -> Any:
-    """What x, of the operand's shape, holds where the updates go: of the updates' shape, zero for dropped ones."""
+    """What x, of the operand's shape, holds where the updates go: of the updates' shape, zero for dropped
+    ones."""
     n = params["dimension_numbers"]
     numbers = GatherDimensionNumbers(
-        n.update_window_dims, n.inserted_window_dims, n.scatter_dims_to_operand_dims, n.operand_batching_dims,
+        n.update_window_dims,
+        n.inserted_window_dims,
+        n.scatter_dims_to_operand_dims,
+        n.operand_batching_dims,
         n.scatter_indices_batching_dims,
     )
     sizes = window_sizes(shape_of(x), updates.shape, n)
@@ -141,13 +185,18 @@ def _read(x: Any, indices: Any, updates: Aval, params: dict[str, Any]) -> Any:
 def _winners(operand: Aval, indices: Any, updates: Aval, params: dict[str, Any]) -> Any:
     """Which updates of a "set" are there in the end: each is numbered, and the numbers are scattered."""
     numbers = structural.iota(dtype=np.dtype(np.int32), shape=(updates.size,), dimension=0)
-    numbers = arithmetic.add(structural.reshape(numbers, shape=updates.shape), 1)  # 0: none, and what dropped ones read
-    left = scatter(zeros(operand.update(dtype=np.dtype(np.int32), weak_type=False)), indices, numbers, **params)
+    numbers = arithmetic.add(
+        structural.reshape(numbers, shape=updates.shape), 1
+    )  # 0: none, and what dropped ones read
+    left = scatter(
+        zeros(operand.update(dtype=np.dtype(np.int32), weak_type=False)), indices, numbers, **params
+    )
     return comparison.eq(_read(left, indices, updates, params), numbers)
 
 
 def _shares(primals: Sequence[Any], out: Any, params: dict[str, Any]) -> tuple[Any, Any]:
-    """How much of a min's or max's result each element of operand and updates is: 1, or a part of it on ties."""
+    """How much of a min's or max's result each element of operand and updates is: 1, or a part of it on
+    ties."""
     operand, indices, updates = primals
     aval, dtype = aval_of(updates), aval_of(out).dtype
     mine = of_dtype(comparison.eq(operand, out), dtype)
@@ -164,8 +213,8 @@ def _read_positive(ties: Any, indices: Any, updates: Aval, params: dict[str, Any
 
 def _refuse_mul() -> DifferentiationError:
     return DifferentiationError(
-        f"the derivative of scatter with combine=\"mul\" in the updates needs distinct indices, at {describe(here())}: pass "
-        "unique_indices=True if they are, or multiply within segments first"
+        f'the derivative of scatter with combine="mul" in the updates needs distinct indices, '
+        f"at {describe(here())}: pass unique_indices=True if they are, or multiply within segments first"
     )
 
 
@@ -189,15 +238,22 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
     else:
         mine, theirs = _shares(primals, out, params)
         left = None if t_operand is None else arithmetic.mul(t_operand, mine)
-        right = None if t_updates is None else scatter(
-            zeros(aval_of(out)), indices, arithmetic.mul(t_updates, theirs), **_with(params, "add"))
+        right = (
+            None
+            if t_updates is None
+            else scatter(
+                zeros(aval_of(out)), indices, arithmetic.mul(t_updates, theirs), **_with(params, "add")
+            )
+        )
     return out, right if left is None else left if right is None else arithmetic.add(left, right)
 
 
 def _mul_term(operand: Any, indices: Any, t_updates: Any, params: dict[str, Any]) -> Any:
     """The tangent of scatter "mul" of distinct indices that comes from the updates."""
     there = _read(operand, indices, aval_of(t_updates), params)
-    return scatter(zeros(aval_of(operand).strong()), indices, arithmetic.mul(there, t_updates), **_with(params, "add"))
+    return scatter(
+        zeros(aval_of(operand).strong()), indices, arithmetic.mul(there, t_updates), **_with(params, "add")
+    )
 
 
 def _vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
@@ -235,8 +291,11 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> 
     return out, pull
 
 
-def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, bool]:
-    """With the same indices throughout, the batch is one more whole axis of the window; else a batching axis."""
+def _batch(
+    frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]
+) -> tuple[Any, bool]:
+    """With the same indices throughout, the batch is one more whole axis of the window; else a batching
+    axis."""
     n = params["dimension_numbers"]
     operand, indices, updates = args
     operand, updates = lift(frame.size, operand, flags[0]), lift(frame.size, updates, flags[2])
@@ -246,12 +305,17 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[
         batching, row_batching = (0, *batching), (0, *shifted(row_batching))
     else:
         windows = (0, *windows)
-    numbers = ScatterDimensionNumbers(windows, shifted(n.inserted_window_dims), shifted(n.scatter_dims_to_operand_dims),
-                                      batching, row_batching)
+    numbers = ScatterDimensionNumbers(
+        windows,
+        shifted(n.inserted_window_dims),
+        shifted(n.scatter_dims_to_operand_dims),
+        batching,
+        row_batching,
+    )
     return scatter(operand, indices, updates, **{**params, "dimension_numbers": numbers}), True
 
 
-# -- lowering -----------------------------------------------------------------------------------------------------
+# -- lowering ------------------------------------------------------------------------------------------------
 
 
 def _windows_of(avals: Sequence[Any], params: dict[str, Any]) -> WindowMap:
@@ -260,8 +324,16 @@ def _windows_of(avals: Sequence[Any], params: dict[str, Any]) -> WindowMap:
 
 def _write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params: dict[str, Any]) -> None:
     _, indices, updates = inputs
-    window_loops.write_scatter(b, _windows_of(inputs, params), [indices], updates, outputs[0], params["combine"],
-                               params["mode"] in ("drop", "fill"), params["unique"])
+    window_loops.write_scatter(
+        b,
+        _windows_of(inputs, params),
+        [indices],
+        updates,
+        outputs[0],
+        params["combine"],
+        params["mode"] in ("drop", "fill"),
+        params["unique"],
+    )
 
 
 def _samples() -> list[Sample]:
@@ -271,41 +343,77 @@ def _samples() -> list[Sample]:
     once = np.array([[2], [0], [7]], np.int32)
     pairs = np.array([[[0, 1], [2, 3]], [[2, 0], [9, 1]], [[-4, 2], [1, 1]]], np.int64)
 
-    def p(numbers: ScatterDimensionNumbers, combine: str, mode: str = "drop", unique: bool = False) -> dict[str, Any]:
-        return {"dimension_numbers": numbers, "combine": combine, "mode": mode, "unique": unique, "sorted": False}
+    def p(
+        numbers: ScatterDimensionNumbers, combine: str, mode: str = "drop", unique: bool = False
+    ) -> dict[str, Any]:
+        return {
+            "dimension_numbers": numbers,
+            "combine": combine,
+            "mode": mode,
+            "unique": unique,
+            "sorted": False,
+        }
 
     found = []
     for combine in ("set", "add", "min", "max"):
-        found += [Sample((f"{code}[4,3]", out, f"{code}[5,3]"), p(rows, combine, mode))
-                  for code in ("f4", "i4") for mode in ("drop", "clip")]
-        found += [Sample((f"{code}[4,3]", out, f"{code}[5,3]"), p(rows, combine)) for code in ("bf", "f2", "f8", "u1")]
+        found += [
+            Sample((f"{code}[4,3]", out, f"{code}[5,3]"), p(rows, combine, mode))
+            for code in ("f4", "i4")
+            for mode in ("drop", "clip")
+        ]
+        found += [
+            Sample((f"{code}[4,3]", out, f"{code}[5,3]"), p(rows, combine))
+            for code in ("bf", "f2", "f8", "u1")
+        ]
         found += [
             Sample(("f4[4]", out, "f4[5]"), p(scalars, combine)),
-            Sample(("f4[4,5,6]", pairs, "f4[3,2,2,3]"),
-                   p(ScatterDimensionNumbers((1, 3), (1,), (2, 0)), combine)),
-            Sample(("f4[3,4,2]", np.array([[1], [9], [3]], np.int32), "f4[3,2]"),
-                   p(ScatterDimensionNumbers((1,), (1,), (1,), (0,), (0,)), combine)),
+            Sample(
+                ("f4[4,5,6]", pairs, "f4[3,2,2,3]"), p(ScatterDimensionNumbers((1, 3), (1,), (2, 0)), combine)
+            ),
+            Sample(
+                ("f4[3,4,2]", np.array([[1], [9], [3]], np.int32), "f4[3,2]"),
+                p(ScatterDimensionNumbers((1,), (1,), (1,), (0,), (0,)), combine),
+            ),
         ]
     return [
         *found,
-        Sample(("f4[4,3]", out, "f4[5,3]"), p(rows, "mul"), differentiate=False),  # refused in the updates
-        *[Sample((f"{code}[4,3]", once, f"{code}[3,3]"), p(rows, "mul", unique=True)) for code in ("f4", "bf", "i4")],
+        Sample(("i4[4,3]", out, "i4[5,3]"), p(rows, "mul")),  # of floats: refused in the updates
+        *[
+            Sample((f"{code}[4,3]", once, f"{code}[3,3]"), p(rows, "mul", unique=True))
+            for code in ("f4", "bf", "i4")
+        ],
         *[Sample((f"{code}[4]", out, f"{code}[5]"), p(scalars, "set")) for code in ("b1", "key", "u8")],
         *[Sample(("b1[4]", out, "b1[5]"), p(scalars, combine)) for combine in ("min", "max")],
         Sample(("f4[4,3]", once, "f4[3,3]"), p(rows, "set", unique=True)),
         Sample(("f4[4,3]", out[:0], "f4[0,3]"), p(rows, "add")),
         Sample(("f4[4,0]", out, "f4[5,0]"), p(rows, "set")),
-        Sample(("f4[6,4]", np.array([[1], [3], [1]], np.uint8), "f4[6,3]"), p(ScatterDimensionNumbers((0,), (1,), (1,)), "add")),
-        Sample(("f4[5,6]", np.array([1, 2], np.int16), "f4[3,2]"), p(ScatterDimensionNumbers((0, 1), (), (1, 0)), "set")),
-        Sample(("f4[3,300]", np.array([[1], [2], [1]], np.int32), "f4[3,300]"), p(rows, "add", "promise_in_bounds")),
+        Sample(
+            ("f4[6,4]", np.array([[1], [3], [1]], np.uint8), "f4[6,3]"),
+            p(ScatterDimensionNumbers((0,), (1,), (1,)), "add"),
+        ),
+        Sample(
+            ("f4[5,6]", np.array([1, 2], np.int16), "f4[3,2]"),
+            p(ScatterDimensionNumbers((0, 1), (), (1, 0)), "set"),
+        ),
+        Sample(
+            ("f4[3,300]", np.array([[1], [2], [1]], np.int32), "f4[3,300]"),
+            p(rows, "add", "promise_in_bounds"),
+        ),
     ]
 
 
 scatter = Primitive(
-    "scatter", shape=_shape, evaluate=_evaluate, jvp=_jvp, vjp=_vjp, batch=_batch,
+    "scatter",
+    shape=_shape,
+    evaluate=_evaluate,
+    jvp=_jvp,
+    vjp=_vjp,
+    batch=_batch,
     lower=Kernel(
         _write,
-        tiles=lambda ins, outs, params: window_loops.scatter_tiles(_windows_of(ins, params), params["unique"]),
+        tiles=lambda ins, outs, params: window_loops.scatter_tiles(
+            _windows_of(ins, params), params["unique"]
+        ),
         cost=lambda ins, outs, params: 20.0 + ins[2].size * 1.2,
         in_place=((0, 0),),
     ),

@@ -1,0 +1,367 @@
+"""What arrays can do: their operators, methods, conversions and printing, installed on `fnn.Array`; and devices.
+
+>>> import fnn.numpy as fnp
+>>> x = fnp.array([1.0, 2.0, 3.0])
+>>> x * 2 + x[::-1]
+Array([5., 6., 7.], dtype=float32)
+>>> x.mean(), (x @ x).item()
+(Array(2., dtype=float32), 14.0)
+"""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes, tree
+from fnn.core.array import SCALAR_TYPES, Array, ConcreteArray
+from fnn.core.source import describe, here
+from fnn.core.trace import Tracer
+from fnn.errors import ArgumentError, ImmutableError, UnsupportedError
+from fnn.indexing import IndexUpdateHelper, index
+from fnn.operations import choice, elementwise, products, reductions, selection, shaping
+from fnn.operations.elementwise import BINARY, UNARY
+from fnn.operations.operands import operand, sizes_of
+from fnn.primitives import structural
+
+# -- operators --------------------------------------------------------------------------------------------------------
+
+_KNOWN = (Array, np.ndarray, np.generic, bool, int, float, complex)
+_LISTS = (list, tuple, str, bytes, dict, set)
+
+
+def _accepts(symbol: str, other: Any, comparing: bool) -> bool:
+    """Whether an operator takes the operand; lists and strings are refused with the way out."""
+    if isinstance(other, _KNOWN) or hasattr(other, "__fnn_array__") or hasattr(other, "__jax_array__"):
+        return True
+    if isinstance(other, (list, tuple)) or (isinstance(other, _LISTS) and not comparing):
+        operand(f"the operator {symbol}", other)  # raises
+    return False
+
+
+def _operator(symbol: str, f: Callable[[Any, Any], Any], reflected: bool = False, comparing: bool = False) -> Any:
+    quick = frozenset({ConcreteArray, Tracer, *SCALAR_TYPES})
+    if reflected:
+
+        def method(self: Any, other: Any) -> Any:
+            if type(other) in quick or _accepts(symbol, other, comparing):
+                return f(other, self)
+            return NotImplemented
+
+    else:
+
+        def method(self: Any, other: Any) -> Any:
+            if type(other) in quick or _accepts(symbol, other, comparing):
+                return f(self, other)
+            return NotImplemented
+
+    return method
+
+
+_ARITHMETIC = {
+    "add": ("+", BINARY["add"]), "sub": ("-", BINARY["subtract"]), "mul": ("*", BINARY["multiply"]),
+    "truediv": ("/", BINARY["divide"]), "floordiv": ("//", BINARY["floor_divide"]), "mod": ("%", BINARY["remainder"]),
+    "divmod": ("divmod", elementwise.divmod_of), "pow": ("**", elementwise.power), "matmul": ("@", products.matmul),
+    "and": ("&", BINARY["bitwise_and"]), "or": ("|", BINARY["bitwise_or"]), "xor": ("^", BINARY["bitwise_xor"]),
+    "lshift": ("<<", BINARY["left_shift"]), "rshift": (">>", BINARY["right_shift"]),
+}  # fmt: skip
+_COMPARISON = {
+    "eq": ("==", BINARY["equal"]), "ne": ("!=", BINARY["not_equal"]), "lt": ("<", BINARY["less"]),
+    "le": ("<=", BINARY["less_equal"]), "gt": (">", BINARY["greater"]), "ge": (">=", BINARY["greater_equal"]),
+}  # fmt: skip
+_ONE = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+
+
+def _round(self: Any, ndigits: int | None = None) -> Any:
+    return choice.round(self, ndigits or 0)
+
+
+# -- Python's own conversions -----------------------------------------------------------------------------------------
+
+
+def _one_value(self: Any, what: str, any_rank: bool = False) -> Any:
+    value = self.value
+    if value.ndim and not (any_rank and value.size == 1):
+        many = "an array with no elements has no truth value" if any_rank and not value.size else \
+            "write x.any() or x.all(), or compare element by element with fnn.numpy.where" if any_rank else \
+            "x.item() takes the value of an array with one element, x[0] one of several"
+        raise ArgumentError(f"{what} of an array with shape {self.shape}, at {describe(here())}: there is no single value; {many}")
+    return value.item() if value.dtype != dtypes.bfloat16 else float(value.item())
+
+
+def _bool(self: Any) -> bool:
+    return bool(_one_value(self, "bool() (an `if`, `while`, `and`, `or` or `not`)", any_rank=True))
+
+
+def _index(self: Any) -> int:
+    if self.dtype.kind not in "iu":
+        raise ArgumentError(f"an array of {self.dtype} is no index or size, at {describe(here())}; convert it with astype(int)")
+    return operator.index(_one_value(self, "use as an index or a size"))
+
+
+def _format(self: Any, spec: str) -> str:
+    if not spec:
+        return str(self)
+    if isinstance(self, Tracer):
+        raise ArgumentError(f"the format {spec!r} needs the value of a traced {self.aval}, at {describe(here())}; format it "
+                            "outside of the transformed function")
+    return format(_one_value(self, f"the format {spec!r}"), spec)
+
+
+def _iterate(self: Any) -> Iterator[Any]:
+    if not self.shape:
+        raise ArgumentError(f"an array with no axes cannot be iterated over, at {describe(here())}; its shape is ()")
+    return iter([index(self, i) for i in range(self.shape[0])])
+
+
+def _contains(self: Any, value: Any) -> bool:
+    return bool(reductions.any(BINARY["equal"](self, value)))
+
+
+def _reversed(self: Any) -> Iterator[Any]:
+    return iter(list(_iterate(self))[::-1])
+
+
+# -- printing ---------------------------------------------------------------------------------------------------------
+
+_WIDTH = 75
+
+
+def _repr(self: Any) -> str:
+    dtype, value = self.dtype, self.value
+    if dtypes.is_key(dtype):
+        words = value.view(np.uint64)
+        pairs = np.stack([words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)], -1).astype(np.uint32)
+        return f"Array({self.shape}, dtype={dtypes.short_name(dtype)}<fry>) overlaying:\n{pairs}"
+    tail = f"dtype={dtype.name}" + (", weak_type=True)" if self.weak_type else ")")
+    if not value.size:
+        return f"Array([], shape={self.shape}, {tail}" if len(self.shape) > 1 else f"Array([], {tail}"
+    body = np.array2string(value, prefix="Array(", suffix=",", separator=", ")
+    last = len("Array(" + body) - (body.rfind("\n") + 1)
+    gap = "\n      " if last + len(tail) + 1 > _WIDTH else " "
+    return f"Array({body},{gap}{tail}"
+
+
+# -- what may not be done ---------------------------------------------------------------------------------------------
+
+
+def _written(key: Any) -> str:
+    """An index as one would write it."""
+    if isinstance(key, slice):
+        part = lambda v: "" if v is None else _written(v)  # noqa: E731
+        return f"{part(key.start)}:{part(key.stop)}" + (f":{part(key.step)}" if key.step is not None else "")
+    if key is Ellipsis:
+        return "..."
+    if isinstance(key, tuple):
+        return ", ".join(map(_written, key)) or "()"
+    return repr(key) if isinstance(key, (int, type(None))) else "i"
+
+
+def _refuse_assignment(self: Any, key: Any, value: Any) -> None:
+    i = _written(key)
+    raise ImmutableError(
+        f"arrays never change, so x[{i}] = v is not possible, at {describe(here())}; make a changed copy: "
+        f"x = x.at[{i}].set(v), or x = x.at[{i}].add(v) for x[{i}] += v"
+    )
+
+
+def _refuse_deletion(self: Any, key: Any) -> None:
+    raise ImmutableError(f"arrays never change, so del x[...] is not possible, at {describe(here())}; fnn.numpy.delete makes a copy")
+
+
+# -- methods ----------------------------------------------------------------------------------------------------------
+
+
+def _shape_arguments(sizes: tuple[Any, ...]) -> Any:
+    """x.reshape(2, 3) and x.reshape((2, 3)) alike."""
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _reshape(self: Any, *shape: Any, order: str = "C") -> Any:
+    return shaping.reshape(self, _shape_arguments(shape), order)
+
+
+def _transpose(self: Any, *axes: Any) -> Any:
+    return shaping.transpose(self, None if not axes or axes[0] is None else sizes_of("transpose", _shape_arguments(axes)))
+
+
+def _item(self: Any, *position: int) -> Any:
+    """The one element, or the one at a position, as a Python number."""
+    if position:
+        return index(self, _shape_arguments(position)).item()
+    array = self.concrete("item()") if isinstance(self, Tracer) else self
+    if array.size != 1:
+        raise ArgumentError(f"item() of an array with shape {self.shape}, at {describe(here())}: it has {self.size} elements, "
+                            "not one; say which one: x.item(i), or x[i].item()")
+    return np.asarray(array).item()
+
+
+def _copied(self: Any) -> Any:
+    """The array in memory of its own."""
+    return structural.copy(self)
+
+
+def _tolist(self: Any) -> Any:
+    """The elements as nested lists of Python numbers."""
+    return np.asarray(self.concrete("tolist()") if isinstance(self, Tracer) else self).tolist()
+
+
+def _ready(self: Any) -> Any:
+    """The array itself: results are computed when they are returned."""
+    return self
+
+
+def _devices(self: Any) -> set[Device]:
+    """Where the array lives."""
+    return {CPU}
+
+
+def _dlpack(self: Any, **options: Any) -> Any:
+    """The array for other libraries, without a copy where its memory allows it; see the DLPack protocol."""
+    value = self.value
+    if not value.flags.c_contiguous or not value.flags.writeable:
+        value = np.array(value, order="C")  # consumers may write; and some know no strides
+    try:
+        return value.__dlpack__(**options)
+    except (TypeError, BufferError) as error:
+        raise UnsupportedError(f"DLPack export of {self.aval}, at {describe(here())}: {error}") from None
+
+
+def _buffer(self: Any, flags: int) -> memoryview:
+    return memoryview(np.asarray(self))
+
+
+def _namespace(self: Any, *, api_version: str | None = None) -> Any:
+    """fnn.numpy, as the array API standard asks."""
+    return importlib.import_module("fnn.numpy")
+
+
+def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
+    """The array on a device; there is one."""
+    return device_put(self, device)
+
+
+def _delete(self: Any) -> None:
+    """Accepted for JAX's sake: memory is freed when the last reference goes."""
+
+
+_METHODS: dict[str, Any] = {
+    "reshape": _reshape, "transpose": _transpose, "astype": choice.astype, "view": choice.view, "copy": _copied,
+    "flatten": shaping.ravel, "ravel": shaping.ravel, "squeeze": shaping.squeeze, "swapaxes": shaping.swapaxes,
+    "sum": reductions.sum, "prod": reductions.prod, "mean": reductions.mean, "var": reductions.var, "std": reductions.std,
+    "max": reductions.max_of, "min": reductions.min_of, "all": reductions.all, "any": reductions.any, "ptp": reductions.ptp,
+    "argmax": reductions.argmax, "argmin": reductions.argmin, "cumsum": reductions.cumsum, "cumprod": reductions.cumprod,
+    "dot": products.dot, "clip": choice.clip, "round": choice.round, "conj": choice.conjugate, "conjugate": choice.conjugate,
+    "sort": selection.sort, "argsort": selection.argsort, "take": selection.take, "repeat": selection.repeat,
+    "diagonal": selection.diagonal, "trace": selection.trace, "nonzero": selection.nonzero,
+    "searchsorted": selection.searchsorted, "argpartition": selection.argpartition,
+    "item": _item, "tolist": _tolist, "block_until_ready": _ready, "devices": _devices, "to_device": _to_device,
+    "delete": _delete, "__array_namespace__": _namespace, "__iter__": _iterate, "__contains__": _contains,
+    "__reversed__": _reversed, "__format__": _format, "__round__": _round, "__getitem__": index,
+    "__setitem__": _refuse_assignment, "__delitem__": _refuse_deletion,
+}  # fmt: skip
+_CONCRETE: dict[str, Any] = {
+    "__bool__": _bool, "__index__": _index, "__repr__": _repr, "__dlpack__": _dlpack, "__buffer__": _buffer,
+    "__int__": lambda self: int(_one_value(self, "int()")),
+    "__float__": lambda self: float(_one_value(self, "float()")),
+    "__complex__": lambda self: complex(_one_value(self, "complex()")),
+    "__str__": lambda self: str(self.value) if not dtypes.is_key(self.dtype) else _repr(self),
+    "__dlpack_device__": lambda self: (1, 0),
+    "__copy__": lambda self: self,
+    "__deepcopy__": lambda self, memo: self,
+}  # fmt: skip
+_PROPERTIES: dict[str, Any] = {
+    "T": (shaping.transpose, "The array with its axes reversed."),
+    "mT": (shaping.matrix_transpose, "The array with its last two axes exchanged."),
+    "real": (choice.real, "The real part: the array itself."),
+    "imag": (choice.imag, "The imaginary part: zeros."),
+    "at": (IndexUpdateHelper, "x.at[i].set(v) and its kin: x with some elements changed."),
+    "device": (lambda self: CPU, "The device the array lives on."),
+    "sharding": (lambda self: CPU, "The device the array lives on."),
+}
+
+
+def _install() -> None:
+    for name, (symbol, f) in _ARITHMETIC.items():
+        setattr(Array, f"__{name}__", _operator(symbol, f))
+        setattr(Array, f"__r{name}__", _operator(symbol, f, reflected=True))
+    for name, (symbol, f) in _COMPARISON.items():
+        setattr(Array, f"__{name}__", _operator(symbol, f, comparing=symbol in ("==", "!=")))
+    for name, function in _ONE.items():
+        setattr(Array, f"__{name}__", UNARY[function])
+    for name, f in _METHODS.items():
+        setattr(Array, name, f)
+    for name, f in _CONCRETE.items():
+        setattr(ConcreteArray, name, f)
+    for name, (f, text) in _PROPERTIES.items():
+        setattr(Array, name, property(f, doc=text))
+    # Without __array_ufunc__ NumPy's arrays give way to our operators (by __array_priority__), and np.sin(x) works.
+    if "__array_ufunc__" in vars(Array):
+        del Array.__array_ufunc__
+
+
+# -- devices ----------------------------------------------------------------------------------------------------------
+
+
+class Device:
+    """A device arrays live on."""
+
+    __slots__ = ("id", "platform", "device_kind", "process_index")
+
+    def __init__(self, platform: str, number: int):
+        self.platform, self.id, self.device_kind, self.process_index = platform, number, platform, 0
+
+    def __repr__(self) -> str:
+        return f"{self.platform.capitalize()}Device(id={self.id})"
+
+    def __str__(self) -> str:
+        return f"{self.platform.upper()}_{self.id}"
+
+
+CPU = Device("cpu", 0)
+
+
+def devices(backend: str | None = None) -> list[Device]:
+    """The devices there are: one CPU, whose cores share the work. Raises UnsupportedError for other backends."""
+    if backend not in (None, "cpu"):
+        raise UnsupportedError(f"there is no device of the kind {backend!r}, at {describe(here())}; programs run on the CPU")
+    return [CPU]
+
+
+def local_devices(process_index: int | None = None, backend: str | None = None) -> list[Device]:
+    """The devices of this process."""
+    return devices(backend)
+
+
+def device_count(backend: str | None = None) -> int:
+    """How many devices there are."""
+    return len(devices(backend))
+
+
+def default_backend() -> str:
+    """The kind of device programs run on."""
+    return CPU.platform
+
+
+def device_put(x: Any, device: Any = None, **options: Any) -> Any:
+    """A pytree with every leaf an array; there is one device, so nothing moves."""
+    from fnn.core.array import as_array
+
+    return tree.map(as_array, x)
+
+
+def device_get(x: Any) -> Any:
+    """A pytree with every array as a NumPy array; other leaves stay. Raises for traced arrays."""
+    return tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, Array) else leaf, x)
+
+
+def block_until_ready(x: Any) -> Any:
+    """The pytree itself: results are computed when they are returned. For timing code written for JAX."""
+    return x
+
+
+_install()

@@ -1,0 +1,271 @@
+"""Operations that arrange elements, reduce them, or contract axes."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes, tree
+from fnn import primitives as P
+from fnn.core.array import Array, as_array
+from fnn.core.aval import Aval
+from fnn.core.source import describe, here
+from fnn.core.trace import closed_stage
+from fnn.errors import ArgumentError, ShapeError
+from fnn.lax.elementwise import operands
+
+
+class Precision(enum.Enum):
+    """How exactly matrix products are computed. Accepted and ignored: fnn never lowers the precision of its operands."""
+
+    DEFAULT = 0
+    HIGH = 1
+    HIGHEST = 2
+
+
+def _axes(x: Array, axes: Any) -> tuple[int, ...]:
+    return tuple([a % x.ndim for a in ((axes,) if isinstance(axes, int) else axes)])
+
+
+def iota(dtype: Any, size: int) -> Array:
+    """0, 1, ..., size - 1."""
+    return P.iota(dtype=dtypes.canonicalize(dtype, explicit=dtype not in (int, float)), shape=(int(size),), dimension=0)
+
+
+def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Array:
+    """The index along one axis, at every place of a shape."""
+    target = dtypes.canonicalize(dtype, explicit=dtype not in (int, float))
+    return P.iota(dtype=target, shape=tuple(shape), dimension=int(dimension))
+
+
+def full(shape: Sequence[int], fill_value: Any, dtype: Any = None) -> Array:
+    """One value everywhere."""
+    value = as_array(fill_value)
+    target = value.dtype if dtype is None else dtypes.canonicalize(dtype, explicit=True)
+    value = value if value.dtype == target and dtype is None else P.convert(value, dtype=target)
+    return P.broadcast(value, shape=tuple(shape), axes=())
+
+
+def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Sequence[int] | None = None) -> Array:
+    """One value in the shape and dtype of x."""
+    x = as_array(x)
+    return full(x.shape if shape is None else shape, fill_value, x.dtype if dtype is None else dtype)
+
+
+def broadcast(operand: Any, sizes: Sequence[int]) -> Array:
+    """operand repeated along new leading axes."""
+    x = as_array(operand)
+    return P.broadcast(x, shape=(*sizes, *x.shape), axes=tuple(range(len(sizes), len(sizes) + x.ndim)))
+
+
+def broadcast_in_dim(operand: Any, shape: Sequence[int], broadcast_dimensions: Sequence[int]) -> Array:
+    """operand repeated to a shape, its axes being the ones named there."""
+    return P.broadcast(as_array(operand), shape=tuple(shape), axes=tuple(broadcast_dimensions))
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes broadcast to."""
+    try:
+        return np.broadcast_shapes(*map(tuple, shapes))
+    except ValueError:
+        raise ShapeError(f"the shapes {', '.join(map(str, shapes))} do not broadcast, at {describe(here())}") from None
+
+
+def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Array:
+    """The same elements in another shape, row by row."""
+    x = as_array(operand)
+    if dimensions is not None:
+        x = transpose(x, dimensions)
+    return P.reshape(x, shape=tuple(new_sizes))
+
+
+def transpose(operand: Any, permutation: Sequence[int]) -> Array:
+    """The axes in another order."""
+    return P.transpose(as_array(operand), perm=tuple(int(p) for p in permutation))
+
+
+def rev(operand: Any, dimensions: Sequence[int]) -> Array:
+    """Elements in reverse order along some axes."""
+    x = as_array(operand)
+    return P.rev(x, axes=_axes(x, dimensions))
+
+
+def squeeze(array: Any, dimensions: Sequence[int]) -> Array:
+    """Without some axes of size 1."""
+    x = as_array(array)
+    gone = _axes(x, dimensions)
+    if any(x.shape[d] != 1 for d in gone):
+        raise ShapeError(f"lax.squeeze of axes {tuple(dimensions)} of {x.aval}, at {describe(here())}: they must be of size 1")
+    return P.reshape(x, shape=tuple(n for d, n in enumerate(x.shape) if d not in gone))
+
+
+def expand_dims(array: Any, dimensions: Sequence[int]) -> Array:
+    """With new axes of size 1 at these places of the result."""
+    x = as_array(array)
+    places = {d % (x.ndim + len(dimensions)) for d in dimensions}
+    rest = iter(x.shape)
+    return P.reshape(x, shape=tuple(1 if d in places else next(rest) for d in range(x.ndim + len(places))))
+
+
+def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Array:
+    """A value before, after and between the elements of every axis: (low, high, interior) each, low and high may be < 0."""
+    x, value = operands("pad", as_array(operand), padding_value)
+    if len(padding_config) != x.ndim:
+        raise ShapeError(f"lax.pad: {len(padding_config)} triples for {x.aval}, at {describe(here())}")
+    low, high, interior = zip(*padding_config, strict=True) if x.ndim else ((), (), ())
+    return P.pad(x, value, low=tuple(low), high=tuple(high), interior=tuple(interior))
+
+
+def concatenate(operands: Sequence[Any], dimension: int) -> Array:
+    """Arrays of one dtype joined along an axis."""
+    arrays = [as_array(x) for x in operands]
+    if not arrays:
+        raise ArgumentError(f"lax.concatenate needs at least one array, at {describe(here())}")
+    return P.concatenate(*arrays, axis=dimension % max(arrays[0].ndim, 1))
+
+
+# -- reductions -----------------------------------------------------------------------------------------------
+
+def _reduction(primitive: Any) -> Callable[..., Array]:
+    def reduce(operand: Any, axes: Sequence[int]) -> Array:
+        x = as_array(operand)
+        return primitive(x, axes=_axes(x, axes))
+
+    reduce.__name__ = reduce.__qualname__ = primitive.name
+    reduce.__doc__ = f"Elements along some axes combined: {primitive.name}."
+    return reduce
+
+
+reduce_sum, reduce_prod = _reduction(P.reduce_sum), _reduction(P.reduce_prod)
+reduce_max, reduce_min = _reduction(P.reduce_max), _reduction(P.reduce_min)
+reduce_and, reduce_or, reduce_xor = _reduction(P.reduce_and), _reduction(P.reduce_or), _reduction(P.reduce_xor)
+
+_COMBINERS = {"add": "add", "mul": "mul", "max": "max", "min": "min", "and": "and", "or": "or", "xor": "xor"}
+
+
+def combiner(what: str, computation: Callable[[Any, Any], Any], dtype: np.dtype) -> str:
+    """The name of the primitive that a function of two scalars is: "add", "max" ...; ArgumentError if it is none."""
+    scalar = Aval((), dtype)
+    graph = closed_stage(lambda x, y: [as_array(computation(x, y))], [scalar, scalar])
+    if len(graph.equations) == 1:
+        eqn = graph.equations[0]
+        if eqn.primitive.name in _COMBINERS and set(eqn.inputs) == set(graph.inputs) and eqn.outputs[0] is graph.outputs[0]:
+            return _COMBINERS[eqn.primitive.name]
+    raise ArgumentError(f"{what} at {describe(here())} takes one of lax.add, mul, max, min, bitwise_and, bitwise_or, bitwise_xor "
+                        "as its computation; fold anything else with lax.scan or lax.associative_scan")
+
+
+def reduce(operands: Any, init_values: Any, computation: Callable[[Any, Any], Any], dimensions: Sequence[int]) -> Any:
+    """Elements along some axes, and an initial value, combined by an associative function of two scalars."""
+
+    def one(x: Any, start: Any) -> Array:
+        x, start = as_array(x), as_array(start)
+        name = combiner("lax.reduce", computation, x.dtype)
+        primitive = {"add": P.reduce_sum, "mul": P.reduce_prod, "max": P.reduce_max, "min": P.reduce_min,
+                     "and": P.reduce_and, "or": P.reduce_or, "xor": P.reduce_xor}[name]
+        both = {"add": P.add, "mul": P.mul, "max": P.max, "min": P.min, "and": P.and_, "or": P.or_, "xor": P.xor}[name]
+        axes = _axes(x, dimensions)
+        if not math.prod(x.shape[a] for a in axes):  # nothing to combine with
+            return full([n for d, n in enumerate(x.shape) if d not in axes], start, x.dtype)
+        return both(primitive(x, axes=axes), start if start.dtype == x.dtype else P.convert(start, dtype=x.dtype))
+
+    return tree.map(one, operands, init_values)
+
+
+def argmax(operand: Any, axis: int, index_dtype: Any) -> Array:
+    """The first position of the maximum along an axis."""
+    x = as_array(operand)
+    return P.argmax(x, axis=axis % x.ndim, dtype=dtypes.canonicalize(index_dtype, explicit=True))
+
+
+def argmin(operand: Any, axis: int, index_dtype: Any) -> Array:
+    """The first position of the minimum along an axis."""
+    x = as_array(operand)
+    return P.argmin(x, axis=axis % x.ndim, dtype=dtypes.canonicalize(index_dtype, explicit=True))
+
+
+def _cumulative(primitive: Any) -> Callable[..., Array]:
+    def cumulative(operand: Any, axis: int = 0, reverse: bool = False) -> Array:
+        x = as_array(operand)
+        return primitive(x, axis=axis % x.ndim, reverse=bool(reverse))
+
+    cumulative.__name__ = cumulative.__qualname__ = primitive.name
+    cumulative.__doc__ = f"Running {primitive.name} along an axis, from its end with reverse."
+    return cumulative
+
+
+cumsum, cumprod = _cumulative(P.cumsum), _cumulative(P.cumprod)
+cummax, cummin, cumlogsumexp = _cumulative(P.cummax), _cumulative(P.cummin), _cumulative(P.cumlogsumexp)
+
+
+# -- contractions ---------------------------------------------------------------------------------------------
+
+def dot_general(
+    lhs: Any, rhs: Any, dimension_numbers: Any, precision: Any = None, preferred_element_type: Any = None, **ignored: Any
+) -> Array:
+    """Sums of products over pairs of axes: dimension_numbers = ((lhs contracted, rhs contracted), (lhs batch, rhs batch)).
+
+    The result has the batch axes, then lhs's other axes, then rhs's. precision is accepted and ignored."""
+    (lc, rc), (lb, rb) = dimension_numbers
+    x, y = as_array(lhs), as_array(rhs)
+    if x.dtype != y.dtype:
+        dtype, _ = dtypes.result([x.aval, y.aval])
+        x, y = (a if a.dtype == dtype else P.convert(a, dtype=dtype) for a in (x, y))
+    out = None if preferred_element_type is None else dtypes.canonicalize(preferred_element_type, explicit=True)
+    contract = (_axes(x, lc), _axes(y, rc))
+    return P.dot_general(x, y, contract=contract, batch=(_axes(x, lb), _axes(y, rb)), out_dtype=out)
+
+
+def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None) -> Array:
+    """Vector and matrix products: lhs's last axis with rhs's first."""
+    x, y = as_array(lhs), as_array(rhs)
+    if not (1 <= x.ndim <= 2 and 1 <= y.ndim <= 2) or x.shape[-1] != y.shape[0]:
+        raise ShapeError(f"lax.dot of {x.aval} and {y.aval}, at {describe(here())}: vectors or matrices whose inner sizes agree")
+    return dot_general(x, y, (((x.ndim - 1,), (0,)), ((), ())), precision, preferred_element_type)
+
+
+def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Array:
+    """Matrix products over equal leading axes."""
+    x, y = as_array(lhs), as_array(rhs)
+    if x.ndim != y.ndim or x.ndim < 2:
+        raise ShapeError(f"lax.batch_matmul of {x.aval} and {y.aval}, at {describe(here())}: equal numbers of axes, at least two")
+    batch = tuple(range(x.ndim - 2))
+    return dot_general(x, y, (((x.ndim - 1,), (y.ndim - 2,)), (batch, batch)), precision)
+
+
+# -- sorting --------------------------------------------------------------------------------------------------
+
+def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:
+    """An array sorted along an axis, or several sorted together by the first num_keys of them."""
+    several = isinstance(operand, (tuple, list))
+    arrays = [as_array(x) for x in (operand if several else (operand,))]
+    out = P.sort(*arrays, axis=dimension % arrays[0].ndim, keys=num_keys, stable=bool(is_stable))
+    return tuple(out) if several else out[0]
+
+
+def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = True) -> tuple[Array, Array]:
+    """(keys sorted, values in the same order)."""
+    return sort((keys, values), dimension, is_stable)
+
+
+def top_k(operand: Any, k: int) -> tuple[Array, Array]:
+    """(the k largest along the last axis, their positions), largest first."""
+    x = as_array(operand)
+    if not x.ndim or not 0 <= k <= x.shape[-1]:
+        raise ShapeError(f"lax.top_k of {x.aval} with k={k}, at {describe(here())}: k is at most the size of the last axis")
+    values, indices = P.top_k(x, k=int(k))
+    return values, indices
+
+
+def approx_max_k(operand: Any, k: int, reduction_dimension: int = -1, **ignored: Any) -> tuple[Array, Array]:
+    """As top_k along an axis; always exact."""
+    x = as_array(operand)
+    last, axis = x.ndim - 1, reduction_dimension % x.ndim
+    if axis == last:
+        return top_k(x, k)
+    perm = [last if d == axis else axis if d == last else d for d in range(x.ndim)]
+    return tuple(transpose(a, perm) for a in top_k(transpose(x, perm), k))  # type: ignore[return-value]  # two of them

@@ -1,0 +1,122 @@
+"""Choice, limits, rounding and conversion: elementwise functions that take arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fnn import dtypes
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of
+from fnn.errors import ArgumentError, DtypeError, UnsupportedError
+from fnn.operations import operands
+from fnn.operations.elementwise import BINARY, UNARY, truth
+from fnn.operations.operands import array_of, meet, to_dtype
+from fnn.primitives import conversion
+from fnn.primitives.arithmetic import div, mul
+from fnn.primitives.arithmetic import round as round_p
+from fnn.primitives.comparison import ne, select
+from fnn.primitives.rules import zeros
+from fnn.primitives.structural import reshape
+
+
+def where(condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+    """x where the condition holds, y elsewhere; all three broadcast, x and y are promoted.
+
+    With one argument: the indices of true elements, one array per axis. Under jit that needs `size`, the number of them:
+    missing ones are `fill_value` (0).
+
+    >>> import fnn.numpy as fnp
+    >>> print(fnp.where(fnp.array([True, False]), 1.0, fnp.array([5.0, 6.0])))
+    [1. 6.]
+    """
+    if x is None and y is None:
+        from fnn.operations.selection import nonzero
+
+        return nonzero(condition, size=size, fill_value=fill_value)
+    if x is None or y is None:
+        raise ArgumentError(f"where takes a condition alone, or with both x and y, at {describe(here())}")
+    return choose("where", truth(array_of("where", condition)), x, y)
+
+
+def choose(name: str, predicate: Any, x: Any, y: Any) -> Any:
+    """select after broadcasting; predicate is a bool array."""
+    x, y = meet(name, x, y, spread=False)
+    shapes = [aval_of(a).shape for a in (predicate, x, y)]
+    if len({s for s in shapes if s}) > 1:
+        shape = operands.broadcast_shapes(name, *shapes)
+        predicate, x, y = (operands.to_shape(a, shape) if s else a for a, s in zip((predicate, x, y), shapes))
+    return select(predicate, x, y)
+
+
+def clip(
+    x: Any, /, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None
+) -> Any:
+    """x, but at least min and at most max; None (the default) leaves a side open. a_min and a_max are NumPy's old names."""
+    low = a_min if min is None else min
+    high = a_max if max is None else max
+    out = array_of("clip", x)
+    if low is not None:
+        out = BINARY["maximum"](low, out)
+    return out if high is None else BINARY["minimum"](high, out)
+
+
+def round(x: Any, decimals: int = 0, out: None = None) -> Any:
+    """x rounded to a number of decimals; halves go to even ones. Integers stay what they are unless decimals < 0."""
+    operands.no_out("round", out)
+    x = array_of("round", x)
+    if decimals == 0 or not aval_of(x).is_float:
+        if decimals < 0 and not aval_of(x).is_float:
+            raise UnsupportedError(f"round: decimals={decimals} of integers, at {describe(here())}; convert x to a float")
+        return UNARY["rint"](x) if aval_of(x).is_float else x
+    factor = 10.0**decimals
+    if aval_of(x).dtype.itemsize == 2:  # the factor must not overflow
+        return to_dtype(round(conversion.convert(x, dtype=dtypes.float32), decimals), aval_of(x).dtype)
+    return div(round_p(mul(x, factor), method="nearest_even"), factor)
+
+
+def astype(x: Any, dtype: Any, copy: bool = False) -> Any:
+    """x in another dtype, which is honoured as given: 64-bit ones too. Floats to integers drop the fraction."""
+    x = array_of("astype", x)
+    target = dtypes.canonicalize(dtype, explicit=True)
+    aval = aval_of(x)
+    if dtypes.is_key(aval.dtype) and target == aval.dtype:
+        return x
+    return x if aval.dtype == target and not aval.weak_type else conversion.convert(x, dtype=target)
+
+
+def view(x: Any, dtype: Any) -> Any:
+    """The bits of x read as another dtype; a change of width changes the last axis, as NumPy's `view`."""
+    x = array_of("view", x)
+    target = dtypes.as_dtype(dtype)
+    have = aval_of(x)
+    if have.dtype == target:
+        return x
+    if dtypes.is_bool(have.dtype) or dtypes.is_bool(target):
+        if have.dtype.itemsize != target.itemsize:
+            raise DtypeError(f"view: bool can only be viewed as 8-bit integers, at {describe(here())}; use x.astype(dtype)")
+        return conversion.convert(x, dtype=target) if dtypes.is_bool(have.dtype) else ne(x, 0)
+    narrow, wide = have.dtype.itemsize, target.itemsize
+    if narrow < wide and have.shape:
+        parts = wide // narrow
+        if have.shape[-1] % parts:
+            raise DtypeError(f"view: the last axis of {have} does not hold whole {target}s, at {describe(here())}")
+        x = reshape(x, shape=(*have.shape[:-1], have.shape[-1] // parts, parts))
+    out = conversion.bitcast(x, target)
+    if narrow > wide and have.shape:
+        out = reshape(out, shape=(*have.shape[:-1], have.shape[-1] * (narrow // wide)))
+    return out
+
+
+def real(x: Any, /) -> Any:
+    """The real part: x itself, as there are no complex arrays yet."""
+    return array_of("real", x)
+
+
+def imag(x: Any, /) -> Any:
+    """The imaginary part: zeros of x's shape, as there are no complex arrays yet."""
+    return zeros(aval_of(array_of("imag", x)).strong())
+
+
+def conjugate(x: Any, /) -> Any:
+    """The complex conjugate: x itself, as there are no complex arrays yet."""
+    return array_of("conjugate", x)

@@ -1,0 +1,408 @@
+"""Elementwise functions of one, two and three operands, made from tables; the operators of arrays are among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.config import config
+from fnn.core.array import Array, ConcreteArray
+from fnn.core.aval import Aval
+from fnn.core.source import describe, here
+from fnn.core.trace import Tracer, aval_of
+from fnn.errors import DtypeError
+from fnn.operations import operands
+from fnn.operations.operands import aval_of_key, array_of, key_of, meet, operand
+from fnn.primitives import arithmetic, bitwise, comparison, conversion, transcendental
+from fnn.primitives.arithmetic import abs as abs_p
+from fnn.primitives.arithmetic import add as add_p
+from fnn.primitives.arithmetic import div, mul, neg, rem, sub
+from fnn.primitives.arithmetic import floor as floor_p
+from fnn.primitives.arithmetic import round as round_p
+from fnn.primitives.bitwise import and_, not_, or_
+from fnn.primitives.comparison import eq, gt, lt, ne, select
+from fnn.primitives.rules import zeros
+
+Function = Callable[..., Any]
+LONGEST_INTEGER_POWER = 64  # x ** 7.0 is computed by squaring up to here
+
+
+def _is_float(x: Any) -> bool:
+    return aval_of(x).is_float
+
+
+# -- making functions -----------------------------------------------------------------------------------------------
+
+
+def _documented(f: Function, name: str, text: str) -> Function:
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = text
+    return f
+
+
+def unary(name: str, text: str, compute: Function, mode: str = "inexact", booleans: Function | None = None) -> Function:
+    """A function of one operand: compute(x) after promotion to the mode's dtype; booleans(x) for bools instead."""
+    plans: dict[Any, Any] = {}
+
+    def call(x: Any, /) -> Any:
+        cls = type(x)
+        if cls is not ConcreteArray and cls is not Tracer:
+            x = operand(name, x)
+        key = key_of(x)
+        plan = plans.get((key, config.enable_x64))
+        if plan is None:
+            aval = aval_of_key(key)
+            if booleans is not None and dtypes.is_bool(aval.dtype):
+                plan = booleans, None
+            else:
+                plan = compute, operands.fixes(name, (key,), mode)[0]
+            _keep(plans, (key, config.enable_x64), plan)
+        function, fix = plan
+        return function(x if fix is None else fix(x))
+
+    return _documented(call, name, text)
+
+
+def binary(name: str, text: str, compute: Function, mode: str = "same", booleans: Function | None = None) -> Function:
+    """A function of two operands: compute(x, y) after they met; booleans(x, y) where they meet in bool instead."""
+    plans: dict[Any, Any] = {}
+
+    def call(x: Any, y: Any, /) -> Any:
+        cls = type(x)
+        if cls is ConcreteArray or cls is Tracer:
+            a: Any = x.aval
+        else:
+            x = operand(name, x)
+            a = key_of(x)
+        cls = type(y)
+        if cls is ConcreteArray or cls is Tracer:
+            b: Any = y.aval
+        else:
+            y = operand(name, y)
+            b = key_of(y)
+        plan = plans.get((a, b, config.enable_x64))
+        if plan is None:
+            dtype, _ = operands.common_dtype(name, [aval_of_key(a), aval_of_key(b)])
+            logical = booleans is not None and dtypes.is_bool(dtype)
+            plan = booleans if logical else compute, *operands.fixes(name, (a, b), "same" if logical else mode)
+            _keep(plans, (a, b, config.enable_x64), plan)
+        function, fix_x, fix_y = plan
+        return function(x if fix_x is None else fix_x(x), y if fix_y is None else fix_y(y))
+
+    return _documented(call, name, text)
+
+
+def _keep(plans: dict[Any, Any], key: Any, plan: Any) -> None:
+    if len(plans) > 2048:
+        plans.clear()
+    plans[key] = plan
+
+
+def _refuse_bool(instead: str) -> Function:
+    def refuse(*xs: Any) -> Any:
+        raise DtypeError(f"bools have no arithmetic of this kind, at {describe(here())}; {instead}")
+
+    return refuse
+
+
+# -- of two operands ------------------------------------------------------------------------------------------------
+
+
+def _differ_in_sign(x: Any, y: Any) -> Any:
+    return ne(lt(x, _zero(x)), lt(y, _zero(y)))
+
+
+def _zero(x: Any) -> Any:
+    return zeros(Aval((), aval_of(x).dtype))
+
+
+def _mod(x: Any, y: Any) -> Any:
+    """The remainder with the sign of y."""
+    r = rem(x, y)
+    if dtypes.kind(aval_of(r).dtype) == "u":
+        return r
+    return select(and_(ne(r, _zero(r)), _differ_in_sign(r, y)), add_p(r, y), r)
+
+
+def _floor_divide(x: Any, y: Any) -> Any:
+    if _is_float(x) or _is_float(y):
+        return _floor_divmod(x, y)[0]
+    q = div(x, y)
+    if dtypes.kind(aval_of(q).dtype) == "u":
+        return q
+    inexact = and_(ne(rem(x, y), _zero(q)), _differ_in_sign(x, y))
+    return sub(q, conversion.convert(inexact, dtype=aval_of(q).dtype))
+
+
+def _floor_divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    """(quotient, remainder) of floats: the quotient is rounded to the whole number that the exact one is."""
+    r = rem(x, y)
+    q = div(sub(x, r), y)
+    low = and_(ne(r, _zero(r)), _differ_in_sign(r, y))
+    q = select(low, sub(q, 1.0), q)
+    q = select(comparison.is_finite(q), round_p(q, method="nearest_even"), q)
+    return q, select(low, add_p(r, y), r)
+
+
+def _log_add(exp: Function, log1p: Function) -> Function:
+    """log(exp(x) + exp(y)) without overflow; also where both are the same infinity."""
+
+    def compute(x: Any, y: Any) -> Any:
+        top = arithmetic.max(x, y)
+        gap = sub(x, y)
+        undefined = ne(gap, gap)  # equal infinities, or NaN
+        safe = select(undefined, _zero(gap), gap)
+        return select(undefined, add_p(x, y), add_p(top, log1p(exp(neg(abs_p(safe))))))
+
+    return compute
+
+
+def _hypot(x: Any, y: Any) -> Any:
+    x, y = abs_p(x), abs_p(y)
+    top, low = arithmetic.max(x, y), arithmetic.min(x, y)
+    none = eq(top, 0.0)
+    ratio = div(low, select(none, _one(top), top))
+    root = mul(top, transcendental.sqrt(add_p(1.0, arithmetic.square(ratio))))
+    infinite = eq(top, math.inf)
+    return select(none, top, select(infinite, top, root))
+
+
+def _one(x: Any) -> Any:
+    return add_p(_zero(x), 1.0)
+
+
+def _copysign(x: Any, y: Any) -> Any:
+    dtype = aval_of(x).dtype
+    word = np.dtype(f"u{dtype.itemsize}")
+    sign = bitwise.shift_right_logical(conversion.bitcast(_like(y, x), word), dtype.itemsize * 8 - 1)
+    negative = ne(sign, 0)
+    size = abs_p(x)
+    return select(negative, neg(size), size)
+
+
+def _like(x: Any, other: Any) -> Any:
+    """A number as an array of the other operand's dtype; arrays as they are."""
+    return x if isinstance(x, Array) else conversion.convert(x, dtype=aval_of(other).dtype)
+
+
+def _shift_right(x: Any, y: Any) -> Any:
+    unsigned = dtypes.kind(aval_of(x).dtype) == "u"
+    return (bitwise.shift_right_logical if unsigned else bitwise.shift_right_arithmetic)(x, y)
+
+
+def _heaviside(x: Any, y: Any) -> Any:
+    step = conversion.convert(gt(x, _zero(x)), dtype=aval_of(x).dtype)
+    return select(eq(x, _zero(x)), y, select(ne(x, x), x, step))
+
+
+def _fmax(extreme: Function) -> Function:
+    """An extreme that prefers numbers to NaN."""
+
+    def compute(x: Any, y: Any) -> Any:
+        if not (_is_float(x) or _is_float(y)):
+            return extreme(x, y)
+        return select(ne(x, x), y, select(ne(y, y), x, extreme(x, y)))
+
+    return compute
+
+
+_minus = _refuse_bool("x ^ y says where bools differ; convert with x.astype(int)")
+# name: (what it gives, on operands that met, the mode, on bools)
+_BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
+    "add": ("x + y; `or` for bools.", add_p, "same", or_),
+    "subtract": ("x - y.", sub, "same", _minus),
+    "multiply": ("x * y; `and` for bools.", mul, "same", and_),
+    "divide": ("x / y, a float; integers are converted first.", div, "inexact", None),
+    "floor_divide": ("x // y, rounded down, as in Python.", _floor_divide, "number", None),
+    "remainder": ("x % y with the sign of y, as in Python.", _mod, "number", None),
+    "fmod": ("The remainder of x / y with the sign of x, as in C.", rem, "number", None),
+    "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", transcendental.atan2, "inexact", None),
+    "maximum": ("The larger of each pair; NaN wins.", arithmetic.max, "same", or_),
+    "minimum": ("The smaller of each pair; NaN wins.", arithmetic.min, "same", and_),
+    "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(arithmetic.max), "same", or_),
+    "fmin": ("The smaller of each pair; numbers win over NaN.", _fmax(arithmetic.min), "same", and_),
+    "equal": ("Where x == y.", eq, "same", None),
+    "not_equal": ("Where x != y.", ne, "same", None),
+    "less": ("Where x < y.", lt, "same", None),
+    "less_equal": ("Where x <= y.", comparison.le, "same", None),
+    "greater": ("Where x > y.", gt, "same", None),
+    "greater_equal": ("Where x >= y.", comparison.ge, "same", None),
+    "bitwise_and": ("x & y of bools or of the bits of integers.", and_, "same", None),
+    "bitwise_or": ("x | y of bools or of the bits of integers.", or_, "same", None),
+    "bitwise_xor": ("x ^ y of bools or of the bits of integers.", bitwise.xor, "same", None),
+    "left_shift": ("The bits of x, y places to the left.", bitwise.shift_left, "number", None),
+    "right_shift": ("The bits of x, y places to the right; negative numbers stay negative.", _shift_right, "number", None),
+    "logaddexp": ("log(exp(x) + exp(y)), computed without overflow.",
+                  _log_add(transcendental.exp, transcendental.log1p), "inexact", None),
+    "logaddexp2": ("log2(2**x + 2**y), computed without overflow.",
+                   _log_add(transcendental.exp2, lambda x: div(transcendental.log1p(x), math.log(2))), "inexact", None),
+    "hypot": ("sqrt(x**2 + y**2), computed without overflow.", _hypot, "inexact", None),
+    "copysign": ("The magnitude of x with the sign of y.", _copysign, "inexact", None),
+    "nextafter": ("The number next to x on the way to y.", conversion.nextafter, "inexact", None),
+    "heaviside": ("0 where x < 0, y where x == 0, 1 where x > 0.", _heaviside, "inexact", None),
+}  # fmt: skip
+
+_MEETING = """
+
+    x, y: arrays or numbers, which meet by promotion and broadcasting. Raises ShapeError where shapes do not broadcast."""
+BINARY = {name: binary(name, text + _MEETING, *rest) for name, (text, *rest) in _BINARY.items()}
+
+
+def _logical(name: str, text: str, combine: Function) -> Function:
+    def compute(x: Any, y: Any, /) -> Any:
+        return meet_and(combine, truth(array_of(name, x)), truth(array_of(name, y)))
+
+    def meet_and(f: Function, x: Any, y: Any) -> Any:
+        return f(*meet(name, x, y))
+
+    return _documented(compute, name, text)
+
+
+def truth(x: Any) -> Any:
+    """Where x is not zero: x itself for bools."""
+    return x if dtypes.is_bool(aval_of(x).dtype) else ne(x, 0)
+
+
+logical_and = _logical("logical_and", "Where both x and y hold; numbers hold where they are not 0.", and_)
+logical_or = _logical("logical_or", "Where x or y holds; numbers hold where they are not 0.", or_)
+logical_xor = _logical("logical_xor", "Where one of x and y holds, not both; numbers hold where they are not 0.", bitwise.xor)
+
+
+def logical_not(x: Any, /) -> Any:
+    """Where x does not hold; numbers hold where they are not 0."""
+    return not_(truth(array_of("logical_not", x)))
+
+
+def divmod_of(x: Any, y: Any, /) -> tuple[Any, Any]:
+    """(x // y, x % y), rounded down, as Python's divmod."""
+    x, y = meet("divmod", x, y, mode="number")
+    if _is_float(x) or _is_float(y):
+        return _floor_divmod(x, y)
+    return _floor_divide(x, y), _mod(x, y)
+
+
+_pow = binary("power", "", arithmetic.pow, "number")
+
+
+def power(x: Any, y: Any, /) -> Any:
+    """x to the power y; `x ** y`.
+
+    A Python int as exponent (or a float that is a small whole number) is computed by repeated multiplication, and is right
+    for negative x as well. Raises DtypeError for integers to a negative power.
+
+    >>> import fnn.numpy as fnp
+    >>> print(fnp.power(fnp.array([1.0, 2.0, 3.0]), 2))
+    [1. 4. 9.]
+    """
+    cls = type(y)
+    if cls is int or (cls is float and y.is_integer() and abs(y) <= LONGEST_INTEGER_POWER):
+        x = operand("power", x)
+        aval = aval_of_key(key_of(x))
+        if cls is int or aval.is_float:
+            if dtypes.is_bool(aval.dtype):
+                x = conversion.convert(x, dtype=dtypes.default_int())
+            if y < 0 and not aval.is_float:
+                raise DtypeError(f"power: integers ({aval}) have no power {y}, at {describe(here())}; write x ** {float(y)}, or "
+                                 "convert x to a float")
+            return arithmetic.integer_pow(x, n=int(y))
+    return _pow(x, y)
+
+
+float_power = binary("float_power", "x to the power y, in floats." + _MEETING, arithmetic.pow, "inexact")
+
+# -- of one operand -------------------------------------------------------------------------------------------------
+
+
+def _keep_integers(compute: Function) -> Function:
+    return lambda x: compute(x) if _is_float(x) else x
+
+
+def _log_base(base: float) -> Function:
+    return lambda x: div(transcendental.log(x), math.log(base))
+
+
+def _sinc(x: Any) -> Any:
+    y = mul(x, math.pi)
+    none = eq(y, 0.0)
+    safe = select(none, _one(y), y)
+    # near 0 the series keeps every derivative right: at 0 itself select would give none
+    near = sub(1.0, div(arithmetic.square(y), 6.0))
+    return select(none, near, div(transcendental.sin(safe), safe))
+
+
+def _rounded(x: Any) -> Any:
+    return round_p(x, method="nearest_even") if _is_float(x) else x
+
+
+def _where_float(test: Function, otherwise: bool) -> Function:
+    """A test of floats; integers all give `otherwise`."""
+
+    def compute(x: Any) -> Any:
+        if _is_float(x):
+            return test(x)
+        out = zeros(Aval(aval_of(x).shape, dtypes.bool_))
+        return not_(out) if otherwise else out
+
+    return compute
+
+
+def _sign_bit(x: Any) -> Any:
+    if not _is_float(x):
+        return lt(x, _zero(x))
+    dtype = aval_of(x).dtype
+    return lt(conversion.bitcast(_like(x, x), np.dtype(f"i{dtype.itemsize}")), 0)
+
+
+_t = transcendental
+# name: (what it gives, on the promoted operand, the mode, on bools)
+_UNARY: dict[str, tuple[Any, ...]] = {
+    "negative": ("-x.", neg, "same", _refuse_bool("~x negates bools")),
+    "positive": ("+x: x itself.", lambda x: x if isinstance(x, Array) else array_of("positive", x), "same"),
+    "absolute": ("|x|.", abs_p, "same", lambda x: x),
+    "fabs": ("|x| as a float.", abs_p, "inexact"),
+    "sign": ("-1, 0 or 1; NaN for NaN.", arithmetic.sign, "number"),
+    "square": ("x * x.", arithmetic.square, "number"),
+    "reciprocal": ("1 / x.", lambda x: div(1.0, x), "inexact"),
+    "sqrt": ("The square root; NaN below 0.", _t.sqrt),
+    "cbrt": ("The cube root.", _t.cbrt),
+    "exp": ("e to the power x.", _t.exp),
+    "exp2": ("2 to the power x.", _t.exp2),
+    "expm1": ("exp(x) - 1, exact for small x.", _t.expm1),
+    "log": ("The natural logarithm; -inf at 0, NaN below.", _t.log),
+    "log2": ("The logarithm to base 2.", _log_base(2)),
+    "log10": ("The logarithm to base 10.", _log_base(10)),
+    "log1p": ("log(1 + x), exact for small x.", _t.log1p),
+    "sin": ("The sine of an angle in radians.", _t.sin),
+    "cos": ("The cosine of an angle in radians.", _t.cos),
+    "tan": ("The tangent of an angle in radians.", _t.tan),
+    "arcsin": ("The angle in radians whose sine is x.", _t.asin),
+    "arccos": ("The angle in radians whose cosine is x.", _t.acos),
+    "arctan": ("The angle in radians whose tangent is x.", _t.atan),
+    "sinh": ("The hyperbolic sine.", _t.sinh),
+    "cosh": ("The hyperbolic cosine.", _t.cosh),
+    "tanh": ("The hyperbolic tangent.", _t.tanh),
+    "arcsinh": ("The inverse hyperbolic sine.", _t.asinh),
+    "arccosh": ("The inverse hyperbolic cosine.", _t.acosh),
+    "arctanh": ("The inverse hyperbolic tangent.", _t.atanh),
+    "deg2rad": ("Degrees in radians.", lambda x: mul(x, math.pi / 180)),
+    "rad2deg": ("Radians in degrees.", lambda x: mul(x, 180 / math.pi)),
+    "sinc": ("sin(pi x) / (pi x); 1 at 0.", _sinc),
+    "floor": ("The largest whole number not above x.", _keep_integers(floor_p), "same"),
+    "ceil": ("The smallest whole number not below x.", _keep_integers(arithmetic.ceil), "same"),
+    "trunc": ("x without its fraction.",
+              _keep_integers(lambda x: select(lt(x, 0.0), arithmetic.ceil(x), floor_p(x))), "same"),
+    "rint": ("The nearest whole number; halves go to even ones.", _rounded, "inexact"),
+    "isfinite": ("Where x is neither infinite nor NaN.", _where_float(comparison.is_finite, True), "same"),
+    "isnan": ("Where x is NaN.", _where_float(lambda x: ne(x, x), False), "same"),
+    "isinf": ("Where x is infinite.", _where_float(lambda x: eq(abs_p(x), math.inf), False), "same"),
+    "isposinf": ("Where x is positive infinity.", _where_float(lambda x: eq(x, math.inf), False), "same"),
+    "isneginf": ("Where x is negative infinity.", _where_float(lambda x: eq(x, -math.inf), False), "same"),
+    "signbit": ("Where the sign bit is set: below 0, and -0.0.", _sign_bit, "number"),
+    "invert": ("~x: not for bools, all bits flipped for integers.", not_, "same"),
+    "bitwise_count": ("How many bits of |x| are set.", lambda x: bitwise.population_count(abs_p(x)), "number"),
+}  # fmt: skip
+UNARY = {name: unary(name, text, *rest) for name, (text, *rest) in _UNARY.items()}

@@ -1,0 +1,152 @@
+"""Products of vectors and matrices: each one `dot_general`, whatever it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fnn import dtypes
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of
+from fnn.errors import ArgumentError, ShapeError
+from fnn.operations import operands
+from fnn.operations.elementwise import BINARY
+from fnn.operations.operands import array_of, axes_of, meet, to_dtype, to_shape
+from fnn.operations.shaping import permuted, ravel, to
+from fnn.primitives.contraction import dot_general
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return aval_of(x).shape
+
+
+def _met(name: str, x: Any, y: Any) -> tuple[Any, Any, bool]:
+    """Both in one dtype, and whether that is bool (then they come as int32)."""
+    x, y = meet(name, array_of(name, x), array_of(name, y), spread=False)
+    dtype = aval_of(x).dtype
+    if aval_of(y).dtype != dtype:  # weak scalars keep their own
+        x, y = (to_dtype(a, dtypes.result([aval_of(x), aval_of(y)])[0]) for a in (x, y))
+        dtype = aval_of(x).dtype
+    if not dtypes.is_bool(dtype):
+        return x, y, False
+    return to_dtype(x, dtypes.int32), to_dtype(y, dtypes.int32), True
+
+
+def contract(
+    name: str, x: Any, y: Any, over: tuple[Sequence[int], Sequence[int]],
+    batch: tuple[Sequence[int], Sequence[int]] = ((), ()), dtype: Any = None,
+) -> Any:
+    """dot_general after promotion; bools are combined with and, or. dtype: in which it is summed and returned."""
+    x, y, logical = _met(name, x, y)
+    out_dtype = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
+    pair = (tuple(over[0]), tuple(over[1]))
+    out = dot_general(x, y, contract=pair, batch=(tuple(batch[0]), tuple(batch[1])), out_dtype=out_dtype)
+    return to_dtype(out, dtypes.bool_) if logical and dtype is None else out
+
+
+def _mismatch(name: str, x: Any, y: Any, a: int, b: int, hint: str) -> ShapeError:
+    return ShapeError(
+        f"{name}: the shapes {_shape(x)} and {_shape(y)} do not fit, at {describe(here())}: axis {a} of the first has size "
+        f"{_shape(x)[a]}, axis {b} of the second {_shape(y)[b]}, and they are summed over together; {hint}"
+    )
+
+
+def matmul(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+    """The matrix product x @ y: the last axis of x with the last but one of y; leading axes broadcast.
+
+    Vectors (one axis) are rows on the left and columns on the right. preferred_element_type: the dtype to sum and return
+    in. precision is accepted and ignored: products are computed in their dtype. Raises ShapeError where sizes differ.
+
+    >>> import fnn.numpy as fnp
+    >>> print(fnp.matmul(fnp.eye(2), fnp.array([3.0, 4.0])))
+    [3. 4.]
+    """
+    x, y = array_of("matmul", x), array_of("matmul", y)
+    xs, ys = _shape(x), _shape(y)
+    if not xs or not ys:
+        raise ShapeError(f"matmul: the operands have shapes {xs} and {ys}, at {describe(here())}; a product with a scalar is "
+                         "x * y")
+    a, b = len(xs) - 1, max(len(ys) - 2, 0)
+    if xs[a] != ys[b]:
+        raise _mismatch("matmul", x, y, a, b, "transpose one of them (x.T, x.mT)")
+    if len(ys) <= 2:
+        return contract("matmul", x, y, ((a,), (b,)), dtype=preferred_element_type)
+    lead_x, lead_y = xs[:-2] if len(xs) > 2 else (), ys[:-2]
+    if not lead_x:  # (m, k) or (k,) with (..., k, n): the leading axes are free, and go to the front
+        out = contract("matmul", x, y, ((a,), (b,)), dtype=preferred_element_type)
+        return out if len(xs) == 1 else permuted(out, (*range(1, len(ys) - 1), 0, len(ys) - 1))
+    lead = operands.broadcast_shapes("matmul", lead_x, lead_y)
+    rank = len(lead)
+    x, y = (to_shape(m, (*lead, *_shape(m)[-2:])) if _shape(m)[:-2] != lead else m for m in (x, y))
+    axes = tuple(range(rank))
+    return contract("matmul", x, y, ((rank + 1,), (rank,)), (axes, axes), dtype=preferred_element_type)
+
+
+def dot(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+    """NumPy's dot: a product with a scalar, of vectors, or the last axis of x with the last but one of y."""
+    x, y = array_of("dot", x), array_of("dot", y)
+    if not _shape(x) or not _shape(y):
+        return BINARY["multiply"](x, y)
+    a, b = len(_shape(x)) - 1, max(len(_shape(y)) - 2, 0)
+    if _shape(x)[a] != _shape(y)[b]:
+        raise _mismatch("dot", x, y, a, b, "transpose one of them (x.T)")
+    return contract("dot", x, y, ((a,), (b,)), dtype=preferred_element_type)
+
+
+def tensordot(x: Any, y: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """The product summed over axes: the last n of x with the first n of y, or (axes of x, axes of y)."""
+    x, y = array_of("tensordot", x), array_of("tensordot", y)
+    if isinstance(axes, (tuple, list)):
+        left, right = axes
+        xa, ya = axes_of("tensordot", left, len(_shape(x))), axes_of("tensordot", right, len(_shape(y)))
+    else:
+        if axes > min(len(_shape(x)), len(_shape(y))):
+            raise ShapeError(f"tensordot: {aval_of(x)} and {aval_of(y)} do not both have {axes} axes, at {describe(here())}")
+        xa, ya = tuple(range(len(_shape(x)) - axes, len(_shape(x)))), tuple(range(axes))
+    if len(xa) != len(ya):
+        raise ArgumentError(f"tensordot: {axes} are not equally many axes of both, at {describe(here())}")
+    for a, b in zip(xa, ya):
+        if _shape(x)[a] != _shape(y)[b]:
+            raise _mismatch("tensordot", x, y, a, b, "choose other axes")
+    return contract("tensordot", x, y, (xa, ya), dtype=preferred_element_type)
+
+
+def inner(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """The product summed over the last axis of both."""
+    x, y = array_of("inner", x), array_of("inner", y)
+    if not _shape(x) or not _shape(y):
+        return BINARY["multiply"](x, y)
+    return tensordot(x, y, ((-1,), (-1,)), preferred_element_type=preferred_element_type)
+
+
+def outer(x: Any, y: Any, out: None = None) -> Any:
+    """All products of an element of x with one of y: shape (x.size, y.size)."""
+    operands.no_out("outer", out)
+    x, y = ravel(x), ravel(y)
+    return BINARY["multiply"](to(x, (aval_of(x).size, 1)), to(y, (1, aval_of(y).size)))
+
+
+def vdot(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """The sum of the products of all elements of two arrays of equal size."""
+    return dot(ravel(x), ravel(y), preferred_element_type=preferred_element_type)
+
+
+def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
+    """The sum of products along one axis of both; the others broadcast."""
+    from fnn.operations.reductions import sum
+
+    return sum(BINARY["multiply"](x, y), axis)
+
+
+def matvec(x: Any, y: Any) -> Any:
+    """Matrices times vectors: (..., m, n) with (..., n)."""
+    from fnn.operations.shaping import expand_dims, squeeze
+
+    return squeeze(matmul(x, expand_dims(y, -1)), -1)
+
+
+def vecmat(x: Any, y: Any) -> Any:
+    """Vectors times matrices: (..., m) with (..., m, n)."""
+    from fnn.operations.shaping import expand_dims, squeeze
+
+    return squeeze(matmul(expand_dims(x, -2), y), -2)

@@ -1,0 +1,259 @@
+"""Sums, means, extremes and their kin, along axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of
+from fnn.errors import ArgumentError, ShapeError
+from fnn.operations.choice import astype, choose
+from fnn.operations.elementwise import BINARY, truth
+from fnn.operations.operands import array_of, axes_of, axis_of, no_out, to_dtype
+from fnn.operations.shaping import expand_dims, moveaxis, ravel, to
+from fnn.primitives import cumulative, reductions
+from fnn.primitives.arithmetic import div, square, sub
+from fnn.primitives.transcendental import sqrt
+
+HALVES = (dtypes.bfloat16, dtypes.float16)
+
+
+def reduce_with(primitive: Any, x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """A reduction, its axes kept with size 1 if asked."""
+    out = primitive(x, axes=axes)
+    if not keepdims:
+        return out
+    return to(out, [1 if d in axes else n for d, n in enumerate(aval_of(x).shape)])
+
+
+def _wide_integers(x: Any) -> Any:
+    """Bools and narrow integers as the integers they are summed in: at least 32 bits wide."""
+    dtype = aval_of(x).dtype
+    kind = dtypes.kind(dtype)
+    if kind == "b" or (kind == "i" and dtypes.bits(dtype) < 32):
+        return to_dtype(x, dtypes.default_int())
+    return to_dtype(x, dtypes.uint32) if kind == "u" and dtypes.bits(dtype) < 32 else x
+
+
+def _masked(name: str, x: Any, where: Any, neutral: Any) -> Any:
+    if where is None:
+        return x
+    return choose(name, truth(array_of(name, where)), x, neutral)
+
+
+def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    return math.prod([shape[d] for d in axes])
+
+
+# -- sums and products ----------------------------------------------------------------------------------------------
+
+
+def _total(name: str, primitive: Any, combine: str, neutral: int, x: Any, axis: Any, dtype: Any, keepdims: bool,
+           initial: Any, where: Any, promote_integers: bool) -> Any:
+    x = array_of(name, x)
+    if dtype is not None:
+        x = astype(x, dtype)
+    elif promote_integers or dtypes.is_bool(aval_of(x).dtype):
+        x = _wide_integers(x)
+    axes = axes_of(name, axis, aval_of(x).ndim)
+    out = reduce_with(primitive, _masked(name, x, where, neutral), axes, keepdims)
+    return out if initial is None else BINARY[combine](out, initial)
+
+
+def sum(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
+        where: Any = None, promote_integers: bool = True) -> Any:
+    """The sum along axes; bools and narrow integers are summed in 32 bits, 16-bit floats rounded once at the end.
+
+    axis: a number, a tuple, or None for all. dtype: of the sum. keepdims: keep the axes, with size 1. where: which
+    elements count. Raises ArgumentError for an axis that x does not have.
+
+    >>> import fnn.numpy as fnp
+    >>> print(fnp.sum(fnp.ones((2, 3)), axis=1))
+    [3. 3.]
+    """
+    no_out("sum", out)
+    return _total("sum", reductions.reduce_sum, "add", 0, x, axis, dtype, keepdims, initial, where, promote_integers)
+
+
+def prod(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
+         where: Any = None, promote_integers: bool = True) -> Any:
+    """The product along axes; arguments as in `sum`."""
+    no_out("prod", out)
+    return _total("prod", reductions.reduce_prod, "multiply", 1, x, axis, dtype, keepdims, initial, where, promote_integers)
+
+
+def _inexact(x: Any, dtype: Any) -> tuple[Any, np.dtype]:
+    """(x in the dtype to compute in, the dtype of the result): 16-bit floats are computed in 32 bits."""
+    have = aval_of(x).dtype
+    target = dtypes.to_inexact(have) if dtype is None else dtypes.canonicalize(dtype, explicit=True)
+    wide = dtypes.float32 if target in HALVES else target
+    return (x if have == wide else to_dtype(x, wide)), target
+
+
+def _back(x: Any, dtype: np.dtype) -> Any:
+    return x if aval_of(x).dtype == dtype else to_dtype(x, dtype)
+
+
+def _number(x: Any, where: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """How many elements count: a Python float, or an array where `where` says."""
+    if where is None:
+        return float(_count(aval_of(x).shape, axes))
+    from fnn.operations.shaping import broadcast_to
+
+    mask = broadcast_to(truth(array_of("where", where)), aval_of(x).shape)
+    return reduce_with(reductions.reduce_sum, to_dtype(mask, aval_of(x).dtype), axes, keepdims)
+
+
+def mean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """The arithmetic mean along axes; arguments as in `sum`. Integers give floats; the mean of nothing is NaN."""
+    no_out("mean", out)
+    x, target = _inexact(array_of("mean", x), dtype)
+    axes = axes_of("mean", axis, aval_of(x).ndim)
+    total = reduce_with(reductions.reduce_sum, _masked("mean", x, where, 0), axes, keepdims)
+    return _back(div(total, _number(x, where, axes, keepdims)), target)
+
+
+def var(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *,
+        where: Any = None, correction: float | None = None) -> Any:
+    """The variance along axes: the mean square distance from the mean, divided by count - ddof."""
+    no_out("var", out)
+    x, target = _inexact(array_of("var", x), dtype)
+    axes = axes_of("var", axis, aval_of(x).ndim)
+    centre = mean(x, axes, keepdims=True, where=where)
+    spread = square(BINARY["subtract"](x, centre))
+    total = reduce_with(reductions.reduce_sum, _masked("var", spread, where, 0), axes, keepdims)
+    less = ddof if correction is None else correction
+    count = _number(x, where, axes, keepdims)
+    # with count <= ddof the variance is undefined, not negative
+    count = max(count - less, 0.0) if isinstance(count, float) else BINARY["maximum"](sub(count, float(less)), 0.0)
+    return _back(div(total, count), target)
+
+
+def std(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *,
+        where: Any = None, correction: float | None = None) -> Any:
+    """The standard deviation along axes: the square root of `var`."""
+    return sqrt(var(x, axis, dtype, out, ddof, keepdims, where=where, correction=correction))
+
+
+# -- extremes and logic ---------------------------------------------------------------------------------------------
+
+
+def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) -> Callable[..., Any]:
+    def call(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None) -> Any:
+        no_out(name, out)
+        x = array_of(name, x)
+        axes = axes_of(name, axis, aval_of(x).ndim)
+        if where is not None:
+            if initial is None:
+                raise ArgumentError(f"{name}: where= needs initial=, what the {name} of nothing is, at {describe(here())}")
+            x = _masked(name, x, where, initial)
+        if initial is None and not _count(aval_of(x).shape, axes):
+            raise ShapeError(f"{name}: {aval_of(x)} has no elements along the axes {axes}, so there is no {name}imum, at "
+                             f"{describe(here())}; give initial=")
+        reduce = on_bools if dtypes.is_bool(aval_of(x).dtype) else primitive
+        out = reduce_with(reduce, x, axes, keepdims)
+        return out if initial is None else BINARY[combine](out, initial)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = (f"The {'largest' if sign > 0 else 'smallest'} element along axes; NaN wins. initial: {name} of nothing. "
+                    "Elements that tie share the derivative.")
+    return call
+
+
+max_of = _extreme("max", reductions.reduce_max, reductions.reduce_or, "maximum", 1)
+min_of = _extreme("min", reductions.reduce_min, reductions.reduce_and, "minimum", -1)
+
+
+def all(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """Whether every element along axes holds (is not 0)."""
+    no_out("all", out)
+    x = truth(array_of("all", x))
+    return reduce_with(reductions.reduce_and, _masked("all", x, where, True), axes_of("all", axis, aval_of(x).ndim), keepdims)
+
+
+def any(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """Whether some element along axes holds (is not 0)."""
+    no_out("any", out)
+    x = truth(array_of("any", x))
+    return reduce_with(reductions.reduce_or, _masked("any", x, where, False), axes_of("any", axis, aval_of(x).ndim), keepdims)
+
+
+def ptp(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    """The largest element minus the smallest, along axes."""
+    no_out("ptp", out)
+    return sub(max_of(x, axis, keepdims=keepdims), min_of(x, axis, keepdims=keepdims))
+
+
+def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """How many elements along axes are not 0."""
+    return sum(truth(array_of("count_nonzero", x)), axis, keepdims=keepdims)
+
+
+# -- positions ------------------------------------------------------------------------------------------------------
+
+
+def _position(name: str, primitive: Any, text: str) -> Callable[..., Any]:
+    def call(x: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+        no_out(name, out)
+        x = array_of(name, x)
+        rank = aval_of(x).ndim
+        if axis is None:
+            found = primitive(ravel(x), axis=0, dtype=dtypes.default_int())
+            return to(found, (1,) * rank) if keepdims else found
+        place = axis_of(name, axis, rank)
+        found = primitive(x, axis=place, dtype=dtypes.default_int())
+        return expand_dims(found, place) if keepdims else found
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = text
+    return call
+
+
+argmax = _position("argmax", reductions.argmax,
+                   "The index of the largest element along an axis (of the flattened array for None): the first of several.")
+argmin = _position("argmin", reductions.argmin,
+                   "The index of the smallest element along an axis (of the flattened array for None): the first of several.")
+
+# -- running --------------------------------------------------------------------------------------------------------
+
+
+def _running(name: str, primitive: Any, text: str) -> Callable[..., Any]:
+    def call(x: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+        no_out(name, out)
+        x = array_of(name, x)
+        if dtype is not None:
+            x = astype(x, dtype)
+        elif dtypes.is_bool(aval_of(x).dtype):
+            x = to_dtype(x, dtypes.default_int())
+        if axis is None:
+            x, axis = ravel(x), 0
+        return primitive(x, axis=axis_of(name, axis, aval_of(x).ndim), reverse=False)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = text
+    return call
+
+
+cumsum = _running("cumsum", cumulative.cumsum, "Sums of the first elements along an axis (of the flattened array for None).")
+cumprod = _running("cumprod", cumulative.cumprod,
+                   "Products of the first elements along an axis (of the flattened array for None).")
+
+
+def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """`cumsum` by the array API's name; include_initial puts a 0 in front."""
+    from fnn.operations.shaping import concatenate
+
+    x = array_of("cumulative_sum", x)
+    place = 0 if axis is None and aval_of(x).ndim == 1 else axis
+    if place is None:
+        raise ArgumentError(f"cumulative_sum: an array with several axes needs axis=, at {describe(here())}")
+    sums = cumsum(x, place, dtype)
+    if not include_initial:
+        return sums
+    first = moveaxis(moveaxis(sums, place, 0)[:1] * 0, 0, place)
+    return concatenate([first, sums], place)

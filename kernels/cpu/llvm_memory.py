@@ -1,0 +1,75 @@
+"""Loads and stores of the loop IR in LLVM instructions: single elements, runs of them, and scattered ones."""
+
+from __future__ import annotations
+
+from fnn.kernels.cpu.llvm_operations import Operations
+from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, vector_of
+
+
+class Memory(Operations):
+    """Operations with memory. `dtype` is the buffer's; values are what is computed with (see `decode`)."""
+
+    def _kinds(self, dtype: str, lanes: int) -> tuple[str, str, str, int]:
+        """The types of a vector and of its mask, what intrinsics call it, and the alignment."""
+        bits = MEMORY_BITS[dtype]
+        name = f"v{lanes}{'f' if dtype in ('f4', 'f8') else 'i'}{bits}"
+        return vector_of(MEMORY[dtype], lanes), vector_of("i1", lanes), name, bits // 8
+
+    def reverse(self, kind: str, lanes: int, vector: str) -> str:
+        """The lanes of a vector in reverse order; kind: the type of one."""
+        vectors, order = vector_of(kind, lanes), ", ".join(f"i32 {k}" for k in reversed(range(lanes)))
+        return self.let(f"shufflevector {vectors} {vector}, {vectors} poison, <{lanes} x i32> <{order}>")
+
+    def load_one(self, dtype: str, address: str) -> str:
+        """The element at an address."""
+        raw = self.let(f"load {MEMORY[dtype]}, ptr {address}, align {MEMORY_BITS[dtype] // 8}")
+        return self.decode(dtype, 0, raw)
+
+    def store_one(self, dtype: str, value: str, address: str) -> None:
+        """Write an element."""
+        raw = self.encode(dtype, 0, value)
+        self.do(f"store {MEMORY[dtype]} {raw}, ptr {address}, align {MEMORY_BITS[dtype] // 8}")
+
+    def load_run(self, dtype: str, lanes: int, address: str, mask: str | None, backward: bool) -> str:
+        """Elements side by side from an address on; backward: the last first. mask: the lanes to read."""
+        kind, flags, name, align = self._kinds(dtype, lanes)
+        if mask is None:
+            raw = self.let(f"load {kind}, ptr {address}, align {align}")
+        else:
+            mask = self.reverse("i1", lanes, mask) if backward else mask
+            arguments = f"ptr {address}, i32 {align}, {flags} {mask}, {kind} zeroinitializer"
+            raw = self.call(f"llvm.masked.load.{name}.p0", kind, arguments, f"ptr, i32, {flags}, {kind}")
+        if backward:
+            raw = self.reverse(MEMORY[dtype], lanes, raw)
+        return self.decode(dtype, lanes, raw)
+
+    def store_run(
+        self, dtype: str, lanes: int, value: str, address: str, mask: str | None, backward: bool
+    ) -> None:
+        """Write elements side by side."""
+        kind, flags, name, align = self._kinds(dtype, lanes)
+        raw = self.encode(dtype, lanes, value)
+        if backward:
+            raw = self.reverse(MEMORY[dtype], lanes, raw)
+        if mask is None:
+            self.do(f"store {kind} {raw}, ptr {address}, align {align}")
+            return
+        mask = self.reverse("i1", lanes, mask) if backward else mask
+        arguments = f"{kind} {raw}, ptr {address}, i32 {align}, {flags} {mask}"
+        self.call_void(f"llvm.masked.store.{name}.p0", arguments, f"{kind}, ptr, i32, {flags}")
+
+    def gather(self, dtype: str, lanes: int, pointers: str, mask: str | None) -> str:
+        """The element at each lane's pointer."""
+        kind, flags, name, align = self._kinds(dtype, lanes)
+        places, mask = vector_of("ptr", lanes), mask or "splat (i1 true)"
+        arguments = f"{places} {pointers}, i32 {align}, {flags} {mask}, {kind} zeroinitializer"
+        types = f"{places}, i32, {flags}, {kind}"
+        raw = self.call(f"llvm.masked.gather.{name}.v{lanes}p0", kind, arguments, types)
+        return self.decode(dtype, lanes, raw)
+
+    def scatter(self, dtype: str, lanes: int, value: str, pointers: str, mask: str | None) -> None:
+        """Write each lane's element. Lanes that meet write in their order: the last one stays."""
+        kind, flags, name, align = self._kinds(dtype, lanes)
+        places, raw = vector_of("ptr", lanes), self.encode(dtype, lanes, value)
+        arguments = f"{kind} {raw}, {places} {pointers}, i32 {align}, {flags} {mask or 'splat (i1 true)'}"
+        self.call_void(f"llvm.masked.scatter.{name}.v{lanes}p0", arguments, f"{kind}, {places}, i32, {flags}")

@@ -1,0 +1,132 @@
+"""erf, erfc and erf_inv, with minimax polynomials made for them.
+
+erf near 0 is a polynomial; further out it is 1 - e**p(x) with p near log erfc. erfc is e**(-x**2) q(t) / (x + c) with
+t = (x - c) / (x + c), which maps all x >= 0 to one short interval (after M. M. Shepherd and J. G. Laframboise, Math. Comp.
+36, 1981). erf_inv(x) / x is a polynomial in w = -log(1 - x**2) or, for larger w, in sqrt(w) (after M. Giles, "Approximating
+the erfinv function", 2010).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from fnn.kernels.loops import Value
+from fnn.kernels.math_arithmetic import Arithmetic
+from fnn.kernels.math_exponential import split_exp
+from fnn.kernels.math_logarithm import positive_log
+
+_INFINITY, _NAN = float("inf"), float("nan")
+# erf(x) / x - 1, in x**2
+_ERF = {
+    "f4": (
+        0.128379166, -0.376126289, 0.112836182, -0.026855126, 0.00519073382, -0.000803076138, 7.92036881e-05,
+    ),
+    "f8": (
+        0.12837916709551256, -0.3761263890318334, 0.11283791670936533, -0.026866170641867283, 0.005223977595812195,
+        -0.0008548325434094303, 0.00012055278814397544, -1.4924430870969029e-05, 1.6443697624122265e-06,
+        -1.6180379077635172e-07, 1.3600599911599465e-08, -7.577096980620582e-10,
+    ),
+}  # fmt: skip
+# log(erfc(x)), in x - 1, as far as 1 - erfc(x) differs from 1
+_LOG_ERFC = {
+    "f4": (
+        -1.84960556, -2.63895178, -0.843344748, -0.0404594131, 0.00794650428, -0.00028629828, -0.000240612077,
+    ),
+    "f8": (
+        -1.8496055099332482, -2.638967514234785, -0.8431072563586806, -0.041561098043224026, 0.010033825387519847,
+        -0.0019779025654126374, 0.00023732192043953698, 2.6281397506078585e-05, -2.717062917850303e-05,
+        9.632853815614375e-06, -2.093889351947712e-06, 1.7733905303295064e-07, 7.246510557852312e-08,
+        -3.885612892039397e-08, 9.961667681510947e-09, -1.5710840531427186e-09, 1.4542740043570039e-10,
+        -6.077095631682558e-12,
+    ),
+}  # fmt: skip
+# c, and e**(x**2) erfc(x) (x + c) in t = (x - c) / (x + c)
+_ERFC_SHIFT = {"f4": 2.0, "f8": 3.0}
+_ERFC = {
+    "f4": (
+        1.02158272, -0.687160909, 0.279471517, -0.0364359021, -0.0215028226, 0.0064352164, 0.00304294284,
+        -0.000726353668, -0.000529176847, -4.68170692e-05,
+    ),
+    "f8": (
+        1.0740069070883398, -0.8833944531698836, 0.5902283571040761, -0.3104672619005559, 0.11952776128852548,
+        -0.02682723462497036, -0.0012124166503058057, 0.0030340620077515972, -0.0005483094698292933,
+        -0.0002767778801858553, 0.00010756024161890257, 3.039818697731808e-05, -1.7466223655073294e-05,
+        -4.748746170781699e-06, 2.7557509912973693e-06, 9.966450721836646e-07, -3.9448876216983867e-07,
+        -2.2877299160712272e-07, 3.48302001956678e-08, 4.52055865618915e-08, 3.793042931406894e-09,
+        -5.1689376105786646e-09, -1.4825501533714234e-09,
+    ),
+}  # fmt: skip
+# erf_inv(x) / x by intervals of w: from where, what is subtracted from w (the first) or sqrt(w), the coefficients
+_ERF_INV = {
+    "f4": (
+        (0.0, 2.5, (
+            1.50140941, 0.24664028, -0.00417738687, -0.0012527419, 0.00021834443, -4.96334724e-06, -3.46270167e-06,
+            4.66171201e-07, 2.32324062e-08, -8.7911376e-09,
+        )),
+        (5.0, 3.0, (
+            2.83297682, 1.00167477, 0.00944430381, -0.00763426209, 0.00569500495, -0.00361099071, 0.00146513456,
+            -3.21247317e-05, -0.000294422905, 9.96325907e-05,
+        )),
+    ),
+    "f8": (
+        (0.0, 3.125, (
+            1.6536545626831027, 0.24015818242558826, -0.006033670871427575, -0.0007407025341538266,
+            0.0001867342080234691, -1.3882523396253496e-05, -1.3654691831037334e-06, 4.2347881979626977e-07,
+            -2.9070383915784158e-08, -4.112662572897575e-09, 1.0512189628487372e-09, -5.4142098126507707e-11,
+            -1.297713064067047e-11, 2.6302648514348697e-12, -8.113660032798503e-14, -3.9972046662327543e-14,
+            6.59055693786808e-15, -4.5113664348025944e-17, -1.2972336187753313e-16, 1.5936290149139672e-17,
+            1.1309190467615943e-18, -3.6535683384218347e-19, -7.618400436273857e-22, 3.524348939559975e-21,
+        )),
+        (6.25, 3.25, (
+            3.0838856104922208, 1.0052589676941825, 0.005370914553532836, -0.0037512085100483354,
+            0.0024914420988360626, -0.0016882754786298286, 0.0009532893296694298, -0.00035503861833571034,
+            2.403157057924892e-05, 6.82932873185318e-05, -4.732060461461923e-05, 1.24372375322399e-05,
+            2.930647513995091e-06, -3.910057397398769e-06, 1.4900149082671985e-06, -1.499846305610125e-07,
+            -2.6305124084501506e-07, 2.398283286656547e-07, -2.597665745989657e-09, -5.561788049040323e-08,
+        )),
+        (16.0, 5.0, (
+            4.849906401408584, 1.0103004648645493, -0.00013871931839096722, -0.00021503012001429633,
+            7.599527834461593e-05, -1.968176813409038e-05, 4.526050261517823e-06, -9.93045185390538e-07,
+            2.2906356289015197e-07, -6.750471172670272e-08, 2.8989048604581487e-08, -1.5350120363040945e-08,
+            7.870670845363577e-09, -3.3714396959856242e-09, 1.2672531347930495e-09, -4.932551574252417e-10,
+            9.597288300058123e-11, 5.5657391569978047e-11, -2.6408488149123354e-11,
+        )),
+    ),
+}  # fmt: skip
+
+
+def erf(m: Arithmetic, x: Value) -> Value:
+    a = m.at_most(m.abs(x), 3.95 if m.single else 5.95)
+    inner = m.fma(a, m.polynomial(a * a, _ERF[m.dtype]), a)
+    p, k = split_exp(m, m.polynomial(a - 1.0, _LOG_ERFC[m.dtype]))
+    power = m.power_of_two(k)
+    return m.copysign(m.select(a < 1.0, inner, m.fma(-power, p, 1.0 - power)), x)
+
+
+def erfc(m: Arithmetic, x: Value) -> Value:
+    """2 - erfc(|x|) for negative x. x**2 and 1 / (x + c) carry what their rounding left out."""
+    a, shift = m.at_most(m.abs(x), 10.1 if m.single else 27.3), _ERFC_SHIFT[m.dtype]
+    square, square_low = m.exact_product(a, a)
+    p, k = split_exp(m, -square, -square_low)
+    below, below_low = m.unordered_sum(a, shift)
+    inverse = 1.0 / below
+    lost = m.fma(-inverse, below_low, m.fma(-inverse, below, 1.0))
+    q = m.polynomial(m.fma(inverse, -2.0 * shift, 1.0), _ERFC[m.dtype])
+    result = m.scale(m.fma(q, p + lost, q) * inverse, k)
+    return m.select(x < 0.0, 2.0 - result, result)
+
+
+def erf_inv(m: Arithmetic, x: Value) -> Value:
+    inside = m.abs(x) < 1.0
+    w = -positive_log(m, m.select(inside, m.fma(-x, x, 1.0), 1.0))
+    root = m.sqrt(w)
+    (_, origin, coefficients), *further = _ERF_INV[m.dtype]
+    u: Value = w - origin
+    chosen: list[float | Value] = list(coefficients)
+    for start, origin, coefficients in further:
+        beyond = w >= start
+        u = m.select(beyond, root - origin, u)
+        pairs = itertools.zip_longest(coefficients, chosen, fillvalue=0.0)
+        chosen = [m.select(beyond, new, old) for new, old in pairs]
+    result = m.select(inside, x * m.polynomial(u, chosen), m.copysign(_INFINITY, x))
+    return m.select(m.abs(x) > 1.0, _NAN, m.select(m.is_nan(x), x, result))

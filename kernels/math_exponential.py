@@ -1,0 +1,88 @@
+"""exp and its kin: exp2, expm1, logistic, sinh, cosh, tanh.
+
+All stand on e**r - 1 for |r| <= log(2)/2 after x = n log 2 + r (Cody and Waite), with minimax polynomials made for it.
+"""
+
+from __future__ import annotations
+
+from fnn.kernels.loops import Operand, Value
+from fnn.kernels.math_arithmetic import Arithmetic
+
+LOG2_E = 1.4426950408889634
+# (e**r - 1 - r) / r**2 on |r| < 0.3475
+_EXP = {
+    "f4": (0.5, 0.16666539, 0.0416663997, 0.00836705789, 0.00139453041),
+    "f8": (
+        0.5, 0.16666666666666677, 0.04166666666666667, 0.008333333333321442, 0.0013888888888877954,
+        0.0001984126988663264, 2.480158734348695e-05, 2.755724364802022e-06, 2.755725441028307e-07,
+        2.5109253043417107e-08, 2.0921493945072675e-09,
+    ),
+}  # fmt: skip
+# From here on exp is infinite, or 0.
+EXP_RANGE = {"f4": (-104.0, 89.0), "f8": (-746.0, 710.0)}
+
+
+def reduced_expm1(m: Arithmetic, r: Value) -> Value:
+    """e**r - 1 for |r| < 0.3475."""
+    return m.fma(r * r, m.polynomial(r, _EXP[m.dtype]), r)
+
+
+def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Value, Value]:
+    """p and n with e**(x + low) = (1 + p) 2**n; n is an integer as `nearest_integer` gives it."""
+    high, rest = m.format.ln2
+    n, k = m.nearest_integer(x, LOG2_E)
+    r = m.fma(n, -rest, m.fma(n, -high, x))
+    return reduced_expm1(m, r if low is None else r + low), k
+
+
+def half_expm1(m: Arithmetic, x: Value) -> Value:
+    """(e**x - 1) / 2, which is finite a little longer than e**x is."""
+    least, greatest = {"f4": (-20.0, 89.5), "f8": (-40.0, 710.5)}[m.dtype]
+    p, k = split_exp(m, m.at_least(m.at_most(x, greatest), least))
+    half = m.power_of_two(k - 1)
+    return m.fma(half, p, half - 0.5)
+
+
+def exp(m: Arithmetic, x: Value) -> Value:
+    least, greatest = EXP_RANGE[m.dtype]
+    p, k = split_exp(m, m.at_least(m.at_most(x, greatest), least))
+    return m.scale(1.0 + p, k)
+
+
+def exp2(m: Arithmetic, x: Value) -> Value:
+    least, greatest = {"f4": (-151.0, 128.5), "f8": (-1076.0, 1024.5)}[m.dtype]
+    x = m.at_least(m.at_most(x, greatest), least)
+    n, k = m.nearest_integer(x, 1.0)
+    return m.scale(1.0 + reduced_expm1(m, (x - n) * m.format.ln2[0]), k)
+
+
+def expm1(m: Arithmetic, x: Value) -> Value:
+    return m.copysign(2.0 * half_expm1(m, x), x)
+
+
+def logistic(m: Arithmetic, x: Value) -> Value:
+    """1 / (1 + e**-x), as e**x / (1 + e**x) for negative x: nothing overflows, and small results keep their digits."""
+    p, k = split_exp(m, m.at_least(-m.abs(x), EXP_RANGE[m.dtype][0]))
+    small = m.scale(1.0 + p, k)
+    return m.select(x < 0.0, small, 1.0) / (1.0 + small)
+
+
+def tanh(m: Arithmetic, x: Value) -> Value:
+    """(e**2x - 1) / (e**2x + 1); it is 1 long before that overflows."""
+    p, k = split_exp(m, 2.0 * m.at_most(m.abs(x), 9.1 if m.single else 19.1))
+    power = m.power_of_two(k)
+    e = m.fma(power, p, power - 1.0)
+    return m.copysign(e / (e + 2.0), x)
+
+
+def sinh(m: Arithmetic, x: Value) -> Value:
+    h = half_expm1(m, m.abs(x))
+    return m.copysign(h + h / m.fma(2.0, h, 1.0), x)
+
+
+def cosh(m: Arithmetic, x: Value) -> Value:
+    """h + 1/(4 h) where h is half of e**|x|."""
+    p, k = split_exp(m, m.at_most(m.abs(x), 89.5 if m.single else 710.5))
+    half = m.power_of_two(k - 1)
+    h = m.fma(half, p, half)
+    return h + 0.25 / h
