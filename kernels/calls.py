@@ -38,10 +38,12 @@ class Value:
 class Call:
     """One run of one kernel.
 
-    key names the kernel by what it does; program() writes its loops, only when no cache knows the key. args: per argument
-    of the kernel the value and the byte offset at which it starts. sizes: its run-time sizes. tiles: how many independent
-    outer steps it has; unit: they are handed out in multiples of this. cost: nanoseconds of one thread, roughly.
-    in_place: (output, input) pairs of values that may share memory if the input dies here."""
+    key names the kernel by what it does; program() writes its loops, only when no cache knows the key. args:
+    per argument of the kernel the value and the byte offset at which it starts. sizes: its run-time sizes.
+    tiles: how many independent outer steps it has; unit: they are handed out in multiples of this. cost:
+    nanoseconds of one thread, roughly. in_place: (output, input) pairs of values that may share memory if the
+    input dies here. A call labelled "copy" with one input and one output only copies: it is left out where
+    the two do share memory."""
 
     label: str
     key: str
@@ -72,7 +74,8 @@ class LibraryCall:
 
 @dataclass(eq=False)
 class ControlCall:
-    """One run of an equation that holds graphs: call, cond, while, scan. Operands and results are whole values."""
+    """One run of an equation that holds graphs: call, cond, while, scan. Operands and results are whole
+    values."""
 
     kind: str
     params: dict[str, Any]
@@ -86,9 +89,9 @@ AnyCall = Call | LibraryCall | ControlCall
 
 @dataclass(eq=False)
 class Lowered:
-    """A graph as calls in an order that respects their data. An output may also be an input, a constant, or be returned
-    twice: the planner copies then. shapes: of the outputs as the graph declares them (a value may appear in another
-    shape of equal size)."""
+    """A graph as calls in an order that respects their data. An output may also be an input, a constant, or
+    be returned twice: the planner copies then. shapes: of the outputs as the graph declares them (a value may
+    appear in another shape of equal size)."""
 
     inputs: list[Value]
     outputs: list[Value]

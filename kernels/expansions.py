@@ -6,22 +6,34 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from fnn.kernels.loops import Block, Builder, Value
+from fnn.kernels.loops import MATHEMATICS, Block, Builder, Statement, Value
 from fnn.kernels.mathematics import expand
 
 
 class Expansion(NamedTuple):
-    """A block that computes `result` from `operands`, values that a printer names before it prints the
-    block."""
+    """A block that computes `result` from `operands`, values that a printer names before it prints the block.
+    weight: how many operations it consists of."""
 
     operands: tuple[Value, ...]
     block: Block
     result: Value
+    weight: int
 
 
 def expansion(v: Value) -> Expansion:
     """What one of loops.MATHEMATICS consists of. Every operation in it is exact."""
     return _expansion(v.op, v.dtype, tuple([_kind(a) for a in v.args]))
+
+
+def weight(block: Block) -> int:
+    """How many operations a block consists of, those of its functions of mathematics included."""
+    count = len(block.items)
+    for item in block.items:
+        if isinstance(item, Statement):
+            count += sum([weight(inner) for inner in item.blocks])
+        elif item.op in MATHEMATICS:
+            count += expansion(item).weight
+    return count
 
 
 def _kind(a: Value) -> float | bool:
@@ -36,7 +48,7 @@ def _expansion(name: str, dtype: str, kinds: tuple[float | bool, ...]) -> Expans
     operands = tuple([_operand(b, dtype, k, kind) for k, kind in enumerate(kinds)])
     with b.exact():
         result = expand(b, name, dtype, operands)
-    return Expansion(operands, b.block, result)
+    return Expansion(operands, b.block, result, weight(b.block))
 
 
 def _operand(b: Builder, dtype: str, position: int, kind: float | bool) -> Value:

@@ -17,16 +17,18 @@ from fnn.kernels.contraction import Axis, Matrix
 from fnn.kernels.loops import BYTES, INDEX, Builder, Program, Value
 
 BLOCK = 256       # elements of the summed axis that are packed at a time
-ROWS = 128        # most rows of a tile
-PANELS = 8        # most panels of a tile
+LANES = 16        # a panel's columns per vector; narrower machines walk a panel in more steps
+ROWS = 256        # most rows of a tile, half as many if they are packed
+PANELS = 16       # most panels of a tile
+TURN = 8          # steps of the summed axis that are packed together where the right operand's columns are not contiguous
 FLOPS = 60.0      # multiply-adds count two; per nanosecond, on one thread
 
 
 @dataclass(frozen=True)
 class Gemm:
     """left, right, out: element types (out's is also that of the sums). rows, panel: the block kept in registers; vectors:
-    how many the panel is walked by at a time. pack_left: copy the rows' block too. right_unit, out_unit: are columns
-    contiguous there? batch, summed: the numbers of batch axes and of summed axes but the last."""
+    how many the panel is walked by at a time. pack_left: copy the rows' block too. left_unit: is the summed axis contiguous
+    in left? right_unit, out_unit: are columns contiguous there? batch, summed: the numbers of batch axes and of summed axes but the last."""
 
     left: str
     right: str
@@ -35,6 +37,7 @@ class Gemm:
     panel: int
     vectors: int
     pack_left: bool
+    left_unit: bool
     right_unit: bool
     out_unit: bool
     batch: int
@@ -67,16 +70,15 @@ def plan(matrix: Matrix, left: str, right: str, out: str) -> Product:
     if swapped:
         batch, summed = tuple(map(turned, batch)), tuple(map(turned, summed))
         rows, columns, left, right = turned(columns), turned(rows), right, left
-    lanes = 64 // BYTES[out]  # of the widest machine vector; narrower machines walk a panel in more steps
-    vectors = 1 if columns.size <= lanes else 2
-    kernel = Gemm(left, right, out, 8 if vectors == 2 else 12, lanes * vectors, vectors,
-                  (summed[-1].left != 1 or left != out) and columns.size > lanes * vectors,
-                  columns.right == 1, columns.out == 1, len(batch), len(summed) - 1)
+    vectors = 1 if columns.size <= LANES or BYTES[out] == 8 else 2
+    kernel = Gemm(left, right, out, 8 if vectors == 2 or BYTES[out] == 8 else 12, LANES * vectors, vectors,
+                  columns.size > LANES * vectors and (summed[-1].left != 1 or left != out),
+                  summed[-1].left == 1, columns.right == 1, columns.out == 1, len(batch), len(summed) - 1)
     if rows.size < kernel.rows:
         kernel = replace(kernel, rows=4 if rows.size <= 4 else 8)
     panels = -(-columns.size // kernel.panel)
     count = math.prod(a.size for a in batch)
-    blocks = -(-rows.size // ROWS)
+    blocks = -(-rows.size // (ROWS // 2 if kernel.pack_left else ROWS))
     height = -(-(-(-rows.size // blocks)) // kernel.rows) * kernel.rows
     blocks = -(-rows.size // height)
     group = min(panels, PANELS, max(1, count * blocks * panels // 16))
@@ -105,7 +107,7 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
     *outer, (k, step_left, step_right) = [declared[at + 3 * d:at + 3 * d + 3] for d in range(kernel.summed + 1)]
     with b.tiles() as tile:
         packed = b.local(kernel.out, BLOCK * kernel.panel)
-        packed_left = b.local(kernel.out, BLOCK * (ROWS + kernel.rows)) if kernel.pack_left else None
+        packed_left = b.local(kernel.out, BLOCK * (ROWS // 2 + kernel.rows)) if kernel.pack_left else None
         first_panel, rest = (tile % groups) * group, tile // groups
         first_row, rest = (rest % blocks) * height, rest // blocks
         last_panel, last_row = b.op("min", first_panel + group, panels), b.op("min", first_row + height, m)
@@ -127,21 +129,39 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
             a0, b0 = places[0] + start * step_left, places[1] + start * step_right
             if packed_left is not None:
                 with b.loop(first_row, last_row, kernel.rows) as i:
-                    with b.loop(0, length) as kk:
-                        for r in range(kernel.rows):
-                            row = b.op("min", i + r, m - 1)
-                            x = b.load(left, a0 + row * row_left + kk * step_left)
-                            b.store(packed_left, (i - first_row) * BLOCK + kk * kernel.rows + r, b.cast(x, kernel.out))
+                    to = (i - first_row) * BLOCK
+                    if kernel.left_unit:  # along the summed axis, which is contiguous
+                        with b.loop(0, length, TURN) as k1:
+                            steps = [b.op("min", k1 + u, length - 1) for u in range(TURN)]
+                            for r in range(kernel.rows):
+                                row = a0 + b.op("min", i + r, m - 1) * row_left
+                                for kk in steps:
+                                    x = b.load(left, row + kk)
+                                    b.store(packed_left, to + kk * kernel.rows + r, b.cast(x, kernel.out))
+                    else:
+                        with b.loop(0, length) as kk:
+                            for r in range(kernel.rows):
+                                row = b.op("min", i + r, m - 1)
+                                x = b.load(left, a0 + row * row_left + kk * step_left)
+                                b.store(packed_left, to + kk * kernel.rows + r, b.cast(x, kernel.out))
             with b.loop(first_panel, last_panel) as panel:
                 column = panel * kernel.panel
-                with b.loop(0, length) as kk:
-                    with b.lanes(0, kernel.panel, kernel.vectors) as v:
-                        x = b.variable(kernel.out, _zero(kernel.out))
-                        j = column + v
-                        with b.when(j < n):
-                            step = j if kernel.right_unit else j * column_right
-                            x.set(b.cast(b.load(right, b0 + kk * step_right + step), kernel.out))
-                        b.store(packed, kk * kernel.panel + v, x.value)
+                if kernel.right_unit:
+                    with b.loop(0, length) as kk:
+                        with b.lanes(0, kernel.panel, kernel.vectors) as v:
+                            x = b.variable(kernel.out, _zero(kernel.out))
+                            j = column + v
+                            with b.when(j < n):
+                                x.set(b.cast(b.load(right, b0 + kk * step_right + j), kernel.out))
+                            b.store(packed, kk * kernel.panel + v, x.value)
+                else:  # one element at a time: machines gather no faster, and what follows in memory is read together
+                    with b.loop(0, length, TURN) as k1:
+                        steps = [b.op("min", k1 + u, length - 1) for u in range(TURN)]
+                        sources = [kk * step_right for kk in steps]
+                        with b.loop(0, kernel.panel) as v:
+                            j = b0 + b.op("min", column + v, n - 1) * column_right
+                            for kk, source in zip(steps, sources, strict=True):
+                                b.store(packed, kk * kernel.panel + v, b.cast(b.load(right, j + source), kernel.out))
                 with b.loop(first_row, last_row, kernel.rows) as i:
                     rows = [b.op("min", i + r, m - 1) for r in range(kernel.rows)]
                     starts = [a0 + row * row_left for row in rows]

@@ -35,12 +35,12 @@ def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Valu
     return reduced_expm1(m, r if low is None else r + low), k
 
 
-def half_expm1(m: Arithmetic, x: Value) -> Value:
-    """(e**x - 1) / 2, which is finite a little longer than e**x is."""
+def quarter_expm1(m: Arithmetic, x: Value) -> Value:
+    """(e**x - 1) / 4, which is finite a little longer than e**x is."""
     least, greatest = {"f4": (-20.0, 89.5), "f8": (-40.0, 710.5)}[m.dtype]
     p, k = split_exp(m, m.at_least(m.at_most(x, greatest), least))
-    half = m.power_of_two(k - 1)
-    return m.fma(half, p, half - 0.5)
+    quarter = m.power_of_two(k - 2)
+    return m.fma(quarter, p, quarter - 0.25)
 
 
 def exp(m: Arithmetic, x: Value) -> Value:
@@ -57,32 +57,34 @@ def exp2(m: Arithmetic, x: Value) -> Value:
 
 
 def expm1(m: Arithmetic, x: Value) -> Value:
-    return m.copysign(2.0 * half_expm1(m, x), x)
+    return m.copysign(4.0 * quarter_expm1(m, x), x)
 
 
 def logistic(m: Arithmetic, x: Value) -> Value:
-    """1 / (1 + e**-x), as e**x / (1 + e**x) for negative x: nothing overflows, and small results keep their digits."""
+    """1 / (1 + e**-x), from z = e**-|x|, which cannot overflow: 1 - q or, for negative x, z - z q, with q = z / (1 + z)."""
     p, k = split_exp(m, m.at_least(-m.abs(x), EXP_RANGE[m.dtype][0]))
-    small = m.scale(1.0 + p, k)
-    return m.select(x < 0.0, small, 1.0) / (1.0 + small)
+    z = m.scale(1.0 + p, k)
+    q, whole = z / (1.0 + z), m.select(x < 0.0, z, 1.0)
+    return m.fma(-whole, q, whole)
 
 
 def tanh(m: Arithmetic, x: Value) -> Value:
-    """(e**2x - 1) / (e**2x + 1); it is 1 long before that overflows."""
-    p, k = split_exp(m, 2.0 * m.at_most(m.abs(x), 9.1 if m.single else 19.1))
+    """-e / (2 + e) with e = e**(-2|x|) - 1; it is 1 long before that power vanishes."""
+    p, k = split_exp(m, -2.0 * m.at_most(m.abs(x), 9.1 if m.single else 19.1))
     power = m.power_of_two(k)
     e = m.fma(power, p, power - 1.0)
     return m.copysign(e / (e + 2.0), x)
 
 
 def sinh(m: Arithmetic, x: Value) -> Value:
-    h = half_expm1(m, m.abs(x))
-    return m.copysign(h + h / m.fma(2.0, h, 1.0), x)
+    """(e + e / (1 + e)) / 2 with e = e**|x| - 1."""
+    e = quarter_expm1(m, m.abs(x))
+    return m.copysign(2.0 * (e + e / m.fma(4.0, e, 1.0)), x)
 
 
 def cosh(m: Arithmetic, x: Value) -> Value:
-    """h + 1/(4 h) where h is half of e**|x|."""
+    """(e + 1 / e) / 2 with e = e**|x|."""
     p, k = split_exp(m, m.at_most(m.abs(x), 89.5 if m.single else 710.5))
-    half = m.power_of_two(k - 1)
-    h = m.fma(half, p, half)
-    return h + 0.25 / h
+    quarter = m.power_of_two(k - 2)
+    e = m.fma(quarter, p, quarter)
+    return 2.0 * (e + 0.0625 / e)

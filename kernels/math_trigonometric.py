@@ -1,7 +1,7 @@
 """sin, cos, tan, for every finite argument.
 
 x = k pi/2 + r with |r| <= pi/4. Up to 2**20, k is x * 2/pi rounded and r comes from pi/2 in three parts through fma (Cody
-and Waite): the first two steps lose at most one rounding, which is kept. Beyond, the product of x and 2/pi is formed in
+and Waite): the first step is exact, the second is rounded once, the third is kept apart. Beyond, the product of x and 2/pi is formed in
 integers from those of 2/pi's bits that matter at x's exponent (Payne and Hanek); that is under a condition, which a
 printer branches around where no lane needs it.
 """
@@ -12,8 +12,9 @@ from fnn.kernels.loops import Value
 from fnn.kernels.math_arithmetic import Arithmetic
 
 _TWO_OVER_PI = 0.6366197723675814
+# In three parts of as many bits as the format has; the first two positive, so that -0 stays -0.
 _HALF_PI = {
-    "f4": (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
+    "f4": (1.57079625129699707031, 7.54978941586159635335e-08, 5.39030285815811905290e-15),
     "f8": (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
 }
 _LARGE = 2.0**20
@@ -58,7 +59,7 @@ def _reduce(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
     first, second, third = _HALF_PI[m.dtype]
     near = m.fma(k, -first, x)
     r = m.fma(k, -second, near)
-    low = m.fma(k, -third, m.fma(k, -second, near - r))
+    low = k * -third
     return tuple(m.rarely(m.abs(x) > _LARGE, (r, low, bits), lambda: _reduce_large(m, x)))  # type: ignore[return-value]  # three values
 
 

@@ -51,15 +51,13 @@ class Storage:
 class Memory:
     """The memory plan of a program. See the module's docstring; `storage` says where a value lies.
 
-    aliases: output -> donated input whose memory it takes over. in_place: how many kernels overwrite an
-    operand."""
+    aliases: output -> donated input whose memory it takes over."""
 
     def __init__(self, program: Program, donated: Iterable[Value] = ()):
         donated = [v for v in donated if v.nbytes]
         self.lifetimes = Lifetimes(program, donated)
         self.storage = {v: Storage(v, spans) for v, spans in self.lifetimes.spans.items()}
         self.aliases: dict[Value, Value] = {}
-        self.in_place = 0
         self._permitted: dict[tuple[int, Value], list[Value]] = {}
         self._reads: dict[int, set[Value]] = {}
         self._donated = set(donated)
@@ -83,20 +81,21 @@ class Memory:
         for step in steps:
             if isinstance(step, Copy):
                 self._join(step.source, step.target, step.time, copied=True)
-        for step in steps:
-            if isinstance(step, Run):
-                for new, old in step.in_place:
-                    self._join(old, new, step.time)
-        self._take_over(donated, program.outputs)
         runs = [s for s in steps if isinstance(s, Run)]
-        self.in_place = sum(any(self._same(new, old) for new, old in run.in_place) for run in runs)
+        for given in (True, False):  # a donated input first: then no other memory is needed for the result
+            for run in runs:
+                for new, old in run.in_place:
+                    if not given or (old in self.storage and self.storage[old].home in self._donated):
+                        self._join(old, new, run.time)
+        self._take_over(donated, program.outputs)
         for loop in loops:
             self._keep_pointers(loop)
         inside = {v: s for v, s in self.storage.items() if s.home is None or isinstance(s.home, Pointer)}
         self.arena = _arrange(list(dict.fromkeys(inside.values())))
         self.without_reuse = sum(_rounded(v.nbytes) for v in inside)
 
-    def _same(self, a: Value, b: Value) -> bool:
+    def same(self, a: Value, b: Value) -> bool:
+        """Whether two values share memory that the plan has given them."""
         piece = self.storage.get(a)
         return piece is not None and piece is self.storage.get(b)
 

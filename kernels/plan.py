@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from fnn.kernels.calls import LibraryCall, Lowered, Value
-from fnn.kernels.control import Assign, Copy, Loop, Lower, Run, Step, Switch, expand
+from fnn.kernels.calls import Call, LibraryCall, Lowered, Value
+from fnn.kernels.control import Assign, Copy, Loop, Lower, Run, Step, Steps, Switch, expand, walk
 from fnn.kernels.cpu.table import (
     BODY,
     EXTRA,
@@ -73,12 +73,16 @@ class Plan:
     """A lowered graph, ready to run once its kernels are compiled. donated: numbers of inputs that may be
     overwritten.
 
-    table: for the driver. kernels: key -> Kernel. memory: the memory plan. aliases: output number -> input
+    table: for the driver. kernels: key -> Kernel. memory: the memory plan. in_place: how many calls overwrite
+    an operand. aliases: output number -> input
     number, where an output lies in a donated input; the table's outputs are the others."""
 
     def __init__(self, lowered: Lowered, lower: Lower, donated: Iterable[int] = ()):
         program = self.program = expand(lowered, lower)
         self.memory = Memory(program, [program.inputs[i] for i in donated])
+        self._prune(program.steps)
+        runs = [step for step in walk(program.steps) if isinstance(step, Run)]
+        self.in_place = sum(any(self.memory.same(new, old) for new, old in run.in_place) for run in runs)
         inputs = {v: i for i, v in enumerate(program.inputs)}
         self.aliases = {
             k: inputs[self.memory.aliases[v]]
@@ -90,6 +94,25 @@ class Plan:
         writer.steps(program.steps)
         self.table = writer.table()
 
+    def _prune(self, steps: Steps) -> None:
+        """Leave out what would copy a value onto itself."""
+        for step in steps:
+            if isinstance(step, Loop):
+                self._prune(step.test)
+                self._prune(step.body)
+            elif isinstance(step, Switch):
+                for branch in step.branches:
+                    self._prune(branch)
+        steps[:] = [step for step in steps if not self._idle(step)]
+
+    def _idle(self, step: Step) -> bool:
+        if isinstance(step, Copy):
+            return not step.target.nbytes or self.memory.same(step.target, step.source)
+        if isinstance(step, Run) and isinstance(step.call, Call) and step.call.label == "copy":
+            alone = len(step.reads) == len(step.writes) == 1
+            return alone and any(self.memory.same(new, old) for new, old in step.in_place)
+        return False
+
     def record(self) -> dict[str, Any]:
         """What an executable needs besides the table: numbers and lists only, so that it can be stored."""
         storage = self.memory.storage
@@ -100,7 +123,7 @@ class Plan:
             "aliases": list(self.aliases.items()),
             "overwritten": overwritten,
             "without_reuse": self.memory.without_reuse,
-            "in_place": self.memory.in_place,
+            "in_place": self.in_place,
         }
 
     def __str__(self) -> str:
@@ -205,9 +228,8 @@ class _Writer:
         return first, len(self.args) - first
 
     def copy(self, target: Address, source: Address, nbytes: int) -> None:
-        if nbytes and target != source:
-            first, _ = self.arguments((target, source))
-            self.row(copy_row(first, nbytes))
+        first, _ = self.arguments((target, source))
+        self.row(copy_row(first, nbytes))
 
     def steps(self, steps: Iterable[Step]) -> None:
         for step in steps:

@@ -39,7 +39,7 @@ class _Text:
         for output, given in self.plan.aliases.items():
             yield f"output{output} lies in the memory of input{given}"
         reuse = f"{memory.without_reuse} without reuse"
-        yield f"arena {memory.arena} bytes, {reuse}; {memory.in_place} calls in place"
+        yield f"arena {memory.arena} bytes, {reuse}; {self.plan.in_place} calls in place"
 
     def name(self, value: Value) -> str:
         kind = f"{dtypes.short_name(value.dtype)}[{','.join(map(str, value.shape))}]"
@@ -63,9 +63,8 @@ class _Text:
             if isinstance(step, Run):
                 yield from self.run(step, pad)
             elif isinstance(step, Copy):
-                if self.moves(step.target, step.source):
-                    names = f"{self.name(step.source)} -> {self.name(step.target)}"
-                    yield f"{pad}copy {names}{_where((step.origin,))}"
+                names = f"{self.name(step.source)} -> {self.name(step.target)}"
+                yield f"{pad}copy {names}{_where((step.origin,))}"
             elif isinstance(step, Assign):
                 for target, source in step.copies:
                     if target.nbytes:
@@ -79,10 +78,6 @@ class _Text:
                     yield from self.steps(branch, depth + 1)
             else:
                 yield from self.loop(step, depth)
-
-    def moves(self, target: Value, source: Value) -> bool:
-        piece = self.memory.storage.get(target)
-        return bool(target.nbytes) and (piece is None or piece is not self.memory.storage.get(source))
 
     def loop(self, loop: Loop, depth: int) -> Iterator[str]:
         pad = "  " * depth

@@ -157,6 +157,7 @@ def _write_update(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params:
 
 
 _I = np.int32
+# (operand, *starts) -> the window of shape `sizes` at the starts, one integer scalar per axis
 dynamic_slice = linear(
     "dynamic_slice",
     shape=_slice_shape,
@@ -183,6 +184,7 @@ dynamic_slice = linear(
     ],
 )
 
+# (operand, update, *starts) -> the operand with the update written over the window at the starts
 dynamic_update_slice = linear(
     "dynamic_update_slice",
     shape=_update_shape,

@@ -258,6 +258,9 @@ def _samples() -> list[Sample]:
     ]
 
 
+# slice_sizes: of a window, along every axis of the operand. mode, for windows that reach outside: "clip"
+# moves them, "fill" gives fill_value (None: see default_fill) in all of the window; "promise_in_bounds" says
+# that there are none, and reads nothing outside if there are
 gather = Primitive(
     "gather",
     shape=_shape,

@@ -138,7 +138,7 @@ def check_kinds(name: str, avals: Sequence[Aval], kinds: str) -> None:
         kind = dtypes.kind(a.dtype)
         if kind not in kinds:
             hint = {
-                "b": "use fnn.numpy.logical_and, logical_or, logical_xor, logical_not or where, or convert it",
+                "b": "use fnn.numpy.logical_and, logical_or, logical_xor, logical_not, where, or convert it",
                 "k": "fnn.random.key_data gives a key's bits",
             }.get(kind, "convert it first, x.astype(dtype)")
             raise DtypeError(

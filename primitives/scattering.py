@@ -402,6 +402,10 @@ def _samples() -> list[Sample]:
     ]
 
 
+# combine: set, add, mul, min, max. mode, for windows that reach outside: "clip" moves them, "drop" (or
+# "fill") leaves them out as a whole; "promise_in_bounds" says that there are none, and writes nothing outside
+# if there are. unique: no two windows overlap (the caller's promise; they may then be written in any order);
+# sorted: the indices ascend
 scatter = Primitive(
     "scatter",
     shape=_shape,

@@ -168,7 +168,8 @@ def _code(dtype: np.dtype) -> str:
 
 
 def _by_radix(codes: Sequence[str], length: int) -> bool:
-    """Whether radix sort is the faster one: its passes depend on the keys' width, merge sort's on the length."""
+    """Whether radix sort is the faster one: its passes depend on the keys' width, those of merging on the
+    length."""
     passes = sorting_loops.radix_passes(codes)
     return passes <= 8 and length >= 16 * passes
 
@@ -203,6 +204,8 @@ def _sort_cost(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]
 
 _SORT = {"axis": 0, "keys": 1, "stable": True}
 _SPECIAL = np.array([0.0, -0.0, np.nan, -np.inf, 1.0, -np.nan, np.inf, -0.0, 0.0, -2.5], np.float32)
+# operands sorted along an axis, ascending and lexicographically by the first `keys` of them, the others going
+# along; NaN comes last, 0 and -0 are equal. It is always stable; `stable` says that the caller counts on it
 sort = Primitive(
     "sort",
     shape=_sort_shape,
@@ -329,6 +332,8 @@ def _top_k_cost(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any
     return 50.0 + ins[0].size * each + outs[0].size * min(k, SELECT)
 
 
+# the k largest elements along the last axis, largest first, and their int32 indices. NaN counts as largest, 0
+# is above -0; of equal ones the first stands first
 top_k = Primitive(
     "top_k",
     shape=_top_k_shape,

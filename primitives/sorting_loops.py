@@ -172,8 +172,9 @@ def _digits(b: Any, x: Any) -> list[Any]:
 
 
 def radix_sort(b: Any, source: Line, home: Line, other: Line, n: Any, keys: int) -> None:
-    """Sort the n elements of `source` by their first `keys` values, stably, into `home`, with `other` as scratch: by
-    one byte after the other, from the least significant one, counting how many elements have each value."""
+    """Sort the n elements of `source` by their first `keys` values, stably, into `home`, with `other` as
+    scratch: by one byte after the other, from the least significant one, counting how many elements have each
+    value."""
 
     def digits(values: Sequence[Any]) -> list[Any]:
         return [d for x in reversed(values[:keys]) for d in _digits(b, x)]

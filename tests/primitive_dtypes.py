@@ -23,8 +23,6 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "triangular_solve": (("f2", "bf"), "LAPACK has float32 and float64"),
     "threefry2x32": (tuple(c for c in INTEGERS if c != "u4"), "its words have 32 bits"),
 }
-# primitive -> why no sample of it has an empty array
-NO_EMPTY: dict[str, str] = {}
 
 
 def is_empty(primitive: Primitive, sample: Sample) -> bool:

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from primitive_kernels import assert_same, jvp, kernel_of, run_kernel, vjp
+from primitive_kernels import Operand, assert_same, jvp, kernel_of, run_kernel, vjp
 
 from fnn import dtypes
 from fnn.core.array import from_numpy
 from fnn.core.primitive import Primitive, registry
 from fnn.errors import ArgumentError, DifferentiationError, DtypeError, ShapeError
+from fnn.kernels.loops import Builder
 from fnn.primitives.indexing import (
     GatherDimensionNumbers,
     ScatterDimensionNumbers,
@@ -170,9 +171,6 @@ class _typed:
 
 def test_batch_sizes_share_a_kernel() -> None:
     """Extents above 16 are run-time sizes: the program is the same text."""
-    from primitive_kernels import Operand
-
-    from fnn.kernels.loops import Builder
 
     def text(rows: int) -> str:
         b = Builder()

@@ -33,7 +33,7 @@ def test_in_place_chain_lies_in_the_output() -> None:
     for _ in range(3):
         v = t.run(lambda x: x * 3 + 1, v, in_place=(v,))
     plan = agree(t.done(v), data(1000))
-    assert plan.memory.arena == 0 and plan.memory.in_place == 3 and copies(plan) == 0
+    assert plan.memory.arena == 0 and plan.in_place == 3 and copies(plan) == 0
 
 
 def test_in_place_is_refused_while_the_operand_is_needed() -> None:
@@ -41,7 +41,33 @@ def test_in_place_is_refused_while_the_operand_is_needed() -> None:
     a = t.run(roll, t.inputs[0])
     b = t.run(lambda x: x + 1, a, in_place=(a,))
     plan = agree(t.done(t.run(np.add, a, b)), data())
-    assert plan.memory.in_place == 0
+    assert plan.in_place == 0
+
+
+def test_copy_onto_itself_is_left_out() -> None:
+    """One element of an array set, the array copied before: nothing is copied where the array dies there."""
+
+    def update(t: Toy, x: Value) -> Value:
+        out = t.run(lambda x: x, x, in_place=(x,), label="copy")
+        t.write(lambda: 5, (), out, 1, 2)
+        return out
+
+    t = Toy(vector())
+    plan = agree(t.done(update(t, t.run(roll, t.inputs[0]))), data())
+    assert len(plan.table.rows) == 2
+    t = Toy(vector())
+    a = t.run(roll, t.inputs[0])
+    assert len(agree(t.done(update(t, a), a), data()).table.rows) == 3
+    t = Toy(vector(1), vector(1000))
+    params = counting(5, lambda t, c: [update(t, c[0])], vector(1000))
+    assert (
+        len(
+            agree(
+                t.done(*t.control("while", params, t.inputs, t.inputs)), np.zeros(1, I8), data(1000)
+            ).kernels
+        )
+        == 3
+    )
 
 
 def test_output_is_an_input_a_constant_and_twice_the_same() -> None:
@@ -71,6 +97,14 @@ def test_donated_input_becomes_the_output() -> None:
     new = t.run(lambda p, g: p - g, *t.inputs, in_place=(t.inputs[0],))
     plan = agree(t.done(new), data(), data(seed=1), donated=(0,))
     assert plan.aliases == {0: 0} and plan.table.outputs == 0 and plan.record()["overwritten"] == [0]
+
+
+def test_donated_input_comes_before_another_operand() -> None:
+    t = Toy(vector(), vector())
+    g = t.run(roll, t.inputs[1])
+    new = t.run(lambda g, p: p - g, g, t.inputs[0], in_place=(g, t.inputs[0]))
+    plan = agree(t.done(new), data(), data(seed=1), donated=(0,))
+    assert plan.aliases == {0: 0} and plan.memory.arena == 64
 
 
 def test_donated_input_of_another_use_is_taken_over() -> None:
@@ -132,8 +166,7 @@ def counting(limit: int, body: Callable[[Toy, list[Value]], list[Value]], *carry
 @pytest.mark.parametrize("limit", [0, 1, 4, 5])
 def test_while_exchanges_its_carries(n: int, limit: int) -> None:
     def body(t: Toy, carry: list[Value]) -> list[Value]:
-        a, b, c = carry
-        return [b, t.run(lambda a, b: a - 2 * np.roll(b, 1), a, b), a]
+        return [carry[1], t.run(lambda a, b: a - 2 * np.roll(b, 1), *carry[:2]), carry[0]]
 
     t = Toy(vector(1), vector(n), vector(n), vector(n))
     params = counting(limit, body, vector(n), vector(n), vector(n))

@@ -38,12 +38,12 @@ def reference(operands: list[np.ndarray], keys: int) -> list[np.ndarray]:
     return [x[rows] for x in operands]
 
 
-def bits(x: np.ndarray) -> np.ndarray:
-    """To tell 0 from -0; NaN in one form."""
+def bits(x: np.ndarray) -> Any:
+    """What tells 0 from -0, with NaN in one form."""
     if not dtypes.is_float(x.dtype):
         return x
     nan = np.isnan(x)
-    return np.where(nan, 0, x.view(f"u{x.dtype.itemsize}")), nan  # type: ignore[return-value]  # a pair compares as well
+    return np.where(nan, 0, x.view(f"u{x.dtype.itemsize}")), nan
 
 
 CODES = ["f4", "f8", "f2", dtypes.bfloat16, "i1", "i4", "i8", "u1", "u8", "b1"]
@@ -125,6 +125,14 @@ def test_long_lines(n: int, rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(got[0], x[order])
         np.testing.assert_array_equal(got[1], order)
         np.testing.assert_array_equal(run_kernel(sort, [x], PARAMS, "vector64")[0], x[order])
+
+
+@pytest.mark.parametrize("n", [17, 64, 300, 5000])
+def test_keys_too_wide_for_radix_sort_are_merged(n: int, rng: np.random.Generator) -> None:
+    operands = [draw("f8", n, rng), draw("i8", n, rng), np.arange(n, dtype=np.int32)]
+    want = reference(operands, 2)
+    for g, w in zip(run_kernel(sort, operands, {**PARAMS, "keys": 2}, "vector64"), want, strict=True):
+        np.testing.assert_array_equal(bits(g), bits(w))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fnn.kernels.calls import Call, ControlCall, Lowered, Value
 from fnn.kernels.cpu.driver import Runner
+from fnn.kernels.loops import Program
 from fnn.kernels.plan import Plan
 
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
@@ -29,11 +30,16 @@ class Toy:
         self.constants: list[Value] = []
 
     def run(
-        self, f: Callable[..., Any], *reads: Value, like: Value | None = None, in_place: Sequence[Value] = ()
+        self,
+        f: Callable[..., Any],
+        *reads: Value,
+        like: Value | None = None,
+        in_place: Sequence[Value] = (),
+        label: str = "toy",
     ) -> Value:
         """out = f(*reads). in_place: operands it may overwrite."""
         out = Value(reads[0].shape, reads[0].dtype) if like is None else Value(like.shape, like.dtype)
-        self.write(f, reads, out, 0, out.size, [(out, v) for v in in_place], first=True)
+        self.write(f, reads, out, 0, out.size, tuple([(out, v) for v in in_place]), label)
         return out
 
     def write(
@@ -43,16 +49,14 @@ class Toy:
         out: Value,
         lo: int,
         hi: int,
-        in_place: Any = (),
-        first: bool = True,
+        in_place: tuple[tuple[Value, Value], ...] = (),
+        label: str = "toy",
     ) -> None:
         """out[lo:hi] = f(*reads)"""
         key = f"toy{next(COUNTER)}"
         args = [(v, 0) for v in reads] + [(out, lo * out.dtype.itemsize)]
         KERNELS[key] = f, [(v.shape, v.dtype) for v in reads], ((hi - lo,), out.dtype), bool(in_place)
-        self.calls.append(
-            Call("toy", key, lambda: None, args, set(reads), {out}, 1, 100.0, in_place=tuple(in_place))  # type: ignore[arg-type,return-value]  # toys have no loops
-        )
+        self.calls.append(Call(label, key, Program, args, set(reads), {out}, 1, 100.0, in_place=in_place))
 
     def const(self, array: np.ndarray) -> Value:
         self.constants.append(Value(array.shape, array.dtype, array))
@@ -216,9 +220,11 @@ def scanning(body: Lowered, consts: int, carry: int, length: int, reverse: bool 
 
 SIZES = (3, 520)  # below and above what is handed on by pointer
 F = (
-    (lambda x, y: 3 * x - y + 1, True), (lambda x, y: np.roll(x, 1) + 2 * y, False), (lambda x, y: np.minimum(x, y), True),
+    (lambda x, y: 3 * x - y + 1, True),  # a function, and whether it works in place
+    (lambda x, y: np.roll(x, 1) + 2 * y, False),
+    (lambda x, y: np.minimum(x, y), True),
     (lambda x, y: x - y[::-1], False),
-)  # fmt: skip
+)
 
 
 @st.composite

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from fnn import primitives as P
 from fnn.core.aval import Aval
 from fnn.core.ir import Equation, Graph, subgraphs
 from fnn.core.lowering import Loop
@@ -116,23 +119,18 @@ def _jit_vjp(needs: Flags, args: Sequence[Any], params: dict[str, Any]) -> Any:
     return cut_vjp(needs, args, params, jit_call)
 
 
-def _sample_graph() -> Graph:
-    """sin(x) * y and x + 1, for the samples of what calls graphs."""
-    from fnn import primitives as P
-    from fnn.core.primitive import parse_spec
-
-    def aval(spec: str) -> Aval:
-        dtype, shape = parse_spec(spec)
-        return Aval(shape, dtype)
-
-    return stage(lambda x, y: [P.mul(P.sin(x), y), P.add(x, 1.0)], [aval("f4[3]"), aval("f4[3]")])[0]
+def _sample(size: int) -> Sample:
+    """sin(x) * y and x + 1, for what calls graphs."""
+    aval = Aval((size,), np.dtype("float32"))
+    graph = stage(lambda x, y: [P.mul(P.sin(x), y), P.add(x, 1.0)], [aval, aval])[0]
+    return Sample((f"f4[{size}]", f"f4[{size}]"), {"graph": graph, "name": "sample"})
 
 
-_SAMPLE = Sample(("f4[3]", "f4[3]"), {"graph": _sample_graph(), "name": "sample"})
+_SAMPLES = [_sample(3), _sample(0)]
 
 jit_call = Primitive(
     "jit", multiple=True, shape=_call_shape, floor=graph_floor, evaluate=_call_evaluate, vjp=_jit_vjp,
-    lower=Loop("call"), samples=[_SAMPLE],
+    lower=Loop("call"), samples=_SAMPLES,
 )
 jit_call.jvp, jit_call.batch = _call_jvp(jit_call), _call_batch(jit_call)
 
@@ -150,6 +148,6 @@ def save_nothing(eqn: Equation) -> bool:
 
 remat_call = Primitive(
     "remat", multiple=True, shape=_call_shape, floor=graph_floor, evaluate=_call_evaluate, vjp=_remat_vjp,
-    lower=Loop("call"), samples=[Sample(_SAMPLE.args, {**_SAMPLE.params, "policy": save_nothing})],
+    lower=Loop("call"), samples=[Sample(s.args, {**s.params, "policy": save_nothing}) for s in _SAMPLES],
 )
 remat_call.jvp, remat_call.batch = _call_jvp(remat_call), _call_batch(remat_call)

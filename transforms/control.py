@@ -104,9 +104,12 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[
 
 
 def _samples() -> list[Sample]:
-    x = Aval((3,), np.dtype("float32"))
-    branches = (stage(lambda a, b: [P.mul(a, b)], [x, x])[0], stage(lambda a, b: [P.sin(a)], [x, x])[0])
-    return [Sample((np.int32(i), "f4[3]", "f4[3]"), {"branches": branches}) for i in (0, 1, 7)]
+    def branches(size: int) -> tuple[Graph, ...]:
+        x = Aval((size,), np.dtype("float32"))
+        return stage(lambda a, b: [P.mul(a, b)], [x, x])[0], stage(lambda a, b: [P.sin(a)], [x, x])[0]
+
+    cases = [(0, 3), (1, 3), (7, 3), (-1, 0)]
+    return [Sample((np.int32(i), f"f4[{n}]", f"f4[{n}]"), {"branches": branches(n)}) for i, n in cases]
 
 
 cond_p = Primitive("cond", multiple=True, floor=graph_floor, shape=_shape, evaluate=_evaluate, jvp=_jvp, vjp=_vjp,

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fnn import primitives as P
 from fnn import tree
 from fnn.core.array import as_array
@@ -104,18 +106,17 @@ def _jvp_call_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: d
     return outs, [True] * len(outs)
 
 
-def _sample(*_: Any) -> Graph:
-    return stage(lambda x: [P.sin(x)], [Aval((3,), aval_of(1.0).dtype)])[0]
+def _samples(**rules: Callable[..., Any]) -> list[Sample]:
+    """sin, with the rules given."""
+    graphs = {n: stage(lambda x: [P.sin(x)], [Aval((n,), np.dtype("float32"))])[0] for n in (3, 0)}
+    return [Sample((f"f4[{n}]",), {"fun": g, "name": "sample", **rules}) for n, g in graphs.items()]
 
 
 custom_jvp_call = Primitive(
     "custom_jvp", multiple=True, shape=_shape, prepare=_prepare, floor=graph_floor,
     evaluate=lambda *args, fun, rule, name: fun(*map(as_array, args)),
     jvp=_jvp_call_jvp, vjp=_jvp_call_vjp, batch=_jvp_call_batch, lower=Loop("call"),
-    samples=[Sample(("f4[3]",), {
-        "fun": _sample(), "name": "sample",
-        "rule": lambda primals, tangents: ([P.sin(*primals)], [P.mul(P.cos(*primals), *tangents)]),
-    })],
+    samples=_samples(rule=lambda primals, tangents: ([P.sin(*primals)], [P.mul(P.cos(*primals), *tangents)])),
 )
 
 
@@ -169,11 +170,9 @@ custom_vjp_call = Primitive(
     "custom_vjp", multiple=True, shape=_shape, prepare=_prepare, floor=graph_floor,
     evaluate=lambda *args, fun, forward, backward, name: fun(*map(as_array, args)),
     jvp=_vjp_call_jvp, vjp=_vjp_call_vjp, batch=_vjp_call_batch, lower=Loop("call"),
-    samples=[Sample(("f4[3]",), {
-        "fun": _sample(), "name": "sample",
-        "forward": lambda x: ([P.sin(x)], [P.cos(x)]),
-        "backward": lambda saved, cts: [P.mul(saved[0], cts[0])],
-    })],
+    samples=_samples(
+        forward=lambda x: ([P.sin(x)], [P.cos(x)]), backward=lambda saved, cts: [P.mul(saved[0], cts[0])]
+    ),
 )
 
 

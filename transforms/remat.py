@@ -68,7 +68,7 @@ name_p = Primitive(
     vjp=lambda needs, args, p: (name_p(*args, **p), lambda ct: [ct]),
     batch=lambda frame, flags, args, p: (name_p(*args, **p), True),
     lower=IndexMap("identity"),
-    samples=[Sample(("f4[3]",), {"name": "hidden"})],
+    samples=[Sample((spec,), {"name": "hidden"}) for spec in ("f4[3]", "i4[2]", "f4[0]")],
 )
 
 

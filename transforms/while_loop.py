@@ -199,15 +199,16 @@ def _shape(*avals: Aval, test: Graph, body: Graph, cond_consts: int, body_consts
     return tuple([a.strong() for a in body.out_avals])
 
 
-def _samples() -> list[Sample]:
-    i, x = Aval((), np.dtype("int32")), Aval((3,), np.dtype("float32"))
-    test = stage(lambda i, x: [P.lt(i, np.int32(4))], [i, x])[0]
+def _sample(size: int, steps: int) -> Sample:
+    i, x = Aval((), np.dtype("int32")), Aval((size,), np.dtype("float32"))
+    test = stage(lambda i, x: [P.lt(i, np.int32(steps))], [i, x])[0]
     body = stage(lambda w, i, x: [P.add(i, np.int32(1)), P.sin(P.mul(x, w))], [x, i, x])[0]
-    return [Sample(("f4[3]", np.int32(0), "f4[3]"), {"test": test, "body": body, "cond_consts": 0, "body_consts": 1})]
+    params = {"test": test, "body": body, "cond_consts": 0, "body_consts": 1}
+    return Sample((f"f4[{size}]", np.int32(0), f"f4[{size}]"), params)
 
 
 while_p = Primitive("while", multiple=True, floor=graph_floor, shape=_shape, evaluate=_evaluate, jvp=_jvp, vjp=_vjp,
-                    batch=_batch, lower=Loop("while"), samples=_samples())
+                    batch=_batch, lower=Loop("while"), samples=[_sample(3, 4), _sample(3, 0), _sample(0, 2)])
 
 
 # -- what people call -----------------------------------------------------------------------------------------

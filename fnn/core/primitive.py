@@ -155,6 +155,8 @@ class Primitive:
 
     def run(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Compute now, with NumPy."""
+        if self.prepare is not None:  # it holds a function of the user's, which is simply called
+            return list(self.evaluate(*args, **params))
         aval = self.out_aval(tuple([aval_of(a) for a in args]), params)
         values = [a.value if type(a) is ConcreteArray else a for a in args]
         with np.errstate(all="ignore"):

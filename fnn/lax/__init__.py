@@ -3,20 +3,8 @@
 Strict where fnn.numpy is lenient: dtypes are not promoted (but for Python numbers) and shapes are not broadcast."""
 
 from fnn.lax import linalg
-from fnn.lax.elementwise import *  # noqa: F403  # a table of functions of one kind
-from fnn.lax.elementwise import (
-    bitcast_convert_type,
-    clamp,
-    convert_element_type,
-    integer_pow,
-    pow,
-    reciprocal,
-    round,
-    select,
-    select_n,
-    stop_gradient,
-)
-from fnn.lax.slicing import *  # noqa: F403  # its __all__ lists them
+from fnn.lax.elementwise import *  # noqa: F403  # their __all__ lists them
+from fnn.lax.slicing import *  # noqa: F403  # the same
 from fnn.lax.structure import (
     Precision,
     approx_max_k,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,14 @@ from fnn.errors import DtypeError, ShapeError
 
 
 def operands(name: str, *xs: Any) -> list[Array]:
-    """Arrays of one dtype: weak ones take the dtype of the others; DtypeError where strong ones differ."""
+    """Arrays of one dtype: weak ones take the dtype of the others. DtypeError where strong ones differ or cannot hold
+    the weak ones, ShapeError where shapes differ and are not scalar."""
     arrays = [as_array(x) for x in xs]
     strong = {a.dtype for a in arrays if not a.weak_type}
-    if len(strong) > 1:
+    dtype = arrays[0].dtype if len(strong) > 1 else dtypes.result([a.aval for a in arrays])[0]
+    if len(strong | {dtype}) > 1 and strong:
         raise DtypeError(f"lax.{name} needs operands of one dtype, got {', '.join(str(a.aval) for a in arrays)}, at "
                          f"{describe(here())}; convert one (.astype), or use the function of fnn.numpy, which promotes")
-    dtype, _ = dtypes.result([a.aval for a in arrays])
     out = [a if a.dtype == dtype else P.convert(a, dtype=dtype) for a in arrays]
     shapes = {a.shape for a in out if a.shape}
     if len(shapes) > 1:
@@ -31,78 +33,90 @@ def operands(name: str, *xs: Any) -> list[Array]:
     return out
 
 
-def _wrap(name: str, primitive: Primitive, doc: str) -> Callable[..., Array]:
-    def function(*xs: Any) -> Array:
-        return primitive(*operands(name, *xs))
+def _unary(primitive: Primitive, doc: str) -> Callable[[Any], Array]:
+    def function(x: Any) -> Array:
+        return primitive(as_array(x))
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{doc}\n\n    Operands are arrays or numbers of one dtype, of equal shapes or scalar."
+    return _named(function, primitive, f"{doc}\n\n    x: an array or a number.")
+
+
+def _binary(primitive: Primitive, doc: str) -> Callable[[Any, Any], Array]:
+    name = primitive.name
+
+    def function(x: Any, y: Any) -> Array:
+        return primitive(*operands(name, x, y))
+
+    return _named(function, primitive, f"{doc}\n\n    x, y: arrays or numbers of one dtype, of equal shapes or scalar.")
+
+
+def _named(function: Any, primitive: Primitive, doc: str) -> Any:
+    function.__name__ = function.__qualname__ = _JAX_NAMES.get(primitive.name, primitive.name)
+    function.__doc__ = doc
     return function
 
 
-_TABLE: dict[str, tuple[Primitive, str]] = {
-    "add": (P.add, "x + y."),
-    "sub": (P.sub, "x - y."),
-    "mul": (P.mul, "x * y."),
-    "div": (P.div, "x / y; integers are divided towards zero."),
-    "rem": (P.rem, "The remainder of x / y, with the sign of x."),
-    "max": (P.max, "The larger of x and y; NaN if either is."),
-    "min": (P.min, "The smaller of x and y; NaN if either is."),
-    "atan2": (P.atan2, "The angle of the point (y, x), from -pi to pi."),
-    "nextafter": (P.nextafter, "The next number after x in the direction of y."),
-    "neg": (P.neg, "-x."),
-    "abs": (P.abs, "The absolute value."),
-    "sign": (P.sign, "-1, 0 or 1; NaN for NaN."),
-    "floor": (P.floor, "The largest whole number that is not above x."),
-    "ceil": (P.ceil, "The smallest whole number that is not below x."),
-    "is_finite": (P.is_finite, "Neither infinite nor NaN."),
-    "exp": (P.exp, "e to the power of x."),
-    "exp2": (P.exp2, "2 to the power of x."),
-    "expm1": (P.expm1, "exp(x) - 1, exact near 0."),
-    "log": (P.log, "The natural logarithm."),
-    "log1p": (P.log1p, "log(1 + x), exact near 0."),
-    "sqrt": (P.sqrt, "The square root."),
-    "rsqrt": (P.rsqrt, "1 / sqrt(x)."),
-    "cbrt": (P.cbrt, "The cube root."),
-    "sin": (P.sin, "The sine."),
-    "cos": (P.cos, "The cosine."),
-    "tan": (P.tan, "The tangent."),
-    "asin": (P.asin, "The inverse sine."),
-    "acos": (P.acos, "The inverse cosine."),
-    "atan": (P.atan, "The inverse tangent."),
-    "sinh": (P.sinh, "The hyperbolic sine."),
-    "cosh": (P.cosh, "The hyperbolic cosine."),
-    "tanh": (P.tanh, "The hyperbolic tangent."),
-    "asinh": (P.asinh, "The inverse hyperbolic sine."),
-    "acosh": (P.acosh, "The inverse hyperbolic cosine."),
-    "atanh": (P.atanh, "The inverse hyperbolic tangent."),
-    "logistic": (P.logistic, "1 / (1 + exp(-x))."),
-    "erf": (P.erf, "The error function."),
-    "erfc": (P.erfc, "1 - erf(x), exact where erf is near 1."),
-    "erf_inv": (P.erf_inv, "The inverse of erf."),
-    "lgamma": (P.lgamma, "The logarithm of the absolute value of the gamma function."),
-    "digamma": (P.digamma, "The derivative of lgamma."),
-    "square": (P.square, "x * x."),
-    "population_count": (P.population_count, "The number of one bits."),
-    "clz": (P.clz, "The number of leading zero bits."),
-    "bitwise_not": (P.not_, "Every bit, or truth value, inverted."),
-    "bitwise_and": (P.and_, "Bits, or truth values, set in both."),
-    "bitwise_or": (P.or_, "Bits, or truth values, set in either."),
-    "bitwise_xor": (P.xor, "Bits, or truth values, set in exactly one."),
-    "shift_left": (P.shift_left, "x shifted left by y bits; 0 beyond the width."),
-    "shift_right_logical": (P.shift_right_logical, "x shifted right by y bits, zeros coming in."),
-    "shift_right_arithmetic": (P.shift_right_arithmetic, "x shifted right by y bits, the sign coming in."),
-    "eq": (P.eq, "x == y."),
-    "ne": (P.ne, "x != y."),
-    "lt": (P.lt, "x < y."),
-    "le": (P.le, "x <= y."),
-    "gt": (P.gt, "x > y."),
-    "ge": (P.ge, "x >= y."),
-}
-globals().update({_name: _wrap(_name, *_row) for _name, _row in _TABLE.items()})
+_JAX_NAMES = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "bitwise_not"}
+
+add = _binary(P.add, "x + y.")
+sub = _binary(P.sub, "x - y.")
+mul = _binary(P.mul, "x * y.")
+div = _binary(P.div, "x / y; integers are divided towards zero.")
+rem = _binary(P.rem, "The remainder of x / y, with the sign of x.")
+max = _binary(P.max, "The larger of x and y; NaN if either is.")
+min = _binary(P.min, "The smaller of x and y; NaN if either is.")
+atan2 = _binary(P.atan2, "The angle of the point (y, x), from -pi to pi.")
+nextafter = _binary(P.nextafter, "The next number after x in the direction of y.")
+neg = _unary(P.neg, "-x.")
+abs = _unary(P.abs, "The absolute value.")
+sign = _unary(P.sign, "-1, 0 or 1; NaN for NaN.")
+floor = _unary(P.floor, "The largest whole number that is not above x.")
+ceil = _unary(P.ceil, "The smallest whole number that is not below x.")
+is_finite = _unary(P.is_finite, "Neither infinite nor NaN.")
+exp = _unary(P.exp, "e to the power of x.")
+exp2 = _unary(P.exp2, "2 to the power of x.")
+expm1 = _unary(P.expm1, "exp(x) - 1, exact near 0.")
+log = _unary(P.log, "The natural logarithm.")
+log1p = _unary(P.log1p, "log(1 + x), exact near 0.")
+sqrt = _unary(P.sqrt, "The square root.")
+rsqrt = _unary(P.rsqrt, "1 / sqrt(x).")
+cbrt = _unary(P.cbrt, "The cube root.")
+sin = _unary(P.sin, "The sine.")
+cos = _unary(P.cos, "The cosine.")
+tan = _unary(P.tan, "The tangent.")
+asin = _unary(P.asin, "The inverse sine.")
+acos = _unary(P.acos, "The inverse cosine.")
+atan = _unary(P.atan, "The inverse tangent.")
+sinh = _unary(P.sinh, "The hyperbolic sine.")
+cosh = _unary(P.cosh, "The hyperbolic cosine.")
+tanh = _unary(P.tanh, "The hyperbolic tangent.")
+asinh = _unary(P.asinh, "The inverse hyperbolic sine.")
+acosh = _unary(P.acosh, "The inverse hyperbolic cosine.")
+atanh = _unary(P.atanh, "The inverse hyperbolic tangent.")
+logistic = _unary(P.logistic, "1 / (1 + exp(-x)).")
+erf = _unary(P.erf, "The error function.")
+erfc = _unary(P.erfc, "1 - erf(x), exact where erf is near 1.")
+erf_inv = _unary(P.erf_inv, "The inverse of erf.")
+lgamma = _unary(P.lgamma, "The logarithm of the absolute value of the gamma function.")
+digamma = _unary(P.digamma, "The derivative of lgamma.")
+square = _unary(P.square, "x * x.")
+population_count = _unary(P.population_count, "The number of one bits.")
+clz = _unary(P.clz, "The number of leading zero bits.")
+bitwise_not = _unary(P.not_, "Every bit, or truth value, inverted.")
+bitwise_and = _binary(P.and_, "Bits, or truth values, set in both.")
+bitwise_or = _binary(P.or_, "Bits, or truth values, set in either.")
+bitwise_xor = _binary(P.xor, "Bits, or truth values, set in exactly one.")
+shift_left = _binary(P.shift_left, "x shifted left by y bits; 0 beyond the width.")
+shift_right_logical = _binary(P.shift_right_logical, "x shifted right by y bits, zeros coming in.")
+shift_right_arithmetic = _binary(P.shift_right_arithmetic, "x shifted right by y bits, the sign coming in.")
+eq = _binary(P.eq, "x == y.")
+ne = _binary(P.ne, "x != y.")
+lt = _binary(P.lt, "x < y.")
+le = _binary(P.le, "x <= y.")
+gt = _binary(P.gt, "x > y.")
+ge = _binary(P.ge, "x >= y.")
 
 
-def pow(x: Any, y: Any) -> Array:  # noqa: A001  # the field's name
+def pow(x: Any, y: Any) -> Array:
     """x to the power of y; y may be an integer where x is floating point."""
     x, y = as_array(x), as_array(y)
     if x.aval.is_float and y.dtype.kind in "iu":
@@ -115,12 +129,20 @@ def integer_pow(x: Any, y: int) -> Array:
     return P.integer_pow(as_array(x), n=int(y))
 
 
-def round(x: Any, rounding_method: Any = 0) -> Array:  # noqa: A001  # the field's name
-    """The nearest whole number; halves away from zero (0), or to the even one (1)."""
-    return P.round(as_array(x), method="nearest_even" if int(rounding_method) == 1 else "away")
+class RoundingMethod(enum.IntEnum):
+    """Where `round` takes halves to."""
+
+    AWAY_FROM_ZERO = 0
+    TO_NEAREST_EVEN = 1
 
 
-def clamp(min: Any, x: Any, max: Any) -> Array:  # noqa: A002  # JAX's argument names
+def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZERO) -> Array:
+    """The nearest whole number; halves go away from zero, or to the even one."""
+    method = RoundingMethod(rounding_method)
+    return P.round(as_array(x), method="nearest_even" if method is RoundingMethod.TO_NEAREST_EVEN else "away")
+
+
+def clamp(min: Any, x: Any, max: Any) -> Array:
     """x limited to [min, max], which are scalars or of x's shape."""
     return P.clamp(*operands("clamp", min, x, max))
 
@@ -171,3 +193,75 @@ def reciprocal(x: Any) -> Array:
     """1 / x."""
     x = as_array(x)
     return P.div(P.convert(1.0, dtype=x.dtype), x)
+
+
+__all__ = [
+    "RoundingMethod",
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bitcast_convert_type",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
+    "cbrt",
+    "ceil",
+    "clamp",
+    "clz",
+    "convert_element_type",
+    "cos",
+    "cosh",
+    "digamma",
+    "div",
+    "eq",
+    "erf",
+    "erf_inv",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "ge",
+    "gt",
+    "integer_pow",
+    "is_finite",
+    "le",
+    "lgamma",
+    "log",
+    "log1p",
+    "logistic",
+    "lt",
+    "max",
+    "min",
+    "mul",
+    "ne",
+    "neg",
+    "nextafter",
+    "population_count",
+    "pow",
+    "reciprocal",
+    "rem",
+    "round",
+    "rsqrt",
+    "select",
+    "select_n",
+    "shift_left",
+    "shift_right_arithmetic",
+    "shift_right_logical",
+    "sign",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "sub",
+    "tan",
+    "tanh",
+]

@@ -16,16 +16,15 @@ from contextlib import contextmanager
 from fnn.kernels.cpu.llvm_memory import Memory
 from fnn.kernels.cpu.llvm_operations import IDENTITY
 from fnn.kernels.cpu.llvm_text import MEMORY, constant, counting, leading, register, vector_of
-from fnn.kernels.expansions import expansion
+from fnn.kernels.expansions import expansion, weight
 from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
 
 UNROLL = 4
 # Values in a body that is worth unrolling; statements under a varying condition that need no branch.
 SHORT = 16
-# Operations in a loop body that is printed once, masked throughout, instead of twice; those of a function,
-# roughly.
-LONG = 500
-FUNCTION = 25
+# Operations in a loop body that is printed once, masked throughout, instead of twice: half to compile, a
+# tenth slower.
+LONG = 400
 
 
 def emit(program: Program, name: str, lanes_bytes: int) -> str:
@@ -419,7 +418,7 @@ class _Printer:
                 done = end
             if done < count:
                 body(forward(start, done), leading(lanes, count - done))
-        elif _weight(block) > LONG:
+        elif weight(block) > LONG:
             with text.loop(start, stop, lanes) as i:
                 remainder(i)
         else:
@@ -446,14 +445,3 @@ def _static_count(lo: Value, hi: Value) -> int | None:
             if base is lo and more.op == "const":
                 return more.payload
     return None
-
-
-def _weight(block: Block) -> int:
-    """How many operations a block consists of."""
-    count = len(block.items)
-    for item in block.items:
-        if isinstance(item, Value):
-            count += FUNCTION * (item.op in MATHEMATICS)
-        else:
-            count += sum([_weight(inner) for inner in item.blocks])
-    return count
