@@ -62,7 +62,8 @@ class Matrix:
     @staticmethod
     def of(op: Op, out: View | None = None) -> Matrix:
         contract, batch = op.payload
-        return matrix_of(op.inputs[0], op.inputs[1], contract, batch, op.out if out is None else out)  # type: ignore[arg-type]
+        left, right = op.views
+        return matrix_of(left, right, contract, batch, op.out if out is None else out)
 
     def vector_views(self, x: View, y: View) -> tuple[View, View, tuple[int, ...]]:
         """Both operands over (batch, rows, columns, summed), one view each, and the summed axes' numbers: for products

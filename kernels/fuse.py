@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from fnn.kernels.calls import Value
-from fnn.kernels.ops import COPY, MASK, Op, mask_cuts
+from fnn.kernels.ops import COPY, Mask, Op, Writers, mask_cuts
 from fnn.kernels.views import View, chain, contiguous, refine, restride
 
 LIMIT = 200         # ops a kernel may hold
@@ -36,10 +36,10 @@ class Group:
         self.bits, self.above, self.barred = 1 << op.index, 0, 0
         self.needs: set[Op] = set()
         self.cuts = NOTHING
-        self.mask: MASK | None = None
+        self.mask: Mask | None = None
         self.kind, self.rows = "map", 1
 
-    def set_mask(self, mask: MASK) -> None:
+    def set_mask(self, mask: Mask) -> None:
         self.mask = mask
         self.rows = math.prod(n for n, reduced in mask if not reduced)
         if len(mask) == 1 and self.size > SERIAL:
@@ -48,13 +48,13 @@ class Group:
             self.kind = "row" if mask[-1][1] else "col"
 
 
-def row_strides(mask: MASK) -> tuple[int, ...]:
+def row_strides(mask: Mask) -> tuple[int, ...]:
     """The strides with which a row value is read at every point."""
     kept = iter(contiguous([n for n, reduced in mask if not reduced]))
     return tuple(0 if reduced else next(kept) for _, reduced in mask)
 
 
-def spread(view: View, mask: MASK) -> View | None:
+def spread(view: View, mask: Mask) -> View | None:
     """A view of a row value's shape, as one over the whole iteration space, the same all along each row."""
     kept = [n for n, reduced in mask if not reduced]
     axes = refine_or_none(view.cuts | frozenset(_cuts(kept)))
@@ -94,7 +94,7 @@ class Fusion:
     """of: the group of every op; stored: the values that reach memory; again: per value that may be computed again where
     it is read, (weight, values in memory it comes from, cuts of their views)."""
 
-    def __init__(self, ops: Sequence[Op], writers: dict[Value, list[Op]], outputs: Iterable[Value]):
+    def __init__(self, ops: Sequence[Op], writers: Writers, outputs: Iterable[Value]):
         self.ops, self.writers, self.outputs = ops, writers, set(outputs)
         self.of: dict[Op, Group] = {}
         self.groups: dict[int, Group] = {}
@@ -114,7 +114,7 @@ class Fusion:
 
     # -- dependencies
     def needed(self, op: Op) -> list[Op]:
-        return [*(w for v in op.views for w in self.writers.get(v.value, ()) if w is not op), *op.after]  # type: ignore[call-overload]
+        return [*(w for v in op.views for w in self.writers.get(v.value, ()) if w is not op), *op.after]
 
     def add(self, op: Op) -> Group:
         """A group of its own."""
@@ -139,7 +139,7 @@ class Fusion:
         """The ops whose values this op reads through memory, those of `inside` excepted."""
         out = 0
         for v in op.views:
-            ws = self.writers.get(v.value, ())  # type: ignore[call-overload]  # op.views are of Values
+            ws = self.writers.get(v.value, ())
             if len(ws) != 1 or not v.whole or not ws[0].out.whole or v.size != op.size:
                 for w in ws:
                     if w is not op and self.of[w] not in inside:
@@ -148,9 +148,9 @@ class Fusion:
             out |= 1 << w.index
         return out
 
-    def cuts(self, op: Op, role: str, mask: MASK | None) -> frozenset[int] | None:
+    def cuts(self, op: Op, role: str, mask: Mask | None) -> frozenset[int] | None:
         """Where this op's views cut the iteration space; None if they cannot share axes."""
-        views = [v for v in (*op.inputs, *op.outs) if type(v) is View]
+        views = [v for v in (*op.inputs, *op.outs) if isinstance(v, View)]
         out: set[int] = set(mask_cuts(op.mask) if op.mask else ())
         for v in views:
             if op.kind == "reduce" and v is op.out:
@@ -214,13 +214,13 @@ class Fusion:
     # -- registers
     def made_by(self, view: View) -> tuple[Op, Group, str] | None:
         """(op, its group, "full" or "row") if a register could hold the view's value."""
-        ws = self.writers.get(view.value, ())  # type: ignore[call-overload]  # a Position has no writers
+        ws = self.writers.get(view.value, ())
         if len(ws) != 1 or ws[0] not in self.of or not ws[0].out.whole or not self.of[ws[0]].fusible:
             return None
         g = self.of[ws[0]]
         return ws[0], g, "full" if g.roles[ws[0]] == "full" else "row"
 
-    def inside(self, view: View, role: str, mask: MASK | None) -> bool:
+    def inside(self, view: View, role: str, mask: Mask | None) -> bool:
         """Can an op at every point read the view from a register, if its value is made in the same kernel?"""
         if role == "full":
             return view.whole
@@ -282,7 +282,7 @@ class Fusion:
         if bits & barred or any(bits >> w.index & 1 for w in op.after):
             return None
         for view in op.views:
-            for w in self.writers.get(view.value, ()):  # type: ignore[call-overload]  # a Value
+            for w in self.writers.get(view.value, ()):
                 if not bits >> w.index & 1:
                     continue
                 found = self.made_by(view)
@@ -307,7 +307,7 @@ class Fusion:
             return
         found = self.made_by(view)
         candidates = [found[1]] if found is not None and found[2] == "full" and view.whole else []
-        candidates += self._columns.get(view.value, [])  # type: ignore[arg-type]  # a Value
+        candidates += self._columns.get(view.memory, [])
         for g in candidates:
             if g is mine or self.groups.get(g.index) is not g or g.size != mine.size or not g.fusible:
                 continue
@@ -318,27 +318,27 @@ class Fusion:
                 break
         for o in mine.ops:
             for v in o.views:
-                groups = self._columns.setdefault(v.value, [])  # type: ignore[arg-type]  # a Value
+                groups = self._columns.setdefault(v.memory, [])
                 if mine not in groups:
                     groups.append(mine)
 
     def join_siblings(self) -> None:
         """Kernels that walk the same data in the same way read it once. Mere copies stay apart: where the copy may share
         the original's memory, the planner leaves it out."""
-        readers: dict[tuple[Value, MASK | None], list[Group]] = {}
+        readers: dict[tuple[Value, Mask | None], list[Group]] = {}
         for g in list(self.groups.values()):
             if not g.fusible or g.kind not in ("map", "row") or all(o.expression is COPY and o.kind == "map" for o in g.ops):
                 continue
-            read = [v.value for o in g.ops for v in o.views if v.size == v.value.size == g.size]
+            read = [v.memory for o in g.ops for v in o.views if v.size == v.value.size == g.size]
             for value in dict.fromkeys(read):
-                for other in readers.get((value, g.mask), ())[-4:]:  # type: ignore[arg-type]  # a Value
+                for other in readers.get((value, g.mask), ())[-4:]:
                     if other is g or self.groups.get(other.index) is not other or self.groups.get(g.index) is not g:
                         continue
                     if len(g.ops) + len(other.ops) <= LIMIT and self.compatible(g, other):
                         g = self.merge([g, other])
             for o in g.ops:
                 for v in o.views:
-                    groups = readers.setdefault((v.value, g.mask), [])  # type: ignore[arg-type]  # a Value
+                    groups = readers.setdefault((v.memory, g.mask), [])
                     if v.size == v.value.size == g.size and g not in groups[-4:]:
                         groups.append(g)
 
@@ -354,18 +354,18 @@ class Fusion:
         for op in self.ops:
             g = self.of[op]
             for out in op.outs:
-                if not g.fusible or not out.whole or len(self.writers[out.value]) > 1:  # type: ignore[index]  # a Value
-                    self.stored.add(out.value)  # type: ignore[arg-type]
+                if not g.fusible or not out.whole or len(self.writers[out.value]) > 1:
+                    self.stored.add(out.memory)
             for view in op.views:
-                readers.setdefault(view.value, []).append((op, view))  # type: ignore[arg-type]
+                readers.setdefault(view.memory, []).append((op, view))
                 if not g.fusible or view.value not in self.writers:
-                    self.stored.add(view.value)  # type: ignore[arg-type]
+                    self.stored.add(view.memory)
         self.again: dict[Value, tuple[int, frozenset[Value], frozenset[int]]] = {}
         for op in self.ops:
             g = self.of[op]
             if not g.fusible or not op.out.whole:
                 continue
-            value: Value = op.out.value  # type: ignore[assignment]  # maps write Values
+            value = op.out.memory
             outside = [(o, v) for o, v in readers.get(value, ()) if self.of[o] is not g]
             recipe = self.recipe(op) if g.roles[op] == "full" and op.kind == "map" else None
             if recipe is not None:
@@ -380,7 +380,7 @@ class Fusion:
         weight, leaves, cuts = op.weight(), set(), self.of[op].cuts and self.cuts(op, "full", None)
         every = set(cuts or ())
         for view in op.views:
-            value: Value = view.value  # type: ignore[assignment]  # op.views are of Values
+            value = view.memory
             if value in self.stored:
                 leaves.add(value)
                 continue

@@ -64,10 +64,10 @@ def _nests(built: Built, ops: Sequence[Op]) -> list[AnyCall]:
         shape = (math.prod(op.out.shape),) if built.nest.kind == "col" else ()
         # the parts of a column reduction lie as (outer axes, part, columns)
         axes = (1,) if built.nest.kind == "col" else (0,)
-        whole = View(op.out.value, shape, op.out.offset) if built.nest.kind == "map" else op.out
+        whole = View(op.out.memory, shape, op.out.offset) if built.nest.kind == "map" else op.out
         last = Op("reduce", [value], [whole], parts.shape, op.source, combine=op.combine, axes=axes)
         last.index = 0
-        fusion = Fusion([last], {whole.value: [last]}, [whole.value])  # type: ignore[list-item, dict-item]  # a Value
+        fusion = Fusion([last], {whole.memory: [last]}, [whole.memory])
         (group,) = fusion.order()
         if built.nest.kind == "map":
             group.kind = "all"  # one kernel for any number of parts
@@ -82,6 +82,7 @@ def _nest(built: Built, ops: Sequence[Op]) -> Call:
     moved = bytes_moved(built)
     points = math.prod(nest.outer) * math.prod(nest.inner)
     rows = 1 if nest.kind == "col" else max(1, min(nest.width, 1 << 14) if nest.static else ELEMENTS_PER_HANDOUT)
+    unit = 1 if nest.kind == "col" or nest.turned else max(1, ELEMENTS_PER_HANDOUT // rows)
     names = [o.name.split("[")[0] for o in ops if o.expression is not COPY or o.kind == "reduce"]
     return Call(
         label=_label(names) if names else "copy",
@@ -93,7 +94,7 @@ def _nest(built: Built, ops: Sequence[Op]) -> Call:
         tiles=nest.tiles,
         cost=20.0 + max(moved / BYTES_PER_NS, points * built.weight / WORK_PER_NS),
         sizes=nest.sizes(),
-        unit=max(1, ELEMENTS_PER_HANDOUT // rows) if nest.kind != "col" else 1,
+        unit=unit,
         in_place=_in_place(built),
         sources=_sources(ops),
         text=str(nest),
@@ -143,8 +144,7 @@ def _in_place(built: Built) -> tuple[tuple[Value, Value], ...]:
 
 def _product(op: Op) -> Call:
     """A contraction."""
-    x, y = op.inputs
-    assert type(x) is View and type(y) is View
+    x, y = op.views
     matrix = Matrix.of(op)
     codes = [code_of(v.dtype) for v in (x, y, op.out)]
     made = gemm.plan(matrix, *codes)
@@ -154,9 +154,9 @@ def _product(op: Op) -> Call:
         label="dot",
         key=made.kernel.key,
         program=lambda: gemm.program(made.kernel, made.sizes),
-        args=[(v.value, v.offset * v.dtype.itemsize) for v in views],  # type: ignore[misc]  # memory, never positions
-        reads={x.value, y.value},  # type: ignore[arg-type]
-        writes={op.out.value},  # type: ignore[arg-type]
+        args=[(v.memory, v.offset * v.dtype.itemsize) for v in views],
+        reads={x.memory, y.memory},
+        writes={op.out.memory},
         tiles=made.tiles,
         cost=made.cost + 50.0,
         sizes=list(made.sizes),
@@ -169,8 +169,8 @@ def _product(op: Op) -> Call:
 def _opaque(op: Op) -> AnyCall:
     eqn: Equation = op.payload
     way = eqn.primitive.lower
-    inputs: list[Value] = [v.value for v in op.views]
-    outputs: list[Value] = [o.value for o in op.outs]  # type: ignore[misc]  # whole Values
+    inputs: list[Value] = [v.memory for v in op.views]
+    outputs: list[Value] = [o.memory for o in op.outs]
     if isinstance(way, Kernel):
         return _kernel(op, eqn, way, inputs, outputs)
     if isinstance(way, Library):

@@ -9,11 +9,13 @@ the erfinv function", 2010).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from fnn.kernels.loops import Value
 from fnn.kernels.math_arithmetic import Arithmetic
 from fnn.kernels.math_exponential import split_exp
 from fnn.kernels.math_logarithm import positive_log
+from fnn.kernels.math_short import narrow_of, short_exp, short_log, wide_of
 
 _INFINITY, _NAN = float("inf"), float("nan")
 # erf(x) / x - 1, in x**2
@@ -44,8 +46,9 @@ _LOG_ERFC = {
 _ERFC_SHIFT = {"f4": 2.0, "f8": 3.0}
 _ERFC = {
     "f4": (
-        1.02158272, -0.687160909, 0.279471517, -0.0364359021, -0.0215028226, 0.0064352164, 0.00304294284,
-        -0.000726353668, -0.000529176847, -4.68170692e-05,
+        1.021582708683979, -0.6871606970891345, 0.27947177076321716, -0.03644178332257887, -0.021505721926623336,
+        0.006475877051426583, 0.0030626042763933596, -0.0008320595294866867, -0.0005925591889945983,
+        4.693723926922693e-05, 6.94786343350845e-05,
     ),
     "f8": (
         1.0740069070883398, -0.8833944531698836, 0.5902283571040761, -0.3104672619005559, 0.11952776128852548,
@@ -60,12 +63,14 @@ _ERFC = {
 _ERF_INV = {
     "f4": (
         (0.0, 2.5, (
-            1.50140941, 0.24664028, -0.00417738687, -0.0012527419, 0.00021834443, -4.96334724e-06, -3.46270167e-06,
-            4.66171201e-07, 2.32324062e-08, -8.7911376e-09,
+            1.5014093592789366, 0.24664028615076344, -0.004177386762499207, -0.001252741882803539,
+            0.0002183444270010007, -4.963347453507631e-06, -3.4627017709800812e-06, 4.6617121094729994e-07,
+            2.3232405684656565e-08, -8.79113757702553e-09,
         )),
         (5.0, 3.0, (
-            2.83297682, 1.00167477, 0.00944430381, -0.00763426209, 0.00569500495, -0.00361099071, 0.00146513456,
-            -3.21247317e-05, -0.000294422905, 9.96325907e-05,
+            2.8329768010106493, 1.0016749646333187, 0.009445301684771253, -0.007637254473264159,
+            0.005686823615227335, -0.0035974945223946194, 0.0014855637302553372, -5.684463304374779e-05,
+            -0.00031003372767690715, 0.00011595316201973173,
         )),
     ),
     "f8": (
@@ -104,23 +109,54 @@ def erf(m: Arithmetic, x: Value) -> Value:
 
 
 def erfc(m: Arithmetic, x: Value) -> Value:
-    """2 - erfc(|x|) for negative x. x**2 and 1 / (x + c) carry what their rounding left out."""
-    a, shift = m.at_most(m.abs(x), 10.1 if m.single else 27.3), _ERFC_SHIFT[m.dtype]
+    """2 - erfc(|x|) for negative x; and, for f8, 1 - erf(x) for |x| < 1."""
+    a = m.abs(x)
+    tail = (_tail_short if m.single else _tail)(m, m.at_most(a, 10.1 if m.single else 27.3))
+    result = m.select(x < 0.0, 2.0 - tail, tail)
+    if m.single:
+        return result
+    inner = m.fma(-x, m.polynomial(x * x, _ERF["f8"]), 1.0 - x)
+    return m.select(a < 1.0, inner, result)
+
+
+def _tail(m: Arithmetic, a: Value) -> Value:
+    """erfc for positive arguments. a**2 and 1 / (a + c) carry what their rounding left out."""
+    shift = _ERFC_SHIFT[m.dtype]
     square, square_low = m.exact_product(a, a)
     p, k = split_exp(m, -square, -square_low)
     below, below_low = m.unordered_sum(a, shift)
     inverse = 1.0 / below
     lost = m.fma(-inverse, below_low, m.fma(-inverse, below, 1.0))
     q = m.polynomial(m.fma(inverse, -2.0 * shift, 1.0), _ERFC[m.dtype])
-    result = m.scale(m.fma(q, p + lost, q) * inverse, k)
-    return m.select(x < 0.0, 2.0 - result, result)
+    return m.scale(m.fma(q, p + lost, q) * inverse, k)
+
+
+def _tail_short(m: Arithmetic, a: Value) -> Value:
+    """The same for f4 through f8, which needs no such care."""
+    shift = _ERFC_SHIFT[m.dtype]
+    wide, a = wide_of(m, a)
+    inverse = 1.0 / (a + shift)
+    q = wide.polynomial(wide.fma(inverse, -2.0 * shift, 1.0), _ERFC[m.dtype])
+    return narrow_of(m, short_exp(wide, -(a * a)) * (q * inverse))
 
 
 def erf_inv(m: Arithmetic, x: Value) -> Value:
-    inside = m.abs(x) < 1.0
-    w = -positive_log(m, m.select(inside, m.fma(-x, x, 1.0), 1.0))
+    size = m.abs(x)
+    inside = m.select(size < 1.0, x, 0.0)
+    if m.single:
+        wide, inside = wide_of(m, inside)
+        result = narrow_of(m, _inner_erf_inv(wide, inside, short_log, _ERF_INV["f4"]))
+    else:
+        result = _inner_erf_inv(m, inside, positive_log, _ERF_INV["f8"])
+    result = m.select(size < 1.0, result, m.copysign(_INFINITY, x))
+    return m.select(size > 1.0, _NAN, m.select(m.is_nan(x), x, result))
+
+
+def _inner_erf_inv(m: Arithmetic, x: Value, log: Callable[[Arithmetic, Value], Value], table: tuple) -> Value:
+    """erf_inv for |x| < 1."""
+    w = -log(m, m.fma(-x, x, 1.0))
     root = m.sqrt(w)
-    (_, origin, coefficients), *further = _ERF_INV[m.dtype]
+    (_, origin, coefficients), *further = table
     u: Value = w - origin
     chosen: list[float | Value] = list(coefficients)
     for start, origin, coefficients in further:
@@ -128,5 +164,4 @@ def erf_inv(m: Arithmetic, x: Value) -> Value:
         u = m.select(beyond, root - origin, u)
         pairs = itertools.zip_longest(coefficients, chosen, fillvalue=0.0)
         chosen = [m.select(beyond, new, old) for new, old in pairs]
-    result = m.select(inside, x * m.polynomial(u, chosen), m.copysign(_INFINITY, x))
-    return m.select(m.abs(x) > 1.0, _NAN, m.select(m.is_nan(x), x, result))
+    return x * m.polynomial(u, chosen)

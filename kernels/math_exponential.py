@@ -35,12 +35,18 @@ def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Valu
     return reduced_expm1(m, r if low is None else r + low), k
 
 
-def quarter_expm1(m: Arithmetic, x: Value) -> Value:
-    """(e**x - 1) / 4, which is finite a little longer than e**x is."""
-    least, greatest = {"f4": (-20.0, 89.5), "f8": (-40.0, 710.5)}[m.dtype]
-    p, k = split_exp(m, m.at_least(m.at_most(x, greatest), least))
-    quarter = m.power_of_two(k - 2)
-    return m.fma(quarter, p, quarter - 0.25)
+def scaled_expm1(m: Arithmetic, x: Value, halvings: int) -> Value:
+    """(e**x - 1) / 2**halvings, which is finite a little longer than e**x is.
+
+    From 2**n (1 + r + tail) - 1, with what r's rounding left out in the tail: 2**n (1 + r) - 1 is exact where it is small.
+    """
+    high, rest = m.format.ln2
+    n, k = m.nearest_integer(x, LOG2_E)
+    near = m.fma(n, -high, x)
+    r = m.fma(n, -rest, near)
+    tail = m.fma(r * r, m.polynomial(r, _EXP[m.dtype]), m.fma(n, -rest, near - r))
+    power = m.power_of_two(k - halvings)
+    return m.fma(power, tail, m.fma(power, r, power - 0.5**halvings))
 
 
 def exp(m: Arithmetic, x: Value) -> Value:
@@ -57,7 +63,9 @@ def exp2(m: Arithmetic, x: Value) -> Value:
 
 
 def expm1(m: Arithmetic, x: Value) -> Value:
-    return m.copysign(4.0 * quarter_expm1(m, x), x)
+    least, greatest = {"f4": (-20.0, 89.5), "f8": (-40.0, 710.5)}[m.dtype]
+    quarter = scaled_expm1(m, m.at_least(m.at_most(x, greatest), least), 2)
+    return _unless_tiny(m, x, 4.0 * quarter)
 
 
 def logistic(m: Arithmetic, x: Value) -> Value:
@@ -69,17 +77,21 @@ def logistic(m: Arithmetic, x: Value) -> Value:
 
 
 def tanh(m: Arithmetic, x: Value) -> Value:
-    """-e / (2 + e) with e = e**(-2|x|) - 1; it is 1 long before that power vanishes."""
-    p, k = split_exp(m, -2.0 * m.at_most(m.abs(x), 9.1 if m.single else 19.1))
-    power = m.power_of_two(k)
-    e = m.fma(power, p, power - 1.0)
-    return m.copysign(e / (e + 2.0), x)
+    """-e / (2 + e) with e = e**(-2|x|) - 1; it is 1 long before that power vanishes.
+
+    What rounding takes from the denominator d is put back: 1/d is (1 + tanh|x|) / 2.
+    """
+    e = scaled_expm1(m, -2.0 * m.at_most(m.abs(x), 9.1 if m.single else 19.1), 0)
+    below, lost = m.exact_sum(m.const(2.0), e)
+    t = e / below
+    return m.copysign(m.fma(t * lost, m.fma(t, 0.5, -0.5), t), x)
 
 
 def sinh(m: Arithmetic, x: Value) -> Value:
-    """(e + e / (1 + e)) / 2 with e = e**|x| - 1."""
-    e = quarter_expm1(m, m.abs(x))
-    return m.copysign(2.0 * (e + e / m.fma(4.0, e, 1.0)), x)
+    """e - e q with e = e**|x| - 1 and q = e / (e + 1) / 2."""
+    quarter = scaled_expm1(m, m.at_most(m.abs(x), 89.5 if m.single else 710.5), 2)
+    q = 0.5 * quarter / (quarter + 0.25)
+    return _unless_tiny(m, x, m.copysign(4.0 * m.fma(-quarter, q, quarter), x))
 
 
 def cosh(m: Arithmetic, x: Value) -> Value:
@@ -88,3 +100,8 @@ def cosh(m: Arithmetic, x: Value) -> Value:
     quarter = m.power_of_two(k - 2)
     e = m.fma(quarter, p, quarter)
     return 2.0 * (e + 0.0625 / e)
+
+
+def _unless_tiny(m: Arithmetic, x: Value, result: Value) -> Value:
+    """x itself where it is so small that x**2 does not count: a quarter of it might be denormal."""
+    return m.select(m.abs(x) < (1e-8 if m.single else 1e-17), x, result)

@@ -46,7 +46,7 @@ _DIGAMMA_SERIES = (
 
 
 def lgamma(m: Arithmetic, x: Value) -> Value:
-    """log |gamma(x)|."""
+    """log |gamma(x)|, infinite at 0, -1, -2, ...; at -inf it is -inf, as in SciPy."""
     negative = x < 0.0
     result = _positive_lgamma(m, m.select(negative, 1.0 - x, x))
 
@@ -55,7 +55,7 @@ def lgamma(m: Arithmetic, x: Value) -> Value:
         return [m.select(sine > 0.0, -log(m, sine * (1.0 / _PI)) - result, _INFINITY)]
 
     (result,) = m.rarely(negative, [result], reflected)
-    return result
+    return m.select(x.eq(-_INFINITY), x, result)
 
 
 def _positive_lgamma(m: Arithmetic, t: Value) -> Value:

@@ -130,8 +130,9 @@ def _log1p_or_log2x(m: Arithmetic, x: Value, u: Value, large: Value) -> Value:
 
 
 def atanh(m: Arithmetic, x: Value) -> Value:
-    """log1p(2 x / (1 - x)) / 2; infinite at 1, NaN beyond."""
+    """log1p(2 x + 2 x * x / (1 - x)) / 2; infinite at 1, NaN beyond."""
     a = m.abs(x)
-    result = 0.5 * inner_log1p(m, 2.0 * a / (1.0 - a))
+    twice = 2.0 * a
+    result = 0.5 * inner_log1p(m, m.fma(twice, a / (1.0 - a), twice))
     result = m.select(a.eq(1.0), _INFINITY, result)
     return m.copysign(m.select(a > 1.0, _NAN, result), x)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from fnn.kernels.loops import Value
 from fnn.kernels.math_arithmetic import Arithmetic
-from fnn.kernels.math_exponential import EXP_RANGE, LOG2_E, split_exp
+from fnn.kernels.math_exponential import EXP_RANGE, split_exp
 from fnn.kernels.math_logarithm import scaled_split
+from fnn.kernels.math_short import narrow_of, short_exp, short_log, wide_of
 
 _INFINITY, _NAN = float("inf"), float("nan")
 # log 2, of which the first part times any exponent is exact
@@ -19,12 +20,6 @@ _TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 _ATANH_TAIL = (
     0.4, 0.28571428571421564, 0.22222222225818017, 0.181818174992975, 0.15384675167140466, 0.1333084724947681,
     0.11803207144600837, 0.10788650251215662,
-)  # fmt: skip
-# for f4's results: (log((1 + s) / (1 - s)) - 2 s) / s**3 in s**2 to 2**-37, (e**r - 1 - r) / r**2 to 2**-34
-_ATANH_SHORT = (0.6666666564106913, 0.4000033625602655, 0.28537235497960045, 0.23583634662016678)
-_EXP_SHORT = (
-    0.500000001367388, 0.1666666675782522, 0.04166646285613953, 0.008333285527924875, 0.0013933879087488139,
-    0.0001990792004748636,
 )  # fmt: skip
 
 
@@ -49,18 +44,9 @@ def pow_(m: Arithmetic, x: Value, y: Value) -> Value:
 
 def _pow_short(m: Arithmetic, a: Value, y: Value) -> Value:
     """a**y of f4 through f8; a >= 0."""
-    b, wide = m.builder, Arithmetic(m.builder, "f8")
-    a, y = b.cast(a, "f8"), b.cast(y, "f8")
-    one_f, n = scaled_split(wide, a)
-    f = one_f - 1.0
-    s = f / (one_f + 1.0)
-    z = s * s
-    log = wide.fma(n, wide.format.ln2[0], wide.fma(s * z, wide.polynomial(z, _ATANH_SHORT), 2.0 * s))
-    exponent = _within(wide, _logarithm_or_infinite(wide, a, log) * y, "f4")
-    k, bits = wide.nearest_integer(exponent, LOG2_E)
-    r = wide.fma(k, -wide.format.ln2[0], exponent)
-    result = wide.fma(r * r, wide.polynomial(r, _EXP_SHORT), r) + 1.0
-    return b.cast(result * wide.power_of_two(bits), "f4")
+    wide, a = wide_of(m, a)
+    log = _logarithm_or_infinite(wide, a, short_log(wide, a))
+    return narrow_of(m, short_exp(wide, log * m.builder.cast(y, "f8")))
 
 
 def _pow_long(m: Arithmetic, a: Value, y: Value) -> Value:
@@ -89,7 +75,8 @@ def _pow_long(m: Arithmetic, a: Value, y: Value) -> Value:
     log = _logarithm_or_infinite(m, a, log)
     product, product_low = m.exact_product(log, y)
     product_low = m.fma(low, y, product_low)
-    product = _within(m, product, "f8")
+    least, greatest = EXP_RANGE[m.dtype]
+    product = m.at_least(m.at_most(product, greatest), least)
     product_low = m.select(m.abs(product_low) < 1e-9, product_low, 0.0)  # where not, the result is 0 or infinite
     p, k = split_exp(m, product, product_low)
     return m.scale(1.0 + p, k)
@@ -98,12 +85,6 @@ def _pow_long(m: Arithmetic, a: Value, y: Value) -> Value:
 def _logarithm_or_infinite(m: Arithmetic, a: Value, log: Value) -> Value:
     """log a, at 0 and infinity too."""
     return m.select(a.eq(0.0), -_INFINITY, m.select(a < _INFINITY, log, a))
-
-
-def _within(m: Arithmetic, x: Value, dtype: str) -> Value:
-    """An exponent, cut off where the result is 0 or infinite in any case."""
-    least, greatest = EXP_RANGE[dtype]
-    return m.at_least(m.at_most(x, greatest), least)
 
 
 def cbrt(m: Arithmetic, x: Value) -> Value:

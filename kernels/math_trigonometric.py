@@ -53,14 +53,19 @@ _TAN = {
 }  # fmt: skip
 
 
-def _reduce(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
-    """r as a sum of two numbers, and k, of which only the two lowest bits count."""
+def _reduce(m: Arithmetic, x: Value, precise: bool = False) -> list[Value]:
+    """r as a sum of two numbers, and k, of which only the two lowest bits count. Precise: the first of the two may be off
+    by its last place, but not their sum."""
     k, bits = m.nearest_integer(x, _TWO_OVER_PI)
     first, second, third = _HALF_PI[m.dtype]
-    near = m.fma(k, -first, x)
-    r = m.fma(k, -second, near)
-    low = k * -third
-    return tuple(m.rarely(m.abs(x) > _LARGE, (r, low, bits), lambda: _reduce_large(m, x)))  # type: ignore[return-value]  # three values
+    near, low = m.fma(k, -first, x), k * -third
+    if precise:
+        product, product_low = m.exact_product(k, second)
+        r, lost = m.unordered_sum(near, -product)
+        low = low + (lost - product_low)
+    else:
+        r = m.fma(k, -second, near)
+    return m.rarely(m.abs(x) > _LARGE, (r, low, bits), lambda: _reduce_large(m, x))
 
 
 def _reduce_large(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
@@ -154,7 +159,7 @@ def cos(m: Arithmetic, x: Value) -> Value:
 
 def tan(m: Arithmetic, x: Value) -> Value:
     """tan r, or -1 / tan r in odd quadrants."""
-    r, low, k = _reduce(m, x)
+    r, low, k = _reduce(m, x, precise=True)
     z = r * r
     t = m.fma(r * z, m.polynomial(z, _TAN[m.dtype]), m.fma(low, z, low))
     t, odd = m.copysign(r + t, r), (k & 1).ne(0)

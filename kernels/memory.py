@@ -1,13 +1,12 @@
 """Where every value of a program lies: which values share memory, and where in the arena each piece of it is.
 
 1. Every value that is written gets a `Storage` with its spans of time (`fnn.kernels.lifetimes`).
-2. Storages are joined where a copy would otherwise be needed or an input dies where an output is born: first
-the carries
-   of loops (a copy every round), then copies, then kernels that may work in place, then donated inputs with
-   outputs of the same size. Two storages may be joined if their spans meet at that step and nowhere else.
-3. A carry that cannot be computed where it lies is handed on by exchanging pointers, if it is large;
-otherwise copied. 4. What is left and has no place of its own is laid out in one arena: largest first, each in
-the smallest gap that fits.
+2. Storages are joined where a copy would be needed otherwise, or where an input dies and an output is born:
+   first the carries of loops (a copy every round), then copies, then kernels that may work in place, then
+   donated inputs with outputs of their size. Two are joined if their spans meet at that step and nowhere else.
+3. A carry that cannot be computed where it lies is handed on by exchanging pointers, if it is large, and
+   copied otherwise.
+4. What has no place of its own is laid out in one arena: largest first, each in the smallest gap that fits.
 """
 
 from __future__ import annotations
@@ -173,14 +172,12 @@ class Memory:
         a, b = self.storage[old], self.storage[new]
         if last.get(old, 0) >= time or first[new] != last[new]:
             return False
-        together = [
-            (max(s, t), min(e, f)) for s, e in spans[old] for t, f in spans[new] if max(s, t) <= min(e, f)
-        ]
+        together = _common(_union(spans[old], []), _union(spans[new], []))
         others = [span for v in (*a.members, *b.members) if v not in (old, new) for span in spans[v]]
         return (
-            all(s >= time for s, _ in together)
+            all(start >= time for start, _ in together)
             and not any(s <= f and t <= e for s, e in others for t, f in together)
-            and together == [(max(p[0], q[0]), min(p[1], q[1])) for p, q in _overlaps(a, b)]
+            and together == _common(a.spans, b.spans)
         )
 
     def _take_over(self, donated: Sequence[Value], outputs: Sequence[Value]) -> None:
@@ -297,6 +294,11 @@ def _intersection(a: Span | None, b: Span | None) -> Span | None:
     if a is None or b is None:
         return a or b
     return max(a[0], b[0]), min(a[1], b[1])
+
+
+def _common(a: Sequence[Span], b: Sequence[Span]) -> list[Span]:
+    """The times that are in both."""
+    return _union([(max(s, t), min(e, f)) for s, e in a for t, f in b if max(s, t) <= min(e, f)], [])
 
 
 def _overlaps(a: Storage, b: Storage) -> Iterator[tuple[Span, Span]]:

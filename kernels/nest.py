@@ -26,6 +26,7 @@ from fnn.kernels.views import View, collapse, refine, restride
 
 BLOCK = 2048     # elements of the last axis a tile of a "map" covers, where the axis is longer
 PART = 1 << 14   # elements a tile covers where everything is reduced to one number
+TURN, SPAN = 16, 64  # the block of the last two axes that a tile of a turned map covers
 RUN = 1024       # rows of a column reduction that one tile adds up
 
 
@@ -46,13 +47,15 @@ class Nest:
     one part per reduction. "row": outer axes, then inner axes that are reduced, the last one by lanes. "col": outer axes,
     then inner axes: the reduced ones, and last the one walked by lanes; a tile is a panel of it, and a run of the first.
 
-    flat: a map over one contiguous axis. full: per node, does it vary along the inner axes? outputs: the arguments that
+    flat: a map over one contiguous axis. turned: a map whose tiles are blocks of the last two axes, because some loads are
+    contiguous along the last outer axis only: those (`staged`) are copied into a block on the stack first. full: per node, does it vary along the inner axes? outputs: the arguments that
     are written. parts: how many pieces the reduced axis is cut into (1: the stores are final)."""
 
     kind: str
     outer: tuple[int, ...]
     inner: tuple[int, ...]
     flat: bool = False
+    turned: bool = False
     nodes: list[tuple] = field(default_factory=list)
     full: list[bool] = field(default_factory=list)
     accesses: list[Access] = field(default_factory=list)
@@ -71,7 +74,13 @@ class Nest:
     @property
     def static(self) -> bool:
         """Is the width part of the kernel?"""
-        return self.kind == "row" or self.kind == "map" and not self.flat and self.width <= BLOCK
+        return self.kind == "row" or self.kind == "map" and not (self.flat or self.turned) and self.width <= BLOCK
+
+    @property
+    def staged(self) -> list[int]:
+        """Of a turned nest, the accesses that load against the grain of the last axis and along that of the one before."""
+        loaded = dict.fromkeys([n[2] for n in self.nodes if n[0] == "load"])
+        return [k for k in loaded if self.accesses[k].outer[-1] == 1 and abs(self.accesses[k].inner[-1]) > 1]
 
     @property
     def reductions(self) -> list[int]:
@@ -88,6 +97,8 @@ class Nest:
 
     @property
     def tiles(self) -> int:
+        if self.turned:
+            return math.prod(self.outer[:-1]) * -(-self.outer[-1] // TURN) * -(-self.width // SPAN)
         return math.prod(self.outer) * self.blocks * (self.parts if self.kind == "col" else 1)
 
     def wide(self, access: int) -> bool:
@@ -100,20 +111,20 @@ class Nest:
         stride = a.outer[d]
         if stride == 0:
             return 0
-        if self.static and d == len(self.outer) - 1 and stride == math.prod(self.inner):
+        if d == len(self.outer) - 1 and (self.static and stride == math.prod(self.inner) or self.turned and stride == 1):
             return stride
         return None
 
     def inner_step(self, a: Access, d: int) -> int | None:
         """The stride over an inner axis where it is part of the kernel."""
         stride = a.inner[d]
-        if self.kind == "col" and d < len(self.inner) - 1 and stride:
+        if stride and (self.kind == "col" and d < len(self.inner) - 1 or self.turned and abs(stride) > 1):
             return None
         return stride
 
     def sizes(self) -> list[int]:
         """The kernel's run-time sizes, in the order in which the program asks for them."""
-        out = list(self.outer[1:])
+        out = list(self.outer if self.turned else self.outer[1:])
         if self.kind == "col":
             out += [*self.inner, self.run, self.parts]
         elif not self.static:
@@ -128,7 +139,7 @@ class Nest:
         patterns = [(a.argument, a.offset, *(self.outer_step(a, d) for d in range(len(a.outer))),
                      *(self.inner_step(a, d) for d in range(len(a.inner)))) for a in self.accesses]
         inner = self.inner if self.static else len(self.inner)
-        text = repr((self.kind, len(self.outer), inner, self.flat, self.blocks > 1 and self.static, self.nodes, patterns,
+        text = repr((self.kind, len(self.outer), inner, self.flat, self.staged if self.turned else None, self.nodes, patterns,
                      self.stores, self.codes, sorted(self.outputs), self.parts > 1))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -195,7 +206,7 @@ class NestBuilder:
 
     def register(self, view: View) -> Op | None:
         """The op whose result this kernel holds in a register where the view reads it."""
-        ws = self.fusion.writers.get(view.value, ())  # type: ignore[call-overload]  # a Position has no writers
+        ws = self.fusion.writers.get(view.value, ())
         if len(ws) != 1 or not ws[0].out.whole:
             return None
         if self.fusion.of[ws[0]] is self.group:
@@ -221,13 +232,13 @@ class NestBuilder:
         return have
 
     def operand(self, x: View | Scalar, op: Op) -> int:
-        if type(x) is Scalar:
+        if isinstance(x, Scalar):
             return self.node(("const", code_of(x.dtype), x.text))
-        assert type(x) is View
+        assert isinstance(x, View)
         made = self.register(x)
         if made is not None:
             return self.made[made]
-        return self.node(("load" if type(x.value) is Value else "index", code_of(x.dtype), self.load(x, self.role(op))))
+        return self.node(("load" if isinstance(x.value, Value) else "index", code_of(x.dtype), self.load(x, self.role(op))))
 
     def load(self, view: View, role: str) -> int:
         if role == "row":
@@ -317,8 +328,24 @@ class NestBuilder:
             nest = Nest("col", tuple(sizes[0]), (*sizes[1], *sizes[2]))
             return nest, [(tuple(o), (*i, *j)) for o, i, j in zip(*strides, strict=True)]
         flat = len(sizes[0]) == 1 and all(r[0] in (0, 1) for r in strides[0])
+        along = None if kind == "all" else self.other_grain(sizes[0], strides[0][:len(self.views)])
+        if along is not None:  # the axis along which those loads are contiguous becomes the last but one
+            keep = [*(d for d in range(len(sizes[0]) - 1) if d != along), along, len(sizes[0]) - 1]
+            inner = [tuple([r[d] for d in keep]) for r in strides[0]]
+            shape = [sizes[0][d] for d in keep]
+            return (Nest("map", tuple(shape[:-1]), tuple(shape[-1:]), turned=True), [(r[:-1], r[-1:]) for r in inner])
         nest = Nest("map", tuple(sizes[0][:-1]) or (1,), tuple(sizes[0][-1:]), flat)
         return nest, [(tuple(r[:-1]) or (0,), tuple(r[-1:])) for r in strides[0]]
+
+    @staticmethod
+    def other_grain(sizes: list[int], loads: list[list[int]]) -> int | None:
+        """The axis along which a load is contiguous that is not so along the last one."""
+        for strides in loads:
+            if abs(strides[-1]) > 1 and sizes[-1] >= 8:
+                for d, stride in enumerate(strides[:-1]):
+                    if stride == 1 and sizes[d] >= 8:
+                        return d
+        return None
 
     def finish(self, nest: Nest, packed: list[tuple], stores: list[tuple], targets: list[View]) -> Built:
         """Number the arguments in order of use, and mark what varies inside a row."""
@@ -327,7 +354,7 @@ class NestBuilder:
         partial: list[tuple[Op, Value]] = []
 
         def access(value: Any, offset: int, outer: tuple[int, ...], inner: tuple[int, ...]) -> int:
-            if type(value) is Value:
+            if isinstance(value, Value):
                 found = Access(arguments.setdefault((value, offset), len(arguments)), outer, inner)
             else:
                 found = Access(-1, outer, inner, offset)
@@ -346,18 +373,18 @@ class NestBuilder:
             else:
                 nest.full.append(any(nest.full[a] for a in node_args(n)))
             nest.nodes.append(n)
-        reads = {v.value for v in self.views if type(v.value) is Value}
+        reads = {v.value for v in self.views if isinstance(v.value, Value)}
         self.cut_reductions(nest)
         writes: set[Value] = set()
         whole: set[Value] = set()
         for (node, out, op), target, (outer, inner) in zip(stores, targets, packed[len(self.views):], strict=True):
-            value, offset = target.value, target.offset
+            value, offset = target.memory, target.offset
             if op.kind == "reduce" and self.in_parts(nest):
                 value, offset, outer, inner = self.part_of(nest, op)
                 partial.append((op, value))
             elif out.whole:
-                whole.add(value)  # type: ignore[arg-type]
-            writes.add(value)  # type: ignore[arg-type]  # stores go to Values
+                whole.add(out.memory)
+            writes.add(value)
             nest.stores.append((node, access(value, offset, outer, inner)))
         nest.codes = [code_of(v.dtype) for v, _ in arguments]
         nest.outputs = {k for k, (v, _) in enumerate(arguments) if v in writes}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fnn.kernels.loops import INDEX, Buffer, Builder, Operand, Program, Value, Variable, computed
-from fnn.kernels.nest import BLOCK, PANEL, PART, Nest, node_args
+from fnn.kernels.nest import BLOCK, PANEL, PART, SPAN, TURN, Nest, node_args
 from fnn.kernels.ops import identity, number
 
 SUM_BLOCK = 1024       # elements a lane-wise sum runs over before it is added to the total: errors stay small
@@ -25,7 +25,7 @@ _DTYPES = {code: np.dtype(bool if code == "b1" else code)
 def program_of(nest: Nest) -> Program:
     """The loops of a nest: arguments in its order, run-time sizes in the order of `Nest.sizes`."""
     writer = _Writer(nest)
-    {"map": writer.map, "row": writer.row, "col": writer.col}[nest.kind]()
+    {"map": writer.turn if nest.turned else writer.map, "row": writer.row, "col": writer.col}[nest.kind]()
     return writer.b.program
 
 
@@ -95,7 +95,8 @@ class _Writer:
         self.nest, self.b = nest, Builder()
         self.arguments = [self.b.argument(code, output=k in nest.outputs) for k, code in enumerate(nest.codes)]
         declared = iter([self.b.size(n) for n in nest.sizes()])
-        self.outer: list[Value | None] = [None, *(next(declared) for _ in nest.outer[1:])]
+        first: list[Operand] = [next(declared)] if nest.turned else [0]  # 0: not needed
+        self.outer: list[Operand] = [*first, *(next(declared) for _ in nest.outer[1:])]
         self.inner: list[Operand] = list(nest.inner)
         if nest.kind == "col":
             self.inner = [next(declared) for _ in nest.inner]
@@ -112,14 +113,14 @@ class _Writer:
         self.reductions = nest.reductions
 
     # -- places
-    def start(self, tile: Operand) -> None:
-        """Where every access starts in this tile; tile numbers the points of the outer axes."""
-        index: list[Operand] = []
-        for size in reversed(self.outer[1:]):
-            index.append(self.b.op("rem", tile, size))  # type: ignore[arg-type]  # only the first size is None
-            tile = self.b.op("div", tile, size)  # type: ignore[arg-type]
-        index.append(tile)
-        index.reverse()
+    def start(self, tile: Operand, last: Sequence[Operand] = ()) -> None:
+        """Where every access starts in this tile; tile numbers the points of the outer axes but those that `last` gives."""
+        index: list[Operand] = list(last)
+        if len(index) < len(self.outer):
+            for size in reversed(self.outer[1:len(self.outer) - len(index)]):
+                index.insert(0, self.b.op("rem", tile, size))
+                tile = self.b.op("div", tile, size)
+            index.insert(0, tile)
         self.base = [self.sum(0, zip(index, outer, strict=True)) for outer, _ in self.steps]
 
     def sum(self, start: Operand, terms: Iterable[tuple[Operand, Operand]]) -> Operand:
@@ -236,6 +237,46 @@ class _Writer:
                 if n in self.reductions:
                     self.store(n, a, memo, [0], tile)
 
+    def turn(self) -> None:
+        """Blocks of the last two axes. Loads against the grain are copied into a block on the stack, element by element
+        but a cache line at a time, and read from there by lanes."""
+        nest, b = self.nest, self.b
+        height, width = b.as_value(self.outer[-1], INDEX), b.as_value(self.inner[0], INDEX)
+        wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
+        with b.tiles() as tile:
+            blocks = (width + (SPAN - 1)) // SPAN
+            lo, rest = (tile % blocks) * SPAN, tile // blocks
+            blocks = (height + (TURN - 1)) // TURN
+            first, rest = (rest % blocks) * TURN, rest // blocks
+            rows, columns = b.op("min", height - first, TURN), b.op("min", width - lo, SPAN)
+            self.start(rest, [first])
+            staged: dict[int, Buffer] = {}
+            for access in nest.staged:
+                block = staged[access] = b.local(computed(nest.codes[nest.accesses[access].argument]), TURN * SPAN)
+                argument = self.arguments[nest.accesses[access].argument]
+                with b.loop(0, columns) as j:
+                    at = b.as_value(self.place(access, [lo + j]), INDEX)
+                    with b.when(rows.eq(TURN)):
+                        for i in range(TURN):
+                            b.store(block, j + i * SPAN, b.load(argument, at + i))
+                    with b.when(rows < TURN), b.loop(0, rows) as k:
+                        b.store(block, k * SPAN + j, b.load(argument, at + k))
+            with b.loop(0, rows) as row:
+                self.start(rest, [first + row])
+                memo: Memo = {}
+                self.uniform(memo, [0] * len(nest.nodes), 0)
+                wanted = closure(nest, [n for n, _ in wide], memo.__contains__)
+                with b.lanes(0, columns) as j:
+                    here = dict(memo)
+                    for i in wanted:
+                        n = nest.nodes[i]
+                        if n[0] == "load" and n[2] in staged:
+                            here[i] = b.load(staged[n[2]], row * SPAN + j)
+                        else:
+                            self.compute([i], here, [lo + j])
+                    for n, a in wide:
+                        self.store(n, a, here, [lo + j])
+
     def blocked(self, lo: Value, hi: Value, reductions: Sequence[int], memo: Memo,
                 body: Callable[[Value, Sequence[Variable]], None]) -> None:
         """Reduce over [lo, hi) by lanes, in blocks, so that long sums stay accurate; results go to memo."""
@@ -244,7 +285,7 @@ class _Writer:
         def accumulators() -> list[Variable]:
             return [b.accumulator(nest.nodes[r][2], self.code(r), self.identity(r)) for r in reductions]
 
-        if lo.op == hi.op == "const" and hi.payload - lo.payload <= 2 * SUM_BLOCK:  # type: ignore[operator]  # integers
+        if lo.op == hi.op == "const" and hi.payload - lo.payload <= 2 * SUM_BLOCK:
             parts = accumulators()
             with b.lanes(lo, hi) as i:
                 body(i, parts)

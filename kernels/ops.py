@@ -14,9 +14,9 @@ from fnn.core.source import Source
 from fnn.kernels.calls import Value
 from fnn.kernels.loops import MATHEMATICS, Block, Builder, code_of, computed
 from fnn.kernels.loops import Value as LoopValue
-from fnn.kernels.views import View, cuts_of
+from fnn.kernels.views import Position, View, cuts_of
 
-MASK = tuple[tuple[int, bool], ...]  # ((size, reduced?), ...)
+Mask = tuple[tuple[int, bool], ...]  # ((size, reduced?), ...)
 
 
 class Scalar:
@@ -106,8 +106,8 @@ class Op:
         self.size = math.prod(self.shape)
         self.expression, self.combine, self.axes = expression, combine, axes
         self.after, self.payload, self.source = tuple(after), payload, source
-        self.views = tuple([v for v in self.inputs if type(v) is View and type(v.value) is Value])
-        self.mask: MASK | None = reduction_mask(self.shape, axes) if kind == "reduce" else None
+        self.views = tuple([v for v in self.inputs if isinstance(v, View) and isinstance(v.value, Value)])
+        self.mask: Mask | None = reduction_mask(self.shape, axes) if kind == "reduce" else None
         self.index = -1
 
     @property
@@ -132,7 +132,7 @@ class Op:
         return self.expression.weight(tuple([code_of(x.dtype) for x in self.inputs])) + 8 * self.rounds
 
 
-def reduction_mask(shape: Sequence[int], axes: Sequence[int]) -> MASK:
+def reduction_mask(shape: Sequence[int], axes: Sequence[int]) -> Mask:
     """((size, reduced?), ...) with equal neighbours merged: what two reductions must share to share a loop."""
     out: list[tuple[int, bool]] = []
     for d, n in enumerate(shape):
@@ -145,7 +145,7 @@ def reduction_mask(shape: Sequence[int], axes: Sequence[int]) -> MASK:
     return tuple(out)
 
 
-def mask_cuts(mask: MASK) -> frozenset[int]:
+def mask_cuts(mask: Mask) -> frozenset[int]:
     return frozenset(cuts_of([n for n, _ in mask]))
 
 
@@ -164,3 +164,6 @@ def identity(combine: str, dtype: np.dtype) -> int | float | bool:
         return -math.inf if combine == "max" else math.inf
     info = np.iinfo(dtype)
     return int(info.min if combine == "max" else info.max)
+
+
+Writers = dict[Value | Position, list[Op]]  # per value the ops that fill it, in order

@@ -2,7 +2,7 @@
 
     lowered = lower(graph)
     plan = Plan(lowered, lower, donated=(0,))
-    plan.table, plan.sources         # what the driver runs, and the kernels it needs
+    plan.table, plan.kernels         # what the driver runs, and the kernels it needs
     print(plan)                      # every call, its tiles, and what it reads and writes
 
 Nothing here depends on the number of threads: how many tiles are handed out at a time follows from a kernel's
@@ -74,8 +74,8 @@ class Plan:
     overwritten.
 
     table: for the driver. kernels: key -> Kernel. memory: the memory plan. in_place: how many calls overwrite
-    an operand. aliases: output number -> input
-    number, where an output lies in a donated input; the table's outputs are the others."""
+    an operand. aliases: output number -> input number, where an output lies in a donated input; the table's
+    outputs are the others."""
 
     def __init__(self, lowered: Lowered, lower: Lower, donated: Iterable[int] = ()):
         program = self.program = expand(lowered, lower)

@@ -18,7 +18,7 @@ from fnn.errors import UnsupportedError
 from fnn.kernels.calls import Value
 from fnn.kernels.contraction import Matrix, matrix_of, needs_copies, ordered_operands
 from fnn.kernels.loops import code_of
-from fnn.kernels.ops import AND, COPY, MULTIPLY, Expression, Op, Scalar, cast_to, identity
+from fnn.kernels.ops import AND, COPY, MULTIPLY, Expression, Op, Scalar, Writers, cast_to, identity
 from fnn.kernels.views import Position, View, contiguous, invert
 
 Operand = View | Scalar
@@ -31,16 +31,16 @@ class Structure:
     def __init__(self, graph: Graph):
         self.env: dict[Var, Operand] = {}
         self.ops: list[Op] = []
-        self.writers: dict[Value, list[Op]] = {}
+        self.writers: Writers = {}
         self.constants: list[Value] = []
         self._constants: dict[int, Value] = {}
         self._filled: dict[tuple, Value] = {}
         self.source: Source | None = None
         self.uses: dict[Var, int] = {}
         for atom in (*(a for e in graph.equations for a in e.inputs), *graph.outputs):
-            if type(atom) is Var:
+            if isinstance(atom, Var):
                 self.uses[atom] = self.uses.get(atom, 0) + 1
-        self.movable: dict[Value, Op] = {}  # values of contractions that only one equation reads, through this view
+        self.movable: dict[Value | Position, Op] = {}  # values of contractions that only one equation reads, through this view
         self.inputs = [Value(v.aval.shape, v.aval.dtype) for v in graph.inputs]
         self.env.update((v, View(x, x.shape)) for v, x in zip(graph.inputs, self.inputs, strict=True))
         for eqn in graph.equations:
@@ -51,8 +51,8 @@ class Structure:
 
     # -- operands
     def read(self, atom: Atom) -> Operand:
-        if type(atom) is not Literal:
-            return self.env[atom]  # type: ignore[index]  # it is a Var
+        if not isinstance(atom, Literal):
+            return self.env[atom]
         if np.ndim(atom.value) == 0:
             return Scalar(atom.value, atom.aval.dtype)
         array = np.asarray(atom.value)
@@ -76,16 +76,16 @@ class Structure:
 
     def view(self, x: Operand, shape: Sequence[int], dtype: np.dtype) -> View:
         """x as a view: a constant is filled in."""
-        return self.map(COPY, [x], shape, dtype) if type(x) is Scalar else x  # type: ignore[return-value]
+        return self.map(COPY, [x], shape, dtype) if isinstance(x, Scalar) else x
 
     def memory(self, x: Operand, shape: Sequence[int], dtype: np.dtype) -> Value:
         """x as a whole value in memory."""
-        if type(x) is Scalar and math.prod(shape) <= SMALL:
+        if isinstance(x, Scalar) and math.prod(shape) <= SMALL:
             return self.constant_of(x, tuple(shape))
         view = self.view(x, shape, dtype)
         if not view.whole:
             view = self.map(COPY, [view], view.shape, view.dtype)
-        return view.value  # type: ignore[return-value]  # whole views are of Values
+        return view.memory
 
     def output(self, atom: Atom) -> Value:
         return self.memory(self.read(atom), atom.aval.shape, atom.aval.dtype)
@@ -97,7 +97,7 @@ class Structure:
             op.index = len(self.ops)
             self.ops.append(op)
             for value in {o.value for o in op.outs}:
-                self.writers.setdefault(value, []).append(op)  # type: ignore[arg-type]  # nothing writes to a Position
+                self.writers.setdefault(value, []).append(op)
 
     def map(self, expression: Expression, inputs: Sequence[Operand], shape: Sequence[int], dtype: np.dtype) -> View:
         out = View(Value(shape, dtype), shape)
@@ -141,11 +141,11 @@ class Structure:
         operands: list[Operand] = []
         for x, aval in zip(ins, avals, strict=True):
             if aval.weak_type and aval.dtype != target:
-                if type(x) is Scalar:
+                if isinstance(x, Scalar):
                     x = x.cast(target)
                 else:
                     x = self.map(cast_to(code_of(target)), [x], aval.shape, target)
-            if type(x) is View and x.shape != shape:
+            if isinstance(x, View) and x.shape != shape:
                 x = x.broadcast(shape, ())  # a scalar operand
             operands.append(x)
         label, write, params = _label(eqn), way.expr, eqn.params
@@ -165,9 +165,9 @@ class Structure:
         return x
 
     def move_reshape(self, eqn: Equation, aval: Aval, x: Operand) -> Operand:
-        if type(x) is Scalar:
+        if isinstance(x, Scalar):
             return x
-        assert type(x) is View
+        assert isinstance(x, View)
         found = x.reshape(aval.shape)
         if found is not None:
             return found
@@ -177,9 +177,9 @@ class Structure:
         return View(value, aval.shape)
 
     def move_transpose(self, eqn: Equation, aval: Aval, x: Operand) -> Operand:
-        if type(x) is Scalar:
+        if isinstance(x, Scalar):
             return x
-        assert type(x) is View
+        assert isinstance(x, View)
         x = x.transpose(eqn.params["perm"])
         value = Value(x.shape, x.dtype)
         if self.redirect(x, View(value, x.shape), eqn.inputs[0]):
@@ -187,24 +187,24 @@ class Structure:
         return x
 
     def move_broadcast(self, eqn: Equation, aval: Aval, x: Operand) -> Operand:
-        return x if type(x) is Scalar else x.broadcast(aval.shape, eqn.params["axes"])  # type: ignore[union-attr]
+        return x if isinstance(x, Scalar) else x.broadcast(aval.shape, eqn.params["axes"])
 
     def move_slice(self, eqn: Equation, aval: Aval, x: Operand) -> Operand:
         p = eqn.params
-        return x if type(x) is Scalar else x.slice(p["start"], p["limit"], p["step"])  # type: ignore[union-attr]
+        return x if isinstance(x, Scalar) else x.slice(p["start"], p["limit"], p["step"])
 
     def move_rev(self, eqn: Equation, aval: Aval, x: Operand) -> Operand:
-        return x if type(x) is Scalar else x.reverse(eqn.params["axes"])  # type: ignore[union-attr]
+        return x if isinstance(x, Scalar) else x.reverse(eqn.params["axes"])
 
     def move_pad(self, eqn: Equation, aval: Aval, x: Operand, filler: Operand) -> Operand:
         low, interior = eqn.params["low"], eqn.params["interior"]
         shape, dtype = eqn.inputs[0].aval.shape, aval.dtype
-        if type(filler) is Scalar:
+        if isinstance(filler, Scalar):
             filler = filler.cast(dtype)
         elif filler.dtype != dtype:
             filler = self.map(cast_to(code_of(dtype)), [filler], (), dtype)
         value = Value(aval.shape, dtype)
-        if type(filler) is View:
+        if isinstance(filler, View):
             filler = filler.broadcast(aval.shape, ())
         # per axis: the first element that stays, how many stay, and where the first one goes
         first, count, place = [], [], []
@@ -215,7 +215,7 @@ class Structure:
             place.append(lo + skip * step)
             last = min(n - 1, (m - 1 - lo) // step)
             count.append(max(0, last - skip + 1))
-        if type(x) is Scalar and type(filler) is Scalar and x.text == filler.text:
+        if isinstance(x, Scalar) and isinstance(filler, Scalar) and x.text == filler.text:
             return x
         strides = contiguous(aval.shape)
         after: list[Op] = []
@@ -225,7 +225,7 @@ class Structure:
         if math.prod(count):
             dest = View(value, count, sum(a * s for a, s in zip(place, strides, strict=True)),
                         [(gap + 1) * s for gap, s in zip(interior, strides, strict=True)])
-            if type(x) is View:
+            if isinstance(x, View):
                 x = x.slice(first, [a + n for a, n in zip(first, count, strict=True)])
             self.write(x, dest, after)
         return View(value, aval.shape)
@@ -237,7 +237,7 @@ class Structure:
             return parts[0][0]
         value, strides = Value(aval.shape, aval.dtype), contiguous(aval.shape)
         for x, shape in parts:
-            if type(x) is Scalar:
+            if isinstance(x, Scalar):
                 x = x.cast(aval.dtype)
             self.write(x, View(value, shape, at * strides[axis], strides))
             at += shape[axis]
@@ -269,11 +269,11 @@ class Structure:
         else:
             if needs_copies(x, y, contract):
                 x, y, contract, batch = self.in_order(x, y, contract, batch)
-            x, y = (v if type(v.value) is Value else self.map(COPY, [v], v.shape, v.dtype) for v in (x, y))
+            x, y = (v if isinstance(v.value, Value) else self.map(COPY, [v], v.shape, v.dtype) for v in (x, y))
             out = View(Value(aval.shape, dtype), aval.shape)
             self.emit(Op("dot", [x, y], [out], aval.shape, self.source, payload=(contract, batch)))
             if not half and self.uses.get(eqn.outputs[0]) == 1:
-                self.movable[out.value] = self.ops[-1]  # type: ignore[index]  # a Value
+                self.movable[out.value] = self.ops[-1]
         return [self.map(cast_to(code_of(aval.dtype)), [out], aval.shape, aval.dtype) if half else out]
 
     def in_order(self, x: View, y: View, contract: Any, batch: Any) -> tuple[View, View, Any, Any]:
@@ -291,7 +291,7 @@ class Structure:
         product = self.map(AND if dtype.kind == "b" else MULTIPLY, operands, left.shape, dtype)
         flat = [n for d, n in enumerate(left.shape) if d not in where]
         out = self.reduce(product, where, "add", flat, dtype)
-        return out if type(out) is Scalar else out.reshape(shape)  # type: ignore[return-value, union-attr]
+        return out if isinstance(out, Scalar) else out.reshape(shape)
 
     def opaque(self, eqn: Equation, way: Kernel | Library | Loop, ins: list[Operand]) -> list[Operand]:
         values = [self.memory(x, a.aval.shape, a.aval.dtype) for x, a in zip(ins, eqn.inputs, strict=True)]
@@ -309,8 +309,8 @@ class Structure:
     # -- contractions that write where their reader wants
     def redirect(self, view: View, dest: View, atom: Atom) -> bool:
         """Let the contraction that fills view's value write to dest (a new value) instead, if `view` is its only use."""
-        op = self.movable.get(view.value)  # type: ignore[call-overload]  # a Position is never there
-        if op is None or type(atom) is not Var or self.uses.get(atom) != 1:
+        op = self.movable.get(view.value)
+        if op is None or not isinstance(atom, Var) or self.uses.get(atom) != 1:
             return False
         whole = invert(view, dest)
         if whole is None:
@@ -321,8 +321,8 @@ class Structure:
         value: Any = op.out.value
         op.outs[0] = moved
         del self.writers[value], self.movable[value]
-        self.writers[dest.value] = [op]  # type: ignore[index]  # a Value
-        self.movable[dest.value] = op  # type: ignore[index]
+        self.writers[dest.value] = [op]
+        self.movable[dest.value] = op
         return True
 
 

@@ -51,6 +51,12 @@ class View:
         return self.value.dtype
 
     @property
+    def memory(self) -> Value:
+        """The value, of a view that is of one."""
+        assert isinstance(self.value, Value)
+        return self.value
+
+    @property
     def whole(self) -> bool:
         """Is this the value itself, in order (up to reshaping)?"""
         if self._whole is None:

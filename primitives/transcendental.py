@@ -157,12 +157,6 @@ def _lgamma(x: Any) -> Any:
     return np.where(np.isneginf(x), np.asarray(np.inf, np.asarray(out).dtype), out)
 
 
-def _digamma(x: Any) -> Any:
-    """NaN at the poles and below: digamma has a sign on neither side of them."""
-    x = np.asarray(x)
-    return np.where((x <= 0) & (x == np.floor(x)), np.asarray(np.nan, x.dtype), _scipy("psi")(x))
-
-
 def _shifted_trigamma(x: Any, terms: int = 12) -> Any:
     """The derivative of digamma for x > 0: 1/x^2 + 1/(x+1)^2 + ..., the tail by its asymptotic series in
     Bernoulli numbers (Abramowitz and Stegun, 6.4.6 and 6.4.12)."""
@@ -199,5 +193,10 @@ lgamma = _unary(
     edges=(0, 1, 2, -1, -0.5, np.inf, np.nan),
 )
 digamma = _unary(
-    "digamma", _digamma, lambda t, _out, x: mul(t, trigamma(x)), 0.25, 4.0, edges=(0, 1, 2, -1, -0.5, np.inf)
+    "digamma",
+    _scipy("psi"),
+    lambda t, _out, x: mul(t, trigamma(x)),
+    0.25,
+    4.0,
+    edges=(0, 1, 2, -1, -0.5, np.inf),
 )

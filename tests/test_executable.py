@@ -371,8 +371,8 @@ def test_unlike_graphs_have_unlike_keys() -> None:
     literals = (0.0, -0.0, float("nan"), 1e-9, np.ones(2, F4), np.ones(2, I4), *big)
     values = (
         1, 1.0, True, "1", b"1", None, (1,), ((1,),), (1, 2), F4, I4, np.float32, slice(1, 2), range(2),
-        inner[0], inner[1], inner, inner[::-1], frozenset({1, 2}), frozenset({1}), Numbers((1,), F4), Numbers((2,), F4),
-        Numbers((1,), I4), np.float32(1), Aval((2,), F4), Aval((2,), F4, True),
+        inner[0], inner[1], inner, inner[::-1], frozenset({1, 2}), frozenset({1}), Numbers((1,), F4),
+        Numbers((2,), F4), Numbers((1,), I4), np.float32(1), Aval((2,), F4), Aval((2,), F4, True),
     )  # fmt: skip
     graphs = [one("add", None, None), one("sub", None, None), one("add", 0.0, None), one("add", None, m=1)]
     graphs += [one("add", None, x) for x in literals]

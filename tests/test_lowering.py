@@ -184,6 +184,13 @@ def test_concatenate():
     check(lambda x, y: [s.concatenate(x, y, axis=0)], array(0, 4), array(2, 4))
 
 
+def test_blocks_of_transposes():
+    lowered = check(lambda x, y: [a.add(s.transpose(x, perm=(1, 0)), over(y, (37, 70), 1))], array(70, 37), array(70))
+    assert lowered.calls[0].tiles == 3 * 2
+    check(lambda x: [s.transpose(x, perm=(2, 1, 0)), t.exp(s.transpose(x, perm=(1, 2, 0)))], array(33, 20, 17))
+    check(lambda x, y: [a.mul(s.transpose(x, perm=(0, 2, 1)), y)], array(3, 40, 16, dtype="f2"), array(3, 16, 40, dtype="f2"))
+
+
 def test_iota():
     i4, f4 = np.dtype("i4"), np.dtype("f4")
     check(lambda x: [a.add(x, s.transpose(s.iota(dtype=f4, shape=(5, 4), dimension=0), perm=(1, 0)))], array(4, 5))

@@ -24,9 +24,9 @@ class GatherScatterMode(enum.Enum):
     PROMISE_IN_BOUNDS = "promise_in_bounds"
 
     @staticmethod
-    def of(mode: Any) -> str:
+    def of(mode: Any, default: str) -> str:
         """The primitives' name of a mode: "clip", "fill", "drop" or "promise_in_bounds"."""
-        name = mode.value if isinstance(mode, GatherScatterMode) else "fill" if mode is None else str(mode).lower()
+        name = mode.value if isinstance(mode, GatherScatterMode) else default if mode is None else str(mode).lower()
         if name not in ("clip", "fill", "drop", "promise_in_bounds"):
             raise ArgumentError(f"the mode is 'clip', 'fill', 'drop' or 'promise_in_bounds', not {mode!r}, at {describe(here())}")
         return name
@@ -65,9 +65,17 @@ def _without(x: Array, axis: int) -> Array:
     return P.reshape(x, shape=tuple(n for d, n in enumerate(x.shape) if d != axis))
 
 
+def _scalars(vector: Any) -> list[Array]:
+    """The elements of an array with one axis."""
+    x = as_array(vector)
+    if x.ndim != 1:
+        raise ShapeError(f"start indices are integers or one array with one axis, not {x.aval}, at {describe(here())}")
+    return [_without(P.slice(x, start=(i,), limit=(i + 1,), step=(1,)), 0) for i in range(x.shape[0])]
+
+
 def _starts(x: Array, start_indices: Any) -> list[Array]:
     """The start along every axis as integer scalars; negative ones count from the end, as JAX has it."""
-    given = list(start_indices)
+    given = _scalars(start_indices) if isinstance(start_indices, (Array, np.ndarray)) else list(start_indices)
     if len(given) != x.ndim:
         raise ShapeError(f"{len(given)} start indices for {x.aval}, at {describe(here())}")
     out = []
@@ -151,7 +159,7 @@ def gather(
     fill_value: Any = None,
 ) -> Array:
     """Windows of an array, one for each index vector on the last axis of start_indices."""
-    name = GatherScatterMode.of(mode)
+    name = GatherScatterMode.of(mode, "clip")
     return P.gather(as_array(operand), as_array(start_indices), dimension_numbers=dimension_numbers,
                     slice_sizes=tuple(int(n) for n in slice_sizes), mode="fill" if name == "drop" else name, fill_value=fill_value)
 
@@ -168,7 +176,7 @@ def _scatter(combine: str) -> Any:
         mode: Any = None,
     ) -> Array:
         x, new = operands_of_one_dtype(operand, updates)
-        name = GatherScatterMode.of(mode)
+        name = GatherScatterMode.of(mode, "drop")
         return P.scatter(x, as_array(scatter_indices), new, dimension_numbers=dimension_numbers, combine=combine,
                          mode="drop" if name == "fill" else name, unique=bool(unique_indices), sorted=bool(indices_are_sorted))
 
