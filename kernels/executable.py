@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fnn.config import config
+from fnn.config import cache_folder, config
 from fnn.core.ir import Graph
 from fnn.errors import ArgumentError
 from fnn.kernels import cache, plan_cache
@@ -43,6 +43,13 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
     Raises:
         UnsupportedError: the graph holds something that has no lowering.
         ArgumentError: donated names an input that does not exist.
+
+    >>> from fnn.core.aval import Aval
+    >>> from fnn.core.trace import closed_stage
+    >>> from fnn.primitives.arithmetic import add, mul
+    >>> graph = closed_stage(lambda x: [add(mul(x, x), 1.0)], [Aval((3,), np.dtype("float32"))])
+    >>> compile_graph(graph)([np.arange(3, dtype="float32")])
+    [array([1., 2., 5.], dtype=float32)]
     """
     donated = tuple(sorted(set(donated)))
     if donated and not 0 <= donated[0] <= donated[-1] < len(graph.inputs):
@@ -52,7 +59,7 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
     )
     printer = config.printer
     start = time.perf_counter()
-    key = plan_cache.graph_key(graph, donated, printer)
+    key = plan_cache.graph_key(graph, donated, printer) if cache_folder() is not None else None
     stored = plan_cache.load(key, len(graph.inputs)) if key else None
     times["plan cache"] = time.perf_counter() - start
     if stored is not None:
@@ -64,13 +71,10 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
             return Executable(graph, donated, printer, table, record, found, times)
     plan = _make_plan(graph, donated, times)
     before = cache.statistics()
-    addresses = cache.kernels(
-        {
-            _cache_key(name, printer): _source(kernel, _cache_key(name, printer), printer)
-            for name, kernel in plan.kernels.items()
-        },
-        key,
-    )
+    sources = {
+        _cache_key(name, printer): _text(kernel, name, printer) for name, kernel in plan.kernels.items()
+    }
+    addresses = cache.kernels(sources, key)
     _add_times(times, before)
     record = plan.record()
     if key:
@@ -78,16 +82,17 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
     return Executable(graph, donated, printer, plan.table, record, addresses, times)
 
 
-def _source(kernel: Kernel, key: str, printer: str) -> Callable[[], str]:
-    """What writes a kernel's text, when it is needed."""
+def _text(kernel: Kernel, name: str, printer: str) -> Callable[[], str]:
+    """What writes a kernel's LLVM text, when it is needed."""
+    symbol = "k" + _cache_key(name, printer)
 
     def write() -> str:
         if kernel.text is not None:
-            return kernel.text("k" + key)
+            return kernel.text(symbol)
         from fnn.kernels.cpu import printers
 
         assert kernel.program is not None
-        return printers.source(kernel.program(), "k" + key, printer)
+        return printers.llvm_text(kernel.program(), symbol, printer)
 
     return write
 
@@ -196,7 +201,15 @@ class Executable:
 
     def kernels(self) -> dict[str, str]:
         """key -> Numba source of each kernel, as readable Python; for library routines their LLVM text."""
-        return {key: _source(kernel, key, "numba")() for key, kernel in self.planned().kernels.items()}
+        from fnn.kernels.cpu import printers
+
+        out = {}
+        for key, kernel in self.planned().kernels.items():
+            if kernel.program is None:
+                out[key] = _text(kernel, key, "vector")()
+            else:
+                out[key] = printers.source(kernel.program(), "k" + key, "numba")
+        return out
 
     def memory(self) -> MemoryReport:
         """Bytes by what they are for."""

@@ -1,10 +1,10 @@
 """Which ops share a kernel, and which values reach memory.
 
-A group is an iteration space. Its "full" ops run at every point, "row" ops once per row, and "reduce" ops take full
-values to one value per row (kind "row"), per column ("col"), or for the whole array ("all", in parts that a second kernel
-combines). Groups are joined greedily in program order; a join is refused if the kernel would have to run before itself,
-if an op would read a value made in the same kernel other than from a register, if no set of axes serves all views, or if
-the kernel grew beyond LIMIT ops.
+A group is an iteration space. Its "full" ops run at every point, "row" ops once per row, and "reduce" ops
+take full values to one value per row (kind "row"), per column ("col"), or for the whole array ("all", in
+parts that a second kernel combines). Groups are joined greedily in program order; a join is refused if the
+kernel would have to run before itself, if an op would read a value made in the same kernel other than from a
+register, if no set of axes serves all views, or if the kernel grew beyond LIMIT ops.
 
 What was not joined meets through memory, unless it is cheaper to compute a value again where it is read."""
 
@@ -18,17 +18,32 @@ from fnn.kernels.calls import Value
 from fnn.kernels.ops import COPY, Mask, Op, Writers, mask_cuts
 from fnn.kernels.views import View, chain, contiguous, refine, restride
 
-LIMIT = 200         # ops a kernel may hold
-CHEAP = 24          # weight that is computed again rather than stored and loaded
-SERIAL = 1 << 15    # a reduction to one number keeps to one row, with its producers and users, up to this size
+LIMIT = 200  # ops a kernel may hold
+CHEAP = 24  # weight that is computed again rather than stored and loaded
+SERIAL = 1 << 15  # a reduction to one number keeps to one row, with its producers and users, up to this size
 NOTHING: frozenset[int] = frozenset()
 
 
 class Group:
-    """roles: "full", "row" or "reduce" per op. bits: its ops; above: all ops it depends on; barred: ops whose values it
-    reads through memory, so that they may never join it (all three as sets of op numbers, in an integer)."""
+    """roles: "full", "row" or "reduce" per op. bits: its ops; above: all ops it depends on; barred: ops whose
+    values it reads through memory, so that they may never join it (all three as sets of op numbers, in an
+    integer)."""
 
-    __slots__ = ("ops", "roles", "size", "mask", "fusible", "bits", "above", "barred", "needs", "cuts", "index", "kind", "rows")
+    __slots__ = (
+        "ops",
+        "roles",
+        "size",
+        "mask",
+        "fusible",
+        "bits",
+        "above",
+        "barred",
+        "needs",
+        "cuts",
+        "index",
+        "kind",
+        "rows",
+    )
 
     def __init__(self, op: Op, fusible: bool):
         self.ops, self.fusible, self.size, self.index = [op], fusible, op.size, op.index
@@ -91,8 +106,8 @@ def _cuts(sizes: Sequence[int]) -> list[int]:
 
 
 class Fusion:
-    """of: the group of every op; stored: the values that reach memory; again: per value that may be computed again where
-    it is read, (weight, values in memory it comes from, cuts of their views)."""
+    """of: the group of every op; stored: the values that reach memory; again: per value that may be computed
+    again where it is read, (weight, values in memory it comes from, cuts of their views)."""
 
     def __init__(self, ops: Sequence[Op], writers: Writers, outputs: Iterable[Value]):
         self.ops, self.writers, self.outputs = ops, writers, set(outputs)
@@ -204,7 +219,9 @@ class Fusion:
         first.above &= ~first.bits
         if rest:
             first.needs = {w for w in first.needs if not first.bits >> w.index & 1}
-        if rest or first.above & ~before[1]:  # a lone op that joins changes nothing for others unless it needs more
+        if (
+            rest or first.above & ~before[1]
+        ):  # a lone op that joins changes nothing for others unless it needs more
             reach = first.bits | first.above
             for h in self.groups.values():
                 if h is not first and h.above & first.bits:
@@ -228,7 +245,8 @@ class Fusion:
             return False
         strides = restride_or_none(view, [n for n, _ in mask])
         return strides is not None and all(
-            n == 1 or a == b for (n, _), a, b in zip(mask, strides, row_strides(mask), strict=True))
+            n == 1 or a == b for (n, _), a, b in zip(mask, strides, row_strides(mask), strict=True)
+        )
 
     # -- joining
     def join(self, op: Op) -> None:
@@ -247,7 +265,14 @@ class Fusion:
                 continue
             if role != "row" and g.size == op.size:
                 want = role
-            elif not parts and op.kind == "map" and g.kind == "row" and g.rows == op.size and have == "row" and op.out.whole:
+            elif (
+                not parts
+                and op.kind == "map"
+                and g.kind == "row"
+                and g.rows == op.size
+                and have == "row"
+                and op.out.whole
+            ):
                 want = "row"
             else:
                 continue
@@ -311,7 +336,7 @@ class Fusion:
         for g in candidates:
             if g is mine or self.groups.get(g.index) is not g or g.size != mine.size or not g.fusible:
                 continue
-            if g.kind != "map" and g.mask != mine.mask or len(g.ops) + len(mine.ops) > LIMIT:
+            if (g.kind != "map" and g.mask != mine.mask) or len(g.ops) + len(mine.ops) > LIMIT:
                 continue
             if self.compatible(g, mine):
                 mine = self.merge([g, mine])
@@ -323,16 +348,24 @@ class Fusion:
                     groups.append(mine)
 
     def join_siblings(self) -> None:
-        """Kernels that walk the same data in the same way read it once. Mere copies stay apart: where the copy may share
-        the original's memory, the planner leaves it out."""
+        """Kernels that walk the same data in the same way read it once. Mere copies stay apart: where the
+        copy may share the original's memory, the planner leaves it out."""
         readers: dict[tuple[Value, Mask | None], list[Group]] = {}
         for g in list(self.groups.values()):
-            if not g.fusible or g.kind not in ("map", "row") or all(o.expression is COPY and o.kind == "map" for o in g.ops):
+            if (
+                not g.fusible
+                or g.kind not in ("map", "row")
+                or all(o.expression is COPY and o.kind == "map" for o in g.ops)
+            ):
                 continue
             read = [v.memory for o in g.ops for v in o.views if v.size == v.value.size == g.size]
             for value in dict.fromkeys(read):
                 for other in readers.get((value, g.mask), ())[-4:]:
-                    if other is g or self.groups.get(other.index) is not other or self.groups.get(g.index) is not g:
+                    if (
+                        other is g
+                        or self.groups.get(other.index) is not other
+                        or self.groups.get(g.index) is not g
+                    ):
                         continue
                     if len(g.ops) + len(other.ops) <= LIMIT and self.compatible(g, other):
                         g = self.merge([g, other])
@@ -344,8 +377,11 @@ class Fusion:
 
     def compatible(self, g: Group, h: Group) -> bool:
         """Can two groups over the same points be one kernel?"""
-        return (not (g.barred | h.barred) & (g.bits | h.bits) and chain(g.cuts | h.cuts) is not None
-                and self.legal([g, h], ()))
+        return (
+            not (g.barred | h.barred) & (g.bits | h.bits)
+            and chain(g.cuts | h.cuts) is not None
+            and self.legal([g, h], ())
+        )
 
     # -- what is stored, what is computed again
     def decide(self) -> None:
@@ -392,7 +428,12 @@ class Fusion:
             every |= inner[2]
         return (weight, frozenset(leaves), frozenset(every)) if weight <= CHEAP else None
 
-    def worth(self, value: Value, recipe: tuple[int, frozenset[Value], frozenset[int]], outside: list[tuple[Op, View]]) -> bool:
+    def worth(
+        self,
+        value: Value,
+        recipe: tuple[int, frozenset[Value], frozenset[int]],
+        outside: list[tuple[Op, View]],
+    ) -> bool:
         """Is it cheaper, and possible, to compute the value again in every other kernel that reads it?"""
         _, leaves, cuts = recipe
         if value.size == 1 or sum(v.size * 8 > value.size for v in leaves) > 1:

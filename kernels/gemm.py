@@ -1,9 +1,11 @@
-"""Matrix products: one loop program for every size, stride and batch; its few variants are `Gemm`'s static fields.
+"""Matrix products: one loop program for every size, stride and batch; its few variants are `Gemm`'s static
+fields.
 
-A tile is a block of rows times a group of column panels, of one batch element. For each block of the summed axis it packs
-the rows (where their memory order asks for it), then each panel, and multiplies `rows` rows at a time by a panel in
-registers. Rows past the end are computed on the last row's numbers and not stored; columns past the end are masked. The
-partition depends on sizes only, and every element is summed in one fixed order."""
+A tile is a block of rows times a group of column panels, of one batch element. For each block of the summed
+axis it packs the rows (where their memory order asks for it), then each panel, and multiplies `rows` rows at
+a time by a panel in registers. Rows past the end are computed on the last row's numbers and not stored;
+columns past the end are masked. The partition depends on sizes only, and every element is summed in one fixed
+order."""
 
 from __future__ import annotations
 
@@ -16,19 +18,21 @@ from dataclasses import dataclass, replace
 from fnn.kernels.contraction import Axis, Matrix
 from fnn.kernels.loops import BYTES, INDEX, Builder, Program, Value
 
-BLOCK = 256       # elements of the summed axis that are packed at a time
-LANES = 16        # a panel's columns per vector; narrower machines walk a panel in more steps
-ROWS = 256        # most rows of a tile, half as many if they are packed
-PANELS = 16       # most panels of a tile
-TURN = 8          # steps of the summed axis that are packed together where the right operand's columns are not contiguous
-FLOPS = 60.0      # multiply-adds count two; per nanosecond, on one thread
+BLOCK = 256  # elements of the summed axis that are packed at a time
+LANES = 16  # a panel's columns per vector; narrower machines walk a panel in more steps
+ROWS = 256  # most rows of a tile, half as many if they are packed
+PANELS = 16  # most panels of a tile
+# steps of the summed axis that are packed together where the right operand's columns are not contiguous
+TURN = 8
+FLOPS = 60.0  # multiply-adds count two; per nanosecond, on one thread
 
 
 @dataclass(frozen=True)
 class Gemm:
-    """left, right, out: element types (out's is also that of the sums). rows, panel: the block kept in registers; vectors:
-    how many the panel is walked by at a time. pack_left: copy the rows' block too. left_unit: is the summed axis contiguous
-    in left? right_unit, out_unit: are columns contiguous there? batch, summed: the numbers of batch axes and of summed axes but the last."""
+    """left, right, out: element types (out's is also that of the sums). rows, panel: the block kept in
+    registers; vectors: how many the panel is walked by at a time. pack_left: copy the rows' block too.
+    left_unit: is the summed axis contiguous in left? right_unit, out_unit: are columns contiguous there?
+    batch, summed: the numbers of batch axes and of summed axes but the last."""
 
     left: str
     right: str
@@ -71,22 +75,45 @@ def plan(matrix: Matrix, left: str, right: str, out: str) -> Product:
         batch, summed = tuple(map(turned, batch)), tuple(map(turned, summed))
         rows, columns, left, right = turned(columns), turned(rows), right, left
     vectors = 1 if columns.size <= LANES or BYTES[out] == 8 else 2
-    kernel = Gemm(left, right, out, 8 if vectors == 2 or BYTES[out] == 8 else 12, LANES * vectors, vectors,
-                  columns.size > LANES * vectors and (summed[-1].left != 1 or left != out),
-                  summed[-1].left == 1, columns.right == 1, columns.out == 1, len(batch), len(summed) - 1)
+    kernel = Gemm(
+        left,
+        right,
+        out,
+        8 if vectors == 2 or BYTES[out] == 8 else 12,
+        LANES * vectors,
+        vectors,
+        columns.size > LANES * vectors and (summed[-1].left != 1 or left != out),
+        summed[-1].left == 1,
+        columns.right == 1,
+        columns.out == 1,
+        len(batch),
+        len(summed) - 1,
+    )
     if rows.size < kernel.rows:
         kernel = replace(kernel, rows=4 if rows.size <= 4 else 8)
     panels = -(-columns.size // kernel.panel)
     count = math.prod(a.size for a in batch)
     blocks = -(-rows.size // (ROWS // 2 if kernel.pack_left else ROWS))
-    height = -(-(-(-rows.size // blocks)) // kernel.rows) * kernel.rows
+    height = math.ceil(math.ceil(rows.size / blocks) / kernel.rows) * kernel.rows
     blocks = -(-rows.size // height)
     group = min(panels, PANELS, max(1, count * blocks * panels // 16))
     groups = -(-panels // group)
     steps = -(-summed[-1].size // BLOCK)
     block = -(-summed[-1].size // steps)
-    sizes = [rows.size, columns.size, panels, height, blocks, group, groups, block,
-             rows.left, rows.out, columns.right, columns.out]
+    sizes = [
+        rows.size,
+        columns.size,
+        panels,
+        height,
+        blocks,
+        group,
+        groups,
+        block,
+        rows.left,
+        rows.out,
+        columns.right,
+        columns.out,
+    ]
     for a in batch:
         sizes += [a.size, a.left, a.right, a.out]
     for a in summed:
@@ -100,11 +127,15 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
     b = Builder()
     left, right, out = b.argument(kernel.left), b.argument(kernel.right), b.argument(kernel.out, output=True)
     declared = [b.size(n) for n in sizes]
-    m, n, panels, height, blocks, group, groups, block, row_left, row_out, column_right, column_out = declared[:12]
+    m, n, panels, height, blocks, group, groups, block, row_left, row_out, column_right, column_out = (
+        declared[:12]
+    )
     at = 12
-    batch = [declared[at + 4 * d:at + 4 * d + 4] for d in range(kernel.batch)]
+    batch = [declared[at + 4 * d : at + 4 * d + 4] for d in range(kernel.batch)]
     at += 4 * kernel.batch
-    *outer, (k, step_left, step_right) = [declared[at + 3 * d:at + 3 * d + 3] for d in range(kernel.summed + 1)]
+    *outer, (k, step_left, step_right) = [
+        declared[at + 3 * d : at + 3 * d + 3] for d in range(kernel.summed + 1)
+    ]
     with b.tiles() as tile:
         packed = b.local(kernel.out, BLOCK * kernel.panel)
         packed_left = b.local(kernel.out, BLOCK * (ROWS // 2 + kernel.rows)) if kernel.pack_left else None
@@ -147,21 +178,26 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
             with b.loop(first_panel, last_panel) as panel:
                 column = panel * kernel.panel
                 if kernel.right_unit:
-                    with b.loop(0, length) as kk:
-                        with b.lanes(0, kernel.panel, kernel.vectors) as v:
-                            x = b.variable(kernel.out, _zero(kernel.out))
-                            j = column + v
-                            with b.when(j < n):
-                                x.set(b.cast(b.load(right, b0 + kk * step_right + j), kernel.out))
-                            b.store(packed, kk * kernel.panel + v, x.value)
-                else:  # one element at a time: machines gather no faster, and what follows in memory is read together
+                    with b.loop(0, length) as kk, b.lanes(0, kernel.panel, kernel.vectors) as v:
+                        x = b.variable(kernel.out, _zero(kernel.out))
+                        j = column + v
+                        with b.when(j < n):
+                            x.set(b.cast(b.load(right, b0 + kk * step_right + j), kernel.out))
+                        b.store(packed, kk * kernel.panel + v, x.value)
+                # one element at a time: machines gather no faster, and what follows in memory is read
+                # together
+                else:
                     with b.loop(0, length, TURN) as k1:
                         steps = [b.op("min", k1 + u, length - 1) for u in range(TURN)]
                         sources = [kk * step_right for kk in steps]
                         with b.loop(0, kernel.panel) as v:
                             j = b0 + b.op("min", column + v, n - 1) * column_right
                             for kk, source in zip(steps, sources, strict=True):
-                                b.store(packed, kk * kernel.panel + v, b.cast(b.load(right, j + source), kernel.out))
+                                b.store(
+                                    packed,
+                                    kk * kernel.panel + v,
+                                    b.cast(b.load(right, j + source), kernel.out),
+                                )
                 with b.loop(first_row, last_row, kernel.rows) as i:
                     rows = [b.op("min", i + r, m - 1) for r in range(kernel.rows)]
                     starts = [a0 + row * row_left for row in rows]

@@ -1,9 +1,10 @@
-"""Graph -> calls: structure becomes views, ops are fused into groups, groups become nests, nests become calls.
+"""Graph -> calls: structure becomes views, ops are fused into groups, groups become nests, nests become
+calls.
 
     graph -> kernels.structure (ops on views) -> kernels.fuse (groups) -> kernels.nest (nests) -> calls
 
-Contractions run as `kernels.gemm`, a primitive's own loop program as it is, control flow and library routines are left to
-the planner. A call's program is written only when it is asked for: see `kernels.calls.Call`."""
+Contractions run as `kernels.gemm`, a primitive's own loop program as it is, control flow and library routines
+are left to the planner. A call's program is written only when it is asked for: see `kernels.calls.Call`."""
 
 from __future__ import annotations
 
@@ -22,15 +23,15 @@ from fnn.kernels.calls import AnyCall, Call, ControlCall, LibraryCall, Lowered, 
 from fnn.kernels.contraction import Matrix
 from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.loops import Builder, code_of
-from fnn.kernels.nest import Built, Nest, NestBuilder, bytes_moved
+from fnn.kernels.nest import Built, NestBuilder, bytes_moved
 from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
 from fnn.kernels.ops import COPY, Op
 from fnn.kernels.structure import Structure
 from fnn.kernels.views import View
 
-BYTES_PER_NS = 8.0     # memory traffic of one thread
-WORK_PER_NS = 30.0     # additions of one thread
+BYTES_PER_NS = 8.0  # memory traffic of one thread
+WORK_PER_NS = 30.0  # additions of one thread
 ELEMENTS_PER_HANDOUT = 2048
 
 
@@ -43,7 +44,9 @@ def lower(graph: Graph) -> Lowered:
     fusion = Fusion(structure.ops, structure.writers, structure.outputs)
     for group in fusion.order():
         calls += _calls(group, fusion)
-    return Lowered(structure.inputs, structure.outputs, [a.aval.shape for a in graph.outputs], calls, structure.constants)
+    return Lowered(
+        structure.inputs, structure.outputs, [a.aval.shape for a in graph.outputs], calls, structure.constants
+    )
 
 
 def _calls(group: Group, fusion: Fusion) -> list[AnyCall]:
@@ -81,7 +84,9 @@ def _nest(built: Built, ops: Sequence[Op]) -> Call:
     nest = built.nest
     moved = bytes_moved(built)
     points = math.prod(nest.outer) * math.prod(nest.inner)
-    rows = 1 if nest.kind == "col" else max(1, min(nest.width, 1 << 14) if nest.static else ELEMENTS_PER_HANDOUT)
+    rows = (
+        1 if nest.kind == "col" else max(1, min(nest.width, 1 << 14) if nest.static else ELEMENTS_PER_HANDOUT)
+    )
     unit = 1 if nest.kind == "col" or nest.turned else max(1, ELEMENTS_PER_HANDOUT // rows)
     names = [o.name.split("[")[0] for o in ops if o.expression is not COPY or o.kind == "reduce"]
     return Call(
@@ -104,7 +109,11 @@ def _nest(built: Built, ops: Sequence[Op]) -> Call:
 def _label(names: list[str]) -> str:
     """The distinct names, the last ones if there are many."""
     distinct = list(dict.fromkeys(names))
-    return "+".join(distinct) if len(distinct) <= 5 else f"{'+'.join(distinct[:2])}+...+{'+'.join(distinct[-2:])}"
+    return (
+        "+".join(distinct)
+        if len(distinct) <= 5
+        else f"{'+'.join(distinct[:2])}+...+{'+'.join(distinct[-2:])}"
+    )
 
 
 def _sources(ops: Sequence[Op]) -> tuple[Source, ...]:
@@ -112,8 +121,8 @@ def _sources(ops: Sequence[Op]) -> tuple[Source, ...]:
 
 
 def _in_place(built: Built) -> tuple[tuple[Value, Value], ...]:
-    """(output, input) pairs that may share memory: every access to either goes to the same place at the same step, and
-    nothing is read after the pass over the row that overwrites it."""
+    """(output, input) pairs that may share memory: every access to either goes to the same place at the same
+    step, and nothing is read after the pass over the row that overwrites it."""
     nest = built.nest
     places: dict[Value, set[tuple]] = {}
     for a in nest.accesses:
@@ -135,9 +144,14 @@ def _in_place(built: Built) -> tuple[tuple[Value, Value], ...]:
         if nest.kind == "col" and nest.nodes[node][0] == "reduce":
             continue
         for value in dict.fromkeys([v for v, _ in built.arguments if v in built.reads]):
-            if value is not out and value.const is None and value.size == out.size \
-                    and value.dtype.itemsize == out.dtype.itemsize and places[value] == places[out] \
-                    and last_read.get(value, 0) <= when:
+            if (
+                value is not out
+                and value.const is None
+                and value.size == out.size
+                and value.dtype.itemsize == out.dtype.itemsize
+                and places[value] == places[out]
+                and last_read.get(value, 0) <= when
+            ):
                 pairs.append((out, value))
     return tuple(pairs)
 
@@ -162,7 +176,7 @@ def _product(op: Op) -> Call:
         sizes=list(made.sizes),
         sources=_sources([op]),
         text=f"dot m={matrix.m} n={matrix.n} k={matrix.k} batch={math.prod(a.size for a in matrix.axes[0])} "
-             f"{codes[0]} {codes[1]} -> {codes[2]}{' (as its transpose)' if made.swapped else ''}",
+        f"{codes[0]} {codes[1]} -> {codes[2]}{' (as its transpose)' if made.swapped else ''}",
     )
 
 
@@ -202,7 +216,8 @@ def _kernel(op: Op, eqn: Equation, way: Kernel, inputs: list[Value], outputs: li
         reads=set(inputs),
         writes={*outputs, *scratch},
         tiles=way.tiles(in_avals, out_avals, params),
-        cost=20.0 + (way.cost(in_avals, out_avals, params) if way.cost is not None else 2 * moved / BYTES_PER_NS),
+        cost=20.0
+        + (way.cost(in_avals, out_avals, params) if way.cost is not None else 2 * moved / BYTES_PER_NS),
         sizes=list(program.sizes),
         sources=_sources([op]),
         text=f"{eqn.primitive.name} {_words(ins)} -> {_words(outs)}",

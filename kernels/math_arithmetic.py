@@ -1,7 +1,8 @@
-"""What the expansions in `fnn.kernels.mathematics` are written with: a number format's constants and a few idioms.
+"""What the expansions in `fnn.kernels.mathematics` are written with: a number format's constants and a few
+idioms.
 
-An `Arithmetic` records operations on values of one floating-point type, through a Builder that rounds each of them as
-written. Integers that stand for the bits of a number are unsigned and as wide as it.
+An `Arithmetic` records operations on values of one floating-point type, through a Builder that rounds each of
+them as written. Integers that stand for the bits of a number are unsigned and as wide as it.
 """
 
 from __future__ import annotations
@@ -119,14 +120,15 @@ class Arithmetic:
         return self.from_bits((k << self.format.fraction) + self.format.one_bits)
 
     def scale(self, x: Value, k: Value) -> Value:
-        """x * 2**k, rounded once, for an integer k as `nearest_integer` gives it, whose half is in the exponents' range."""
+        """x * 2**k, rounded once, for an integer k as `nearest_integer` gives it, whose half is in the
+        exponents' range."""
         half = k >> 1
         return x * self.power_of_two(half) * self.power_of_two(k - half)
 
     # -- idioms
     def polynomial(self, x: Value, coefficients: Sequence[Operand]) -> Value:
-        """c[0] + c[1] x + c[2] x**2 + ... by Horner's scheme; a long one in two interleaved halves, of which each waits
-        only half as long for its own results."""
+        """c[0] + c[1] x + c[2] x**2 + ... by Horner's scheme; a long one in two interleaved halves, of which
+        each waits only half as long for its own results."""
         c = list(coefficients)
         if len(c) <= 9:
             return self.horner(x, c)
@@ -156,9 +158,11 @@ class Arithmetic:
         other = high - x
         return high, (x - (high - other)) + (y - other)
 
-    def rarely(self, condition: Value, usual: Sequence[Value], otherwise: Callable[[], Sequence[Value]]) -> list[Value]:
-        """The usual values, except where the condition holds. What `otherwise` records is under that condition: a printer
-        branches around it, so that where no lane needs it, it costs a test."""
+    def rarely(
+        self, condition: Value, usual: Sequence[Value], otherwise: Callable[[], Sequence[Value]]
+    ) -> list[Value]:
+        """The usual values, except where the condition holds. What `otherwise` records is under that
+        condition: a printer branches around it, so that where no lane needs it, it costs a test."""
         variables = [self.builder.variable(value.dtype, value) for value in usual]
         with self.builder.when(condition):
             for variable, value in zip(variables, otherwise(), strict=True):

@@ -1,6 +1,7 @@
 """exp and its kin: exp2, expm1, logistic, sinh, cosh, tanh.
 
-All stand on e**r - 1 for |r| <= log(2)/2 after x = n log 2 + r (Cody and Waite), with minimax polynomials made for it.
+All stand on e**r - 1 for |r| <= log(2)/2 after x = n log 2 + r (Cody and Waite), with minimax polynomials
+made for it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,23 @@ _EXP = {
         0.5, 0.16666666666666677, 0.04166666666666667, 0.008333333333321442, 0.0013888888888877954,
         0.0001984126988663264, 2.480158734348695e-05, 2.755724364802022e-06, 2.755725441028307e-07,
         2.5109253043417107e-08, 2.0921493945072675e-09,
+    ),
+}  # fmt: skip
+# (tanh r / r - 1) / r**2, in r**2, for r <= 0.5625
+_TANH = {
+    "f4": (-0.333333135, 0.13332434, -0.0538355894, 0.021000566, -0.00617104443),
+    "f8": (
+        -0.3333333333333328, 0.1333333333332362, -0.05396825396195947, 0.02186948833306285,
+        -0.0088632317202343, 0.003592082993657966, -0.0014554839217806295, 0.0005881994850348403,
+        -0.00023275262870710674, 8.240826231924325e-05, -1.8930546553066558e-05,
+    ),
+}  # fmt: skip
+# (sinh r / r - 1) / r**2, in r**2, for r <= 1
+_SINH = {
+    "f4": (0.166666672, 0.00833331142, 0.000198426351, 2.78392463e-06),
+    "f8": (
+        0.16666666666666669, 0.008333333333332915, 0.0001984126984158925, 2.7557319108482388e-06,
+        2.5052130675970144e-08, 1.6056687093390496e-10, 7.775690452150744e-13,
     ),
 }  # fmt: skip
 # From here on exp is infinite, or 0.
@@ -35,20 +53,6 @@ def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Valu
     return reduced_expm1(m, r if low is None else r + low), k
 
 
-def scaled_expm1(m: Arithmetic, x: Value, halvings: int) -> Value:
-    """(e**x - 1) / 2**halvings, which is finite a little longer than e**x is.
-
-    From 2**n (1 + r + tail) - 1, with what r's rounding left out in the tail: 2**n (1 + r) - 1 is exact where it is small.
-    """
-    high, rest = m.format.ln2
-    n, k = m.nearest_integer(x, LOG2_E)
-    near = m.fma(n, -high, x)
-    r = m.fma(n, -rest, near)
-    tail = m.fma(r * r, m.polynomial(r, _EXP[m.dtype]), m.fma(n, -rest, near - r))
-    power = m.power_of_two(k - halvings)
-    return m.fma(power, tail, m.fma(power, r, power - 0.5**halvings))
-
-
 def exp(m: Arithmetic, x: Value) -> Value:
     least, greatest = EXP_RANGE[m.dtype]
     p, k = split_exp(m, m.at_least(m.at_most(x, greatest), least))
@@ -63,13 +67,26 @@ def exp2(m: Arithmetic, x: Value) -> Value:
 
 
 def expm1(m: Arithmetic, x: Value) -> Value:
+    """2**n (1 + r + tail) - 1, with what r's rounding left out in the tail: 2**n (1 + r) - 1 is exact where
+    it is small.
+
+    A quarter of the result is computed first, as 2**n alone may be infinite; x itself is the result where
+    x**2 does not count, and a quarter of it might be denormal.
+    """
     least, greatest = {"f4": (-20.0, 89.5), "f8": (-40.0, 710.5)}[m.dtype]
-    quarter = scaled_expm1(m, m.at_least(m.at_most(x, greatest), least), 2)
-    return _unless_tiny(m, x, 4.0 * quarter)
+    (high, rest), inside = m.format.ln2, m.at_least(m.at_most(x, greatest), least)
+    n, k = m.nearest_integer(inside, LOG2_E)
+    near = m.fma(n, -high, inside)
+    r = m.fma(n, -rest, near)
+    tail = m.fma(r * r, m.polynomial(r, _EXP[m.dtype]), m.fma(n, -rest, near - r))
+    power = m.power_of_two(k - 2)
+    result = 4.0 * m.fma(power, tail, m.fma(power, r, power - 0.25))
+    return m.select(m.abs(x) < (1e-8 if m.single else 1e-17), x, result)
 
 
 def logistic(m: Arithmetic, x: Value) -> Value:
-    """1 / (1 + e**-x), from z = e**-|x|, which cannot overflow: 1 - q or, for negative x, z - z q, with q = z / (1 + z)."""
+    """1 / (1 + e**-x), from z = e**-|x|, which cannot overflow: 1 - q or, for negative x, z - z q, with q = z
+    / (1 + z)."""
     p, k = split_exp(m, m.at_least(-m.abs(x), EXP_RANGE[m.dtype][0]))
     z = m.scale(1.0 + p, k)
     q, whole = z / (1.0 + z), m.select(x < 0.0, z, 1.0)
@@ -77,31 +94,36 @@ def logistic(m: Arithmetic, x: Value) -> Value:
 
 
 def tanh(m: Arithmetic, x: Value) -> Value:
-    """-e / (2 + e) with e = e**(-2|x|) - 1; it is 1 long before that power vanishes.
-
-    What rounding takes from the denominator d is put back: 1/d is (1 + tanh|x|) / 2.
-    """
-    e = scaled_expm1(m, -2.0 * m.at_most(m.abs(x), 9.1 if m.single else 19.1), 0)
-    below, lost = m.exact_sum(m.const(2.0), e)
-    t = e / below
-    return m.copysign(m.fma(t * lost, m.fma(t, 0.5, -0.5), t), x)
+    """1 - 2 / (1 + e**2|x|), which is 1 long before that power is infinite; near 0, a polynomial."""
+    a = m.abs(x)
+    p, k = split_exp(m, 2.0 * m.at_most(a, 9.1 if m.single else 19.1))
+    power = m.power_of_two(k)
+    outer = 1.0 - 2.0 / (m.fma(power, p, power) + 1.0)
+    return m.copysign(m.select(a < 0.5625, _odd_polynomial(m, a, _TANH[m.dtype]), outer), x)
 
 
 def sinh(m: Arithmetic, x: Value) -> Value:
-    """e - e q with e = e**|x| - 1 and q = e / (e + 1) / 2."""
-    quarter = scaled_expm1(m, m.at_most(m.abs(x), 89.5 if m.single else 710.5), 2)
-    q = 0.5 * quarter / (quarter + 0.25)
-    return _unless_tiny(m, x, m.copysign(4.0 * m.fma(-quarter, q, quarter), x))
+    """(e**|x| - e**-|x|) / 2; near 0, a polynomial."""
+    a = m.abs(x)
+    quarter = _quarter_exp(m, a)
+    outer = 2.0 * (quarter - 0.0625 / quarter)
+    return m.copysign(m.select(a < 1.0, _odd_polynomial(m, a, _SINH[m.dtype]), outer), x)
 
 
 def cosh(m: Arithmetic, x: Value) -> Value:
-    """(e + 1 / e) / 2 with e = e**|x|."""
-    p, k = split_exp(m, m.at_most(m.abs(x), 89.5 if m.single else 710.5))
-    quarter = m.power_of_two(k - 2)
-    e = m.fma(quarter, p, quarter)
-    return 2.0 * (e + 0.0625 / e)
+    """(e**|x| + e**-|x|) / 2."""
+    quarter = _quarter_exp(m, m.abs(x))
+    return 2.0 * (quarter + 0.0625 / quarter)
 
 
-def _unless_tiny(m: Arithmetic, x: Value, result: Value) -> Value:
-    """x itself where it is so small that x**2 does not count: a quarter of it might be denormal."""
-    return m.select(m.abs(x) < (1e-8 if m.single else 1e-17), x, result)
+def _odd_polynomial(m: Arithmetic, x: Value, coefficients: tuple[float, ...]) -> Value:
+    """x + x**3 (c[0] + c[1] x**2 + ...)."""
+    z = x * x
+    return m.fma(x * z, m.polynomial(z, coefficients), x)
+
+
+def _quarter_exp(m: Arithmetic, x: Value) -> Value:
+    """e**x / 4 for positive x, which is finite a little longer than e**x is."""
+    p, k = split_exp(m, m.at_most(x, 89.5 if m.single else 710.5))
+    power = m.power_of_two(k - 2)
+    return m.fma(power, p, power)

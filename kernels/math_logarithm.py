@@ -1,7 +1,8 @@
 """log and its kin: log2, log1p, asinh, acosh, atanh.
 
-x = 2**n (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and log(1 + f) = f + g: f is exact and g small beside it. For f4, g is
-a minimax polynomial; for f8 it goes through s = f / (2 + f) as in Sun's fdlibm (e_log.c), with a minimax polynomial too.
+x = 2**n (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and log(1 + f) = f + g: f is exact and g small beside it.
+For f4, g is a minimax polynomial; for f8 it goes through s = f / (2 + f) as in Sun's fdlibm (e_log.c), with a
+minimax polynomial too.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ _INFINITY, _NAN = float("inf"), float("nan")
 _SQRT_HALF_BITS = {"f4": 0x3F3504F3, "f8": 0x3FE6A09E667F3BCD}
 # (log(1 + f) - f + f**2 / 2) / f**3
 _LOG = (
-    0.333333164, -0.250008106, 0.200023115, -0.166245535, 0.141805843, -0.131281793, 0.128859058, -0.0786660239,
+    0.333333164, -0.250008106, 0.200023115, -0.166245535, 0.141805843, -0.131281793, 0.128859058,
+    -0.0786660239,
 )  # fmt: skip
 # (log((1 + s) / (1 - s)) - 2 s) / s**3, in s**2
 _ATANH = (
     0.666666666666667, 0.39999999999899066, 0.28571428626328316, 0.22222211069618142, 0.1818289405280416,
     0.153315565516787, 0.1461848076452649,
 )  # fmt: skip
-_LOG2_E = {"f4": (1.44269502162933349609, 1.92596299112661746887e-8), "f8": (1.4426950408889634, 2.0355273740931033e-17)}
+_LOG2_E = {
+    "f4": (1.44269502162933349609, 1.92596299112661746887e-8),
+    "f8": (1.4426950408889634, 2.0355273740931033e-17),
+}
 
 
 def split_exponent(m: Arithmetic, x: Value) -> tuple[Value, Value]:
@@ -32,7 +37,9 @@ def split_exponent(m: Arithmetic, x: Value) -> tuple[Value, Value]:
 
 def unbiased(m: Arithmetic, exponent: Value, bias: int | None = None) -> Value:
     """A biased exponent as a number."""
-    return m.from_bits(exponent | m.format.magic_bits) - (m.format.magic + (m.format.bias if bias is None else bias))
+    return m.from_bits(exponent | m.format.magic_bits) - (
+        m.format.magic + (m.format.bias if bias is None else bias)
+    )
 
 
 def scaled_split(m: Arithmetic, x: Value) -> tuple[Value, Value]:
@@ -78,7 +85,8 @@ def log(m: Arithmetic, x: Value) -> Value:
 
 
 def log2(m: Arithmetic, x: Value) -> Value:
-    """The change of base keeps log2(e) in two parts, so that results near 0 have all their digits; powers of 2 are exact."""
+    """The change of base keeps log2(e) in two parts, so that results near 0 have all their digits; powers of
+    2 are exact."""
     one_f, n = scaled_split(m, x)
     f, (high, low) = one_f - 1.0, _LOG2_E[m.dtype]
     return at_the_ends(m, x, n + m.fma(f, high, m.fma(f, low, small_part(m, f) * high)))
@@ -87,8 +95,8 @@ def log2(m: Arithmetic, x: Value) -> Value:
 def inner_log1p(m: Arithmetic, x: Value) -> Value:
     """log(1 + x) for x > -1 and finite.
 
-    1 + x loses digits of x, but its exponent n is good: f = x 2**-n + (2**-n - 1) is rounded once. Where x is so large that
-    the 1 does not count (and 2**-n might not be a normal number), f comes from x itself.
+    1 + x loses digits of x, but its exponent n is good: f = x 2**-n + (2**-n - 1) is rounded once. Where x is
+    so large that the 1 does not count (and 2**-n might not be a normal number), f comes from x itself.
     """
     one_f, exponent = split_exponent(m, 1.0 + x)
     power = m.from_bits((m.builder.const(2 * m.format.bias, m.format.bits) - exponent) << m.format.fraction)

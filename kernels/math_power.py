@@ -1,7 +1,7 @@
 """pow, cbrt, rsqrt, nextafter.
 
-pow(x, y) = e**(y log|x|) needs log|x| to 11 more bits than f8 has (7 more than f4 has): for f8 it is a sum of two numbers,
-as in Sun's fdlibm (e_pow.c), for f4 an f8.
+pow(x, y) = e**(y log|x|) needs log|x| to 11 more bits than f8 has (7 more than f4 has): for f8 it is a sum of
+two numbers, as in Sun's fdlibm (e_pow.c), for f4 an f8.
 """
 
 from __future__ import annotations
@@ -70,14 +70,16 @@ def _pow_long(m: Arithmetic, a: Value, y: Value) -> Value:
     more_low = m.fma(s_low, cube, m.fma(s, cube_low, more_low))
     part, part_low = m.exact_sum(2.0 * s, more)
     log, low = m.exact_sum(n * _LN2[0], part)
-    low = low + (part_low + m.fma(n, _LN2[1], m.fma(2.0, s_low, more_low)))
+    log, low = m.exact_sum(log, low + (part_low + m.fma(n, _LN2[1], m.fma(2.0, s_low, more_low))))
     # times y
     log = _logarithm_or_infinite(m, a, log)
     product, product_low = m.exact_product(log, y)
     product_low = m.fma(low, y, product_low)
     least, greatest = EXP_RANGE[m.dtype]
     product = m.at_least(m.at_most(product, greatest), least)
-    product_low = m.select(m.abs(product_low) < 1e-9, product_low, 0.0)  # where not, the result is 0 or infinite
+    product_low = m.select(
+        m.abs(product_low) < 1e-9, product_low, 0.0
+    )  # where not, the result is 0 or infinite
     p, k = split_exp(m, product, product_low)
     return m.scale(1.0 + p, k)
 
@@ -88,8 +90,9 @@ def _logarithm_or_infinite(m: Arithmetic, a: Value, log: Value) -> Value:
 
 
 def cbrt(m: Arithmetic, x: Value) -> Value:
-    """a z**2 with z the inverse cube root, from its bits (a third of the exponent, negated) by iterations that use
-    (1 - e)**(-1/3) = 1 + e/3 + 2 e**2/9 + ..., where e = 1 - a z**3; the last correction is Newton's, on the result."""
+    """a z**2 with z the inverse cube root, from its bits (a third of the exponent, negated) by iterations
+    that use (1 - e)**(-1/3) = 1 + e/3 + 2 e**2/9 + ..., where e = 1 - a z**3; the last correction is
+    Newton's, on the result."""
     f, a = m.format, m.abs(x)
     denormal, up = a < f.tiny, 3 * ((f.fraction + 3) // 3)
     a = m.select(denormal, a * 2.0**up, a)

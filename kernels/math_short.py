@@ -1,4 +1,5 @@
-"""log and exp of f8 to the precision of f4's results: what f4's functions are made of where f4 itself would not do."""
+"""log and exp of f8 to the precision of f4's results: what f4's functions are made of where f4 itself would
+not do."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """sin, cos, tan, for every finite argument.
 
-x = k pi/2 + r with |r| <= pi/4. Up to 2**20, k is x * 2/pi rounded and r comes from pi/2 in three parts through fma (Cody
-and Waite): the first step is exact, the second is rounded once, the third is kept apart. Beyond, the product of x and 2/pi is formed in
-integers from those of 2/pi's bits that matter at x's exponent (Payne and Hanek); that is under a condition, which a
-printer branches around where no lane needs it.
+x = k pi/2 + r with |r| <= pi/4. Up to 2**20, k is x * 2/pi rounded and r comes from pi/2 in three parts
+through fma (Cody and Waite): the first step is exact, the second is rounded once, the third is kept apart.
+Beyond, the product of x and 2/pi is formed in integers from those of 2/pi's bits that matter at x's exponent
+(Payne and Hanek); that is under a condition, which a printer branches around where no lane needs it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _COS = {
 _TAN = {
     "f4": (0.333333582, 0.133323789, 0.0540916137, 0.0211208239, 0.0112490924, -0.000428987347, 0.00462972978),
     "f8": (
-        0.33333333333333326, 0.1333333333333471, 0.0539682539673709, 0.021869488564706607, 0.008863234981043073,
-        0.0035921349117874497, 0.001455775022817719, 0.0005903936240306761, 0.00023747950442858004,
-        0.00010240544414179128, 2.5752082979586794e-05, 4.038888232793228e-05, -2.535924020780717e-05,
-        3.107545912440805e-05, -1.499877346437959e-05, 5.031849167235437e-06,
+        0.33333333333333326, 0.1333333333333471, 0.0539682539673709, 0.021869488564706607,
+        0.008863234981043073, 0.0035921349117874497, 0.001455775022817719, 0.0005903936240306761,
+        0.00023747950442858004, 0.00010240544414179128, 2.5752082979586794e-05, 4.038888232793228e-05,
+        -2.535924020780717e-05, 3.107545912440805e-05, -1.499877346437959e-05, 5.031849167235437e-06,
     ),
 }  # fmt: skip
 
 
 def _reduce(m: Arithmetic, x: Value, precise: bool = False) -> list[Value]:
-    """r as a sum of two numbers, and k, of which only the two lowest bits count. Precise: the first of the two may be off
-    by its last place, but not their sum."""
+    """r as a sum of two numbers, and k, of which only the two lowest bits count. Precise: the first of the
+    two may be off by its last place, but not their sum."""
     k, bits = m.nearest_integer(x, _TWO_OVER_PI)
     first, second, third = _HALF_PI[m.dtype]
     near, low = m.fma(k, -first, x), k * -third
@@ -69,8 +69,8 @@ def _reduce(m: Arithmetic, x: Value, precise: bool = False) -> list[Value]:
 
 
 def _reduce_large(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
-    """The same for |x| > 2**20, in 64-bit integers and f8. x = s * 2**(e - 52) with an integer s; the bits of 2/pi above
-    2**(54 - e) contribute multiples of 4 to the product, and 192 bits from there on are enough."""
+    """The same for |x| > 2**20, in 64-bit integers and f8. x = s * 2**(e - 52) with an integer s; the bits of
+    2/pi above 2**(54 - e) contribute multiples of 4 to the product, and 192 bits from there on are enough."""
     b = m.builder
     wide = Arithmetic(b, "f8")
     a = m.abs(x)
@@ -103,7 +103,8 @@ def _reduce_large(m: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
 
 
 def _window(m: Arithmetic, offset: Value) -> list[Value]:
-    """192 bits of 2/pi from a bit on: the words are shifted by 8, 4, 2, 1 of them as the bits of the offset say."""
+    """192 bits of 2/pi from a bit on: the words are shifted by 8, 4, 2, 1 of them as the bits of the offset
+    say."""
     b = m.builder
     index, shift = offset >> 6, offset & 63
     last = (m.format.bias + 10) >> 6
@@ -167,7 +168,8 @@ def tan(m: Arithmetic, x: Value) -> Value:
 
 
 def sin_cos_pi(m: Arithmetic, x: Value) -> tuple[Value, Value]:
-    """|sin(pi x)| and cos(pi x) * sign(sin(pi x)), of which the quotient is tan(pi x)'s, for |x| < 2**(fraction - 2)."""
+    """|sin(pi x)| and cos(pi x) * sign(sin(pi x)), of which the quotient is tan(pi x)'s, for |x| <
+    2**(fraction - 2)."""
     rest = x - m.rint(x)
     swap = m.abs(rest) > 0.25
     quarter = m.select(swap, m.copysign(0.5, rest) - rest, rest)

@@ -1,12 +1,12 @@
 """Mathematical functions written out in arithmetic, for every printer whose target does not have them.
 
-`expand` records one of `loops.MATHEMATICS` through a Builder: additions, products, fma, square roots, selects and integer
-operations on bits, each rounded as IEEE has it. There are no tables in memory and, but for rare cases (see
-`Arithmetic.rarely`), no branches, so an expansion is as good for vectors as for GPU threads. NaN, infinities, signed zeros
-and denormal numbers behave as in NumPy and SciPy.
+`expand` records one of `loops.MATHEMATICS` through a Builder: additions, products, fma, square roots, selects
+and integer operations on bits, each rounded as IEEE has it. There are no tables in memory and, but for rare
+cases (see `Arithmetic.rarely`), no branches, so an expansion is as good for vectors as for GPU threads. NaN,
+infinities, signed zeros and denormal numbers behave as in NumPy and SciPy.
 
-Results are within 2 units in the last place wherever they are finite, except lgamma and digamma near their negative zeros,
-where the absolute error is that small; tests/test_mathematics.py measures it.
+Results are within 2 units in the last place wherever they are finite, except lgamma and digamma near their
+negative zeros, where the absolute error is that small; tests/test_mathematics.py measures it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from fnn.kernels.math_power import cbrt, nextafter, pow_, rsqrt
 from fnn.kernels.math_trigonometric import cos, sin, tan
 
 _EXPANSIONS: dict[str, Callable[..., Value]] = {
-    "exp": exp, "exp2": exp2, "expm1": expm1, "log": log, "log2": log2, "log1p": log1p, "sin": sin, "cos": cos,
-    "tan": tan, "asin": asin, "acos": acos, "atan": atan, "atan2": atan2, "sinh": sinh, "cosh": cosh, "tanh": tanh,
-    "asinh": asinh, "acosh": acosh, "atanh": atanh, "erf": erf, "erfc": erfc, "erf_inv": erf_inv, "lgamma": lgamma,
-    "digamma": digamma, "pow": pow_, "cbrt": cbrt, "logistic": logistic, "nextafter": nextafter, "rsqrt": rsqrt,
+    "exp": exp, "exp2": exp2, "expm1": expm1, "log": log, "log2": log2, "log1p": log1p, "sin": sin,
+    "cos": cos, "tan": tan, "asin": asin, "acos": acos, "atan": atan, "atan2": atan2, "sinh": sinh,
+    "cosh": cosh, "tanh": tanh, "asinh": asinh, "acosh": acosh, "atanh": atanh, "erf": erf, "erfc": erfc,
+    "erf_inv": erf_inv, "lgamma": lgamma, "digamma": digamma, "pow": pow_, "cbrt": cbrt,
+    "logistic": logistic, "nextafter": nextafter, "rsqrt": rsqrt,
 }  # fmt: skip
 _IN_F8_ONLY = ("lgamma", "digamma")  # where f4 would need so much care that f8 is cheaper
 assert set(_EXPANSIONS) == set(MATHEMATICS)
@@ -60,7 +61,8 @@ def expand(b: Builder, name: str, dtype: str, args: tuple[Value, ...]) -> Value:
 
 
 def expansion(v: Value) -> tuple[Block, Value]:
-    """The arithmetic that a recorded function consists of, as a block of its own for a printer to walk, and its result."""
+    """The arithmetic that a recorded function consists of, as a block of its own for a printer to walk, and
+    its result."""
     b = v.builder
     outer, b.block, b.in_lanes = (b.block, b.in_lanes), Block(), int(v.varying)
     try:

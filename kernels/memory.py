@@ -3,7 +3,7 @@
 1. Every value that is written gets a `Storage` with its spans of time (`fnn.kernels.lifetimes`).
 2. Storages are joined where a copy would be needed otherwise, or where an input dies and an output is born:
    first the carries of loops (a copy every round), then copies, then kernels that may work in place, then
-   donated inputs with outputs of their size. Two are joined if their spans meet at that step and nowhere else.
+   donated inputs with outputs of their size. Two are joined if their spans meet in that step only.
 3. A carry that cannot be computed where it lies is handed on by exchanging pointers, if it is large, and
    copied otherwise.
 4. What has no place of its own is laid out in one arena: largest first, each in the smallest gap that fits.

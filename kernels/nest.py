@@ -1,14 +1,14 @@
 """Group -> nest: the loops, loads, expressions and stores of one kernel, named by their content.
 
-A nest names no buffers, and no sizes that may change from call to call, so equal work has equal nests, and one kernel.
-Its nodes are in order of computation:
+A nest names no buffers, and no sizes that may change from call to call, so equal work has equal nests, and
+one kernel. Its nodes are in order of computation:
 
     ("load", code, access)                 from memory
     ("index", code, access)                the access's position itself (iota)
     ("const", code, text)
     ("apply", code, label, item, *nodes)   an expression, found in `expressions` by its label
-    ("round", code, node)                  to bf or f2 and back, where a change of type must not be lost in a register
-    ("reduce", code, combine, node)
+    ("round", code, node)                  to bf or f2 and back, where a change of type must not be lost in a
+    register ("reduce", code, combine, node)
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from fnn.kernels.loops import BYTES, code_of
 from fnn.kernels.ops import Expression, Op, Scalar
 from fnn.kernels.views import View, collapse, refine, restride
 
-BLOCK = 2048     # elements of the last axis a tile of a "map" covers, where the axis is longer
-PART = 1 << 14   # elements a tile covers where everything is reduced to one number
+BLOCK = 2048  # elements of the last axis a tile of a "map" covers, where the axis is longer
+PART = 1 << 14  # elements a tile covers where everything is reduced to one number
 TURN, SPAN = 16, 64  # the block of the last two axes that a tile of a turned map covers
-RUN = 1024       # rows of a column reduction that one tile adds up
+RUN = 1024  # rows of a column reduction that one tile adds up
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where a load or store goes: argument (-1: the position itself), strides over outer and inner axes, and for
-    positions the offset (for arguments it is part of the pointer)."""
+    """Where a load or store goes: argument (-1: the position itself), strides over outer and inner axes, and
+    for positions the offset (for arguments it is part of the pointer)."""
 
     argument: int
     outer: tuple[int, ...]
@@ -43,13 +43,15 @@ class Access:
 
 @dataclass
 class Nest:
-    """kind "map": outer axes, then one inner axis walked by lanes, in blocks; with reductions ("all") each tile stores
-    one part per reduction. "row": outer axes, then inner axes that are reduced, the last one by lanes. "col": outer axes,
-    then inner axes: the reduced ones, and last the one walked by lanes; a tile is a panel of it, and a run of the first.
+    """kind "map": outer axes, then one inner axis walked by lanes, in blocks; with reductions ("all") each
+    tile stores one part per reduction. "row": outer axes, then inner axes that are reduced, the last one by
+    lanes. "col": outer axes, then inner axes: the reduced ones, and last the one walked by lanes; a tile is a
+    panel of it, and a run of the first.
 
-    flat: a map over one contiguous axis. turned: a map whose tiles are blocks of the last two axes, because some loads are
-    contiguous along the last outer axis only: those (`staged`) are copied into a block on the stack first. full: per node, does it vary along the inner axes? outputs: the arguments that
-    are written. parts: how many pieces the reduced axis is cut into (1: the stores are final)."""
+    flat: a map over one contiguous axis. turned: a map whose tiles are blocks of the last two axes, because
+    some loads are contiguous along the last outer axis only: those (`staged`) are copied into a block on the
+    stack first. full: per node, does it vary along the inner axes? outputs: the arguments that are written.
+    parts: how many pieces the reduced axis is cut into (1: the stores are final)."""
 
     kind: str
     outer: tuple[int, ...]
@@ -74,11 +76,14 @@ class Nest:
     @property
     def static(self) -> bool:
         """Is the width part of the kernel?"""
-        return self.kind == "row" or self.kind == "map" and not (self.flat or self.turned) and self.width <= BLOCK
+        return self.kind == "row" or (
+            self.kind == "map" and not (self.flat or self.turned) and self.width <= BLOCK
+        )
 
     @property
     def staged(self) -> list[int]:
-        """Of a turned nest, the accesses that load against the grain of the last axis and along that of the one before."""
+        """Of a turned nest, the accesses that load against the grain of the last axis and along that of the
+        one before."""
         loaded = dict.fromkeys([n[2] for n in self.nodes if n[0] == "load"])
         return [k for k in loaded if self.accesses[k].outer[-1] == 1 and abs(self.accesses[k].inner[-1]) > 1]
 
@@ -107,18 +112,21 @@ class Nest:
 
     # -- what is passed at run time
     def outer_step(self, a: Access, d: int) -> int | None:
-        """The stride over an outer axis where it is part of the kernel: 0, or that of rows that follow each other."""
+        """The stride over an outer axis where it is part of the kernel: 0, or that of rows that follow each
+        other."""
         stride = a.outer[d]
         if stride == 0:
             return 0
-        if d == len(self.outer) - 1 and (self.static and stride == math.prod(self.inner) or self.turned and stride == 1):
+        if d == len(self.outer) - 1 and (
+            (self.static and stride == math.prod(self.inner)) or (self.turned and stride == 1)
+        ):
             return stride
         return None
 
     def inner_step(self, a: Access, d: int) -> int | None:
         """The stride over an inner axis where it is part of the kernel."""
         stride = a.inner[d]
-        if stride and (self.kind == "col" and d < len(self.inner) - 1 or self.turned and abs(stride) > 1):
+        if stride and ((self.kind == "col" and d < len(self.inner) - 1) or (self.turned and abs(stride) > 1)):
             return None
         return stride
 
@@ -136,15 +144,38 @@ class Nest:
 
     def key(self) -> str:
         """Names the kernel; run-time sizes are no part of it."""
-        patterns = [(a.argument, a.offset, *(self.outer_step(a, d) for d in range(len(a.outer))),
-                     *(self.inner_step(a, d) for d in range(len(a.inner)))) for a in self.accesses]
+        patterns = [
+            (
+                a.argument,
+                a.offset,
+                *(self.outer_step(a, d) for d in range(len(a.outer))),
+                *(self.inner_step(a, d) for d in range(len(a.inner))),
+            )
+            for a in self.accesses
+        ]
         inner = self.inner if self.static else len(self.inner)
-        text = repr((self.kind, len(self.outer), inner, self.flat, self.staged if self.turned else None, self.nodes, patterns,
-                     self.stores, self.codes, sorted(self.outputs), self.parts > 1))
+        text = repr(
+            (
+                self.kind,
+                len(self.outer),
+                inner,
+                self.flat,
+                self.staged if self.turned else None,
+                self.nodes,
+                patterns,
+                self.stores,
+                self.codes,
+                sorted(self.outputs),
+                self.parts > 1,
+            )
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def __str__(self) -> str:
-        lines = [f"nest {self.kind} outer={self.outer} inner={self.inner}" + (f" parts={self.parts}" if self.parts > 1 else "")]
+        lines = [
+            f"nest {self.kind} outer={self.outer} inner={self.inner}"
+            + (f" parts={self.parts}" if self.parts > 1 else "")
+        ]
         for i, n in enumerate(self.nodes):
             mark = " " if self.full[i] else "r"
             lines.append(f"  {mark} %{i}:{n[1]} = {self._words(n)}")
@@ -164,11 +195,13 @@ class Nest:
             return f"index {[*a.outer, *a.inner]} + {a.offset}"
         if n[0] == "const":
             return n[2]
-        name, args = {"apply": (n[2], n[4:]), "round": ("round", n[2:]), "reduce": (f"reduce {n[2]}", n[3:])}[n[0]]
+        name, args = {"apply": (n[2], n[4:]), "round": ("round", n[2:]), "reduce": (f"reduce {n[2]}", n[3:])}[
+            n[0]
+        ]
         return name + "".join(f" %{a}" for a in args)
 
 
-PANEL = 64       # elements of the lanes' axis a tile of a column reduction covers
+PANEL = 64  # elements of the lanes' axis a tile of a column reduction covers
 
 
 @dataclass
@@ -198,7 +231,11 @@ class NestBuilder:
         self.views: list[View] = []  # of the loads, over the whole iteration space
         self._views: dict[tuple, int] = {}
         self.weight = 0
-        self.roots = [o for o in sorted(group.ops, key=lambda o: o.index) if any(v.value in fusion.stored for v in o.outs)]
+        self.roots = [
+            o
+            for o in sorted(group.ops, key=lambda o: o.index)
+            if any(v.value in fusion.stored for v in o.outs)
+        ]
 
     def role(self, op: Op) -> str:
         known = self.group.roles.get(op)
@@ -214,7 +251,8 @@ class NestBuilder:
         return ws[0] if view.value not in self.fusion.stored and view.whole else None
 
     def needed(self) -> list[Op]:
-        """The ops this kernel computes, in order: its own that somebody wants, and those it computes again."""
+        """The ops this kernel computes, in order: its own that somebody wants, and those it computes
+        again."""
         seen, todo = set(self.roots), list(self.roots)
         while todo:
             for view in todo.pop().views:
@@ -238,7 +276,9 @@ class NestBuilder:
         made = self.register(x)
         if made is not None:
             return self.made[made]
-        return self.node(("load" if isinstance(x.value, Value) else "index", code_of(x.dtype), self.load(x, self.role(op))))
+        return self.node(
+            ("load" if isinstance(x.value, Value) else "index", code_of(x.dtype), self.load(x, self.role(op)))
+        )
 
     def load(self, view: View, role: str) -> int:
         if role == "row":
@@ -306,7 +346,8 @@ class NestBuilder:
         return out
 
     def layout(self, axes: tuple[int, ...], reduced: list[bool], rows: list[Any]) -> tuple[Nest, list[tuple]]:
-        """The loops: neighbouring axes that every access walks as one are one. -> (nest, per access (outer, inner))"""
+        """The loops: neighbouring axes that every access walks as one are one. -> (nest, per access (outer,
+        inner))"""
         kept = [d for d, r in enumerate(reduced) if not r]
         summed = [d for d, r in enumerate(reduced) if r]
         kind = self.group.kind
@@ -328,12 +369,15 @@ class NestBuilder:
             nest = Nest("col", tuple(sizes[0]), (*sizes[1], *sizes[2]))
             return nest, [(tuple(o), (*i, *j)) for o, i, j in zip(*strides, strict=True)]
         flat = len(sizes[0]) == 1 and all(r[0] in (0, 1) for r in strides[0])
-        along = None if kind == "all" else self.other_grain(sizes[0], strides[0][:len(self.views)])
+        along = None if kind == "all" else self.other_grain(sizes[0], strides[0][: len(self.views)])
         if along is not None:  # the axis along which those loads are contiguous becomes the last but one
             keep = [*(d for d in range(len(sizes[0]) - 1) if d != along), along, len(sizes[0]) - 1]
             inner = [tuple([r[d] for d in keep]) for r in strides[0]]
             shape = [sizes[0][d] for d in keep]
-            return (Nest("map", tuple(shape[:-1]), tuple(shape[-1:]), turned=True), [(r[:-1], r[-1:]) for r in inner])
+            return (
+                Nest("map", tuple(shape[:-1]), tuple(shape[-1:]), turned=True),
+                [(r[:-1], r[-1:]) for r in inner],
+            )
         nest = Nest("map", tuple(sizes[0][:-1]) or (1,), tuple(sizes[0][-1:]), flat)
         return nest, [(tuple(r[:-1]) or (0,), tuple(r[-1:])) for r in strides[0]]
 
@@ -377,7 +421,9 @@ class NestBuilder:
         self.cut_reductions(nest)
         writes: set[Value] = set()
         whole: set[Value] = set()
-        for (node, out, op), target, (outer, inner) in zip(stores, targets, packed[len(self.views):], strict=True):
+        for (node, out, op), target, (outer, inner) in zip(
+            stores, targets, packed[len(self.views) :], strict=True
+        ):
             value, offset = target.memory, target.offset
             if op.kind == "reduce" and self.in_parts(nest):
                 value, offset, outer, inner = self.part_of(nest, op)
@@ -403,8 +449,8 @@ class NestBuilder:
         return nest.parts > 1 if nest.kind == "col" else nest.kind == "map" and nest.tiles > 1
 
     def part_of(self, nest: Nest, op: Op) -> tuple[Value, int, tuple[int, ...], tuple[int, ...]]:
-        """The value that holds a reduction's parts, and how tiles write there: "map" one number per tile, "col" a row
-        per (outer axes, part)."""
+        """The value that holds a reduction's parts, and how tiles write there: "map" one number per tile,
+        "col" a row per (outer axes, part)."""
         dtype = op.out.dtype
         if code_of(dtype) in ("f2", "bf"):
             from fnn.dtypes import float32 as dtype  # sums of half precision stay in float32 until the end
@@ -422,7 +468,9 @@ class NestBuilder:
 def node_args(node: tuple) -> tuple[int, ...]:
     """The nodes a node is computed from."""
     kind = node[0]
-    return node[4:] if kind == "apply" else node[2:] if kind == "round" else node[3:] if kind == "reduce" else ()
+    return (
+        node[4:] if kind == "apply" else node[2:] if kind == "round" else node[3:] if kind == "reduce" else ()
+    )
 
 
 def bytes_moved(built: Built) -> int:

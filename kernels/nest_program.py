@@ -13,13 +13,15 @@ from fnn.kernels.loops import INDEX, Buffer, Builder, Operand, Program, Value, V
 from fnn.kernels.nest import BLOCK, PANEL, PART, SPAN, TURN, Nest, node_args
 from fnn.kernels.ops import identity, number
 
-SUM_BLOCK = 1024       # elements a lane-wise sum runs over before it is added to the total: errors stay small
-HEAVY = 8              # weight from which a value of a row is kept for later passes over the row
+SUM_BLOCK = 1024  # elements a lane-wise sum runs over before it is added to the total: errors stay small
+HEAVY = 8  # weight from which a value of a row is kept for later passes over the row
 SCRATCH_BYTES = 1 << 16  # of stack that a kernel may use for that
 
 Memo = dict[Any, Any]  # per node its value here; also, per expression with several results, all of them
-_DTYPES = {code: np.dtype(bool if code == "b1" else code)
-           for code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
+_DTYPES = {
+    code: np.dtype(bool if code == "b1" else code)
+    for code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
+}
 
 
 def program_of(nest: Nest) -> Program:
@@ -30,7 +32,8 @@ def program_of(nest: Nest) -> Program:
 
 
 def passes_of(nest: Nest) -> list[int]:
-    """Per node, the pass over the row in which it can be computed: one later than what its reductions need."""
+    """Per node, the pass over the row in which it can be computed: one later than what its reductions
+    need."""
     level: list[int] = []
     for n in nest.nodes:
         level.append(max([level[a] for a in node_args(n)], default=0) + (n[0] == "reduce"))
@@ -50,8 +53,8 @@ def closure(nest: Nest, targets: Iterable[int], stop: Callable[[int], bool]) -> 
 
 
 def row_plan(nest: Nest, level: Sequence[int], last: int) -> tuple[set[int], list[list[int]]]:
-    """For a row nest: (nodes kept in scratch rows, per pass the nodes it computes). A costly node that an earlier pass
-    computed is read from its scratch row."""
+    """For a row nest: (nodes kept in scratch rows, per pass the nodes it computes). A costly node that an
+    earlier pass computed is read from its scratch row."""
     size = 8 * math.prod(nest.inner)
     kept: set[int] = set()
     done: set[int] = set()
@@ -60,7 +63,7 @@ def row_plan(nest: Nest, level: Sequence[int], last: int) -> tuple[set[int], lis
         targets = [nest.nodes[r][3] for r in nest.reductions if level[r] == p + 1]
         targets += [n for n, a in nest.stores if nest.wide(a) and level[n] == p]
 
-        def stop(i: int) -> bool:
+        def stop(i: int, done: set[int] = done) -> bool:
             if i in done and i not in kept and size * (len(kept) + 1) <= SCRATCH_BYTES:
                 kept.add(i)
             return i in kept or not nest.full[i]
@@ -72,7 +75,9 @@ def row_plan(nest: Nest, level: Sequence[int], last: int) -> tuple[set[int], lis
 
 def _heavy(nest: Nest, i: int) -> bool:
     n = nest.nodes[i]
-    return n[0] == "apply" and nest.expressions[n[2]].weight(tuple([nest.nodes[a][1] for a in n[4:]])) >= HEAVY
+    return (
+        n[0] == "apply" and nest.expressions[n[2]].weight(tuple([nest.nodes[a][1] for a in n[4:]])) >= HEAVY
+    )
 
 
 def last_loads(nest: Nest) -> dict[int, int]:
@@ -87,13 +92,17 @@ def last_loads(nest: Nest) -> dict[int, int]:
 
 def last_pass(nest: Nest, level: Sequence[int]) -> int:
     """The last pass over a row that reduces or stores at every point."""
-    return max([level[r] - 1 for r in nest.reductions] + [level[n] for n, a in nest.stores if nest.wide(a)] + [0])
+    return max(
+        [level[r] - 1 for r in nest.reductions] + [level[n] for n, a in nest.stores if nest.wide(a)] + [0]
+    )
 
 
 class _Writer:
     def __init__(self, nest: Nest):
         self.nest, self.b = nest, Builder()
-        self.arguments = [self.b.argument(code, output=k in nest.outputs) for k, code in enumerate(nest.codes)]
+        self.arguments = [
+            self.b.argument(code, output=k in nest.outputs) for k, code in enumerate(nest.codes)
+        ]
         declared = iter([self.b.size(n) for n in nest.sizes()])
         first: list[Operand] = [next(declared)] if nest.turned else [0]  # 0: not needed
         self.outer: list[Operand] = [*first, *(next(declared) for _ in nest.outer[1:])]
@@ -107,17 +116,22 @@ class _Writer:
         for a in nest.accesses:
             outer = [nest.outer_step(a, d) for d in range(len(a.outer))]
             inner = [nest.inner_step(a, d) for d in range(len(a.inner))]
-            self.steps.append(([next(declared) if s is None else s for s in outer],
-                               [next(declared) if s is None else s for s in inner]))
+            self.steps.append(
+                (
+                    [next(declared) if s is None else s for s in outer],
+                    [next(declared) if s is None else s for s in inner],
+                )
+            )
         self.base: list[Operand] = []
         self.reductions = nest.reductions
 
     # -- places
     def start(self, tile: Operand, last: Sequence[Operand] = ()) -> None:
-        """Where every access starts in this tile; tile numbers the points of the outer axes but those that `last` gives."""
+        """Where every access starts in this tile; tile numbers the points of the outer axes but those that
+        `last` gives."""
         index: list[Operand] = list(last)
         if len(index) < len(self.outer):
-            for size in reversed(self.outer[1:len(self.outer) - len(index)]):
+            for size in reversed(self.outer[1 : len(self.outer) - len(index)]):
                 index.insert(0, self.b.op("rem", tile, size))
                 tile = self.b.op("div", tile, size)
             index.insert(0, tile)
@@ -169,8 +183,15 @@ class _Writer:
     def uniform(self, memo: Memo, level: Sequence[int], upto: int) -> None:
         """Compute what is the same for a whole row and needs no later reduction."""
         zeros = [0] * len(self.nest.inner)
-        self.compute([i for i, n in enumerate(self.nest.nodes)
-                      if not self.nest.full[i] and level[i] <= upto and n[0] != "reduce"], memo, zeros)
+        self.compute(
+            [
+                i
+                for i, n in enumerate(self.nest.nodes)
+                if not self.nest.full[i] and level[i] <= upto and n[0] != "reduce"
+            ],
+            memo,
+            zeros,
+        )
 
     def store(self, node: int, access: int, memo: Memo, inner: Sequence[Operand], more: Operand = 0) -> None:
         """more: where a reduction's part goes, beside the place its access says."""
@@ -238,8 +259,8 @@ class _Writer:
                     self.store(n, a, memo, [0], tile)
 
     def turn(self) -> None:
-        """Blocks of the last two axes. Loads against the grain are copied into a block on the stack, element by element
-        but a cache line at a time, and read from there by lanes."""
+        """Blocks of the last two axes. Loads against the grain are copied into a block on the stack, element
+        by element but a cache line at a time, and read from there by lanes."""
         nest, b = self.nest, self.b
         height, width = b.as_value(self.outer[-1], INDEX), b.as_value(self.inner[0], INDEX)
         wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
@@ -252,7 +273,9 @@ class _Writer:
             self.start(rest, [first])
             staged: dict[int, Buffer] = {}
             for access in nest.staged:
-                block = staged[access] = b.local(computed(nest.codes[nest.accesses[access].argument]), TURN * SPAN)
+                block = staged[access] = b.local(
+                    computed(nest.codes[nest.accesses[access].argument]), TURN * SPAN
+                )
                 argument = self.arguments[nest.accesses[access].argument]
                 with b.loop(0, columns) as j:
                     at = b.as_value(self.place(access, [lo + j]), INDEX)
@@ -277,8 +300,14 @@ class _Writer:
                     for n, a in wide:
                         self.store(n, a, here, [lo + j])
 
-    def blocked(self, lo: Value, hi: Value, reductions: Sequence[int], memo: Memo,
-                body: Callable[[Value, Sequence[Variable]], None]) -> None:
+    def blocked(
+        self,
+        lo: Value,
+        hi: Value,
+        reductions: Sequence[int],
+        memo: Memo,
+        body: Callable[[Value, Sequence[Variable]], None],
+    ) -> None:
         """Reduce over [lo, hi) by lanes, in blocks, so that long sums stay accurate; results go to memo."""
         b, nest = self.b, self.nest
 
@@ -301,8 +330,8 @@ class _Writer:
         memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
 
     def row(self) -> None:
-        """One tile is one row, walked in as many passes as reductions build on each other. Costly values that a later
-        pass needs again wait in a scratch row."""
+        """One tile is one row, walked in as many passes as reductions build on each other. Costly values that
+        a later pass needs again wait in a scratch row."""
         nest, b = self.nest, self.b
         level = passes_of(nest)
         wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
@@ -328,8 +357,15 @@ class _Writer:
                 if not nest.wide(a):
                     self.store(n, a, memo, [0] * len(nest.inner))
 
-    def row_pass(self, reductions: Sequence[int], stores: Sequence[tuple[int, int]], wanted: Sequence[int],
-                 scratch: dict[int, Buffer], memo: Memo, done: set[int]) -> None:
+    def row_pass(
+        self,
+        reductions: Sequence[int],
+        stores: Sequence[tuple[int, int]],
+        wanted: Sequence[int],
+        scratch: dict[int, Buffer],
+        memo: Memo,
+        done: set[int],
+    ) -> None:
         nest, b = self.nest, self.b
         width = nest.width
         used = {a for j in wanted for a in node_args(nest.nodes[j])} | {n for n, _ in stores}
@@ -375,7 +411,8 @@ class _Writer:
         memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
 
     def col(self) -> None:
-        """One tile is a panel of the last axis and a run of the first reduced one; lanes lie along the panel."""
+        """One tile is a panel of the last axis and a run of the first reduced one; lanes lie along the
+        panel."""
         nest, b = self.nest, self.b
         level = [0] * len(nest.nodes)
         points = [(n, a) for n, a in nest.stores if n not in self.reductions]
@@ -396,7 +433,9 @@ class _Writer:
             self.uniform(memo, level, 0)
             with b.lanes(lo, b.op("min", lo + PANEL, width), lanes) as j:
                 zeros = [0] * len(axes)
-                self.compute([i for i in range(len(nest.nodes)) if column[i] and nest.full[i]], memo, [*zeros, j])
+                self.compute(
+                    [i for i in range(len(nest.nodes)) if column[i] and nest.full[i]], memo, [*zeros, j]
+                )
                 sums = [b.variable(self.code(r), self.identity(r)) for r in self.reductions]
                 targets = [n for n, _ in points] + [nest.nodes[r][3] for r in self.reductions]
                 wanted = closure(nest, targets, memo.__contains__)
@@ -438,8 +477,9 @@ def _products(inner: Sequence[int]) -> list[int]:
 def rounded(b: Builder, x: Value, code: str) -> Value:
     """A float32 value rounded to the nearest bfloat16 ("bf") or float16 ("f2"), ties to even, as a float32.
 
-    Done on the bits, so that no printer's freedom to reassociate can undo it. Below the smallest normal float16 the
-    spacing is constant (2**-24): there scaling, rounding to an integer and scaling back is exact."""
+    Done on the bits, so that no printer's freedom to reassociate can undo it. Below the smallest normal
+    float16 the spacing is constant (2**-24): there scaling, rounding to an integer and scaling back is
+    exact."""
     bits = b.bitcast(x, "u4")
     drop = 16 if code == "bf" else 13
     odd = (bits >> b.const(drop, "u4")) & 1

@@ -1,4 +1,5 @@
-"""Ops: what is left of a graph when structure has become views. An op is a map, a reduction, a contraction, or opaque."""
+"""Ops: what is left of a graph when structure has become views. An op is a map, a reduction, a contraction,
+or opaque."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Scalar:
     __slots__ = ("dtype", "text")
 
     def __init__(self, value: Any, dtype: np.dtype):
-        """value: a Python number or an array of one element; it is converted to dtype (and so rounded to it)."""
+        """value: a Python number or an array of one element; it is converted to dtype (and so rounded to
+        it)."""
         array = np.asarray(value)
         if array.dtype.names:
             array = array.view("u8")
@@ -34,7 +36,9 @@ class Scalar:
                 array = array.astype(dtype)
         code, item = code_of(dtype), array.reshape(())
         self.dtype = np.dtype(dtype)
-        self.text = repr(bool(item)) if code == "b1" else repr(float(item)) if code[0] in "fb" else repr(int(item))
+        self.text = (
+            repr(bool(item)) if code == "b1" else repr(float(item)) if code[0] in "fb" else repr(int(item))
+        )
 
     @property
     def number(self) -> int | float | bool:
@@ -51,7 +55,8 @@ def number(text: str, code: str) -> int | float | bool:
 
 @dataclass(frozen=True)
 class Expression:
-    """One scalar expression: write(b, *operands) -> loop value (a sequence of them if `item` says which one is meant).
+    """One scalar expression: write(b, *operands) -> loop value (a sequence of them if `item` says which one
+    is meant).
 
     Equal labels mean equal expressions; a primitive's name and parameters make its label."""
 
@@ -73,7 +78,15 @@ def _weight(expression: Expression, codes: tuple[str, ...]) -> int:
         out = 0
         for item in block.items:
             if isinstance(item, LoopValue):
-                out += 0 if item.op == "load" else 8 if item.op in MATHEMATICS else 3 if item.op in ("div", "rem", "sqrt") else 1
+                out += (
+                    0
+                    if item.op == "load"
+                    else 8
+                    if item.op in MATHEMATICS
+                    else 3
+                    if item.op in ("div", "rem", "sqrt")
+                    else 1
+                )
             else:
                 out += (8 if item.kind in ("loop", "while") else 1) * sum(map(total, item.blocks))
         return out
@@ -92,16 +105,42 @@ def cast_to(code: str) -> Expression:
 
 
 class Op:
-    """kind: "map" (an expression at every point of `shape`), "reduce" (along `axes` of `shape`, by `combine`), "dot"
-    or "opaque" (a kernel, a library routine, control flow: `payload` says). inputs: views and scalars. outs: views; an op
-    may fill part of a value. after: ops that must run before, though nothing of theirs is read."""
+    """kind: "map" (an expression at every point of `shape`), "reduce" (along `axes` of `shape`, by
+    `combine`), "dot" or "opaque" (a kernel, a library routine, control flow: `payload` says). inputs: views
+    and scalars. outs: views; an op may fill part of a value. after: ops that must run before, though nothing
+    of theirs is read."""
 
-    __slots__ = ("kind", "expression", "combine", "axes", "inputs", "outs", "shape", "size", "after", "payload", "source",
-                 "index", "views", "mask")
+    __slots__ = (
+        "kind",
+        "expression",
+        "combine",
+        "axes",
+        "inputs",
+        "outs",
+        "shape",
+        "size",
+        "after",
+        "payload",
+        "source",
+        "index",
+        "views",
+        "mask",
+    )
 
-    def __init__(self, kind: str, inputs: Sequence[View | Scalar], outs: Sequence[View], shape: Sequence[int],
-                 source: Source | None, *, expression: Expression = COPY, combine: str = "", axes: tuple[int, ...] = (),
-                 after: Sequence[Op] = (), payload: Any = None):
+    def __init__(
+        self,
+        kind: str,
+        inputs: Sequence[View | Scalar],
+        outs: Sequence[View],
+        shape: Sequence[int],
+        source: Source | None,
+        *,
+        expression: Expression = COPY,
+        combine: str = "",
+        axes: tuple[int, ...] = (),
+        after: Sequence[Op] = (),
+        payload: Any = None,
+    ):
         self.kind, self.inputs, self.outs, self.shape = kind, tuple(inputs), list(outs), tuple(shape)
         self.size = math.prod(self.shape)
         self.expression, self.combine, self.axes = expression, combine, axes
@@ -116,15 +155,25 @@ class Op:
 
     @property
     def name(self) -> str:
-        return f"reduce_{self.combine}" if self.kind == "reduce" else self.expression.label if self.kind == "map" else self.kind
+        return (
+            f"reduce_{self.combine}"
+            if self.kind == "reduce"
+            else self.expression.label
+            if self.kind == "map"
+            else self.kind
+        )
 
     @property
     def rounds(self) -> bool:
-        """Must the result be rounded to its half-precision type even while it stays in a register? Arithmetic on
-        bfloat16 and float16 keeps the float32 results of what is fused into one kernel; a change of type does not."""
+        """Must the result be rounded to its half-precision type even while it stays in a register? Arithmetic
+        on bfloat16 and float16 keeps the float32 results of what is fused into one kernel; a change of type
+        does not."""
         code = code_of(self.out.dtype)
-        return code in ("f2", "bf") and self.kind == "map" and any(
-            code_of(x.dtype) not in (code, "b1") for x in self.inputs)
+        return (
+            code in ("f2", "bf")
+            and self.kind == "map"
+            and any(code_of(x.dtype) not in (code, "b1") for x in self.inputs)
+        )
 
     def weight(self) -> int:
         if self.kind != "map":
@@ -133,7 +182,8 @@ class Op:
 
 
 def reduction_mask(shape: Sequence[int], axes: Sequence[int]) -> Mask:
-    """((size, reduced?), ...) with equal neighbours merged: what two reductions must share to share a loop."""
+    """((size, reduced?), ...) with equal neighbours merged: what two reductions must share to share a
+    loop."""
     out: list[tuple[int, bool]] = []
     for d, n in enumerate(shape):
         if n == 1:

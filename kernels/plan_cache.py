@@ -79,11 +79,11 @@ def _digest(graph: Graph) -> str:
 
 
 class _Hasher:
-    """Feeds a hash with a graph's content. Everything is preceded by a tag and, where its length varies, by
+    """Writes down a graph's content. Everything is preceded by a tag and, where its length varies, by
     that."""
 
     def __init__(self) -> None:
-        self.hash = hashlib.sha256()
+        self.words: list[str] = []
         self.numbers: dict[Var, int] = {}
 
     def graph(self, graph: Graph) -> str:
@@ -101,24 +101,25 @@ class _Hasher:
         self.put("outputs", len(graph.outputs))
         for atom in graph.outputs:
             self.atom(atom)
-        return self.hash.hexdigest()
+        return self.digest()
+
+    def digest(self) -> str:
+        return hashlib.sha256("".join(self.words).encode()).hexdigest()
 
     def put(self, *words: object) -> None:
-        for word in words:
-            data = str(word).encode()
-            self.hash.update(struct.pack("<q", len(data)) + data)
+        for word in map(str, words):
+            self.words.append(f"{len(word)} {word}")
 
     def vars(self, variables: Iterable[Var]) -> None:
         variables = tuple(variables)
         self.put("vars", len(variables))
         for v in variables:
             self.numbers[v] = len(self.numbers)
-            self.value(v.aval)
+            self.put(_aval(v.aval))
 
     def atom(self, atom: Var | Literal) -> None:
         if isinstance(atom, Literal):
-            self.put("literal")
-            self.value(atom.aval)
+            self.put("literal", _aval(atom.aval))
             self.value(atom.value)
         else:
             self.put("var", self.numbers[atom])
@@ -133,8 +134,8 @@ class _Hasher:
         elif isinstance(x, enum.Enum):
             put("enum", type(x).__module__, type(x).__qualname__, x.name)
         elif isinstance(x, np.generic | np.ndarray):
-            put("array", x.dtype.name, x.dtype.str, x.shape)
-            self.hash.update(np.ascontiguousarray(x).tobytes())
+            content = hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
+            put("array", x.dtype.name, x.dtype.str, x.shape, content)
         elif isinstance(x, (float, complex)):
             put(type(x).__name__, struct.pack("<dd", x.real, x.imag).hex())
         elif isinstance(x, np.dtype):
@@ -142,7 +143,7 @@ class _Hasher:
         elif isinstance(x, type):
             put("type", x.__module__, x.__qualname__)
         elif isinstance(x, Aval):
-            put("aval", x.shape, x.dtype.name, x.dtype.str, x.weak_type)
+            put(_aval(x))
         elif isinstance(x, ConcreteArray):
             self.value(x.value)
         elif isinstance(x, Graph):
@@ -171,7 +172,12 @@ class _Hasher:
 def _of(x: Any) -> str:
     hasher = _Hasher()
     hasher.value(x)
-    return hasher.hash.hexdigest()
+    return hasher.digest()
+
+
+@functools.cache
+def _aval(aval: Aval) -> str:
+    return f"aval {aval.shape} {aval.dtype.name} {aval.dtype.str} {aval.weak_type}"
 
 
 def _require_own(primitive: Primitive) -> None:

@@ -1,5 +1,6 @@
-"""Graph -> ops on views. Structure (reshape, transpose, slice, reverse, broadcast, concatenate, pad, iota) turns into
-index maps; what remains is map, reduce, dot and opaque ops. The ways in `fnn.core.lowering` decide, never a name."""
+"""Graph -> ops on views. Structure (reshape, transpose, slice, reverse, broadcast, concatenate, pad, iota)
+turns into index maps; what remains is map, reduce, dot and opaque ops. The ways in `fnn.core.lowering`
+decide, never a name."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ SMALL = 256  # elements of a constant that is kept rather than filled in by a ke
 
 
 class Structure:
-    """Walks a graph once. ops: in an order that respects their data; writers: per value the ops that fill it."""
+    """Walks a graph once. ops: in an order that respects their data; writers: per value the ops that fill
+    it."""
 
     def __init__(self, graph: Graph):
         self.env: dict[Var, Operand] = {}
@@ -40,7 +42,9 @@ class Structure:
         for atom in (*(a for e in graph.equations for a in e.inputs), *graph.outputs):
             if isinstance(atom, Var):
                 self.uses[atom] = self.uses.get(atom, 0) + 1
-        self.movable: dict[Value | Position, Op] = {}  # values of contractions that only one equation reads, through this view
+        self.movable: dict[
+            Value | Position, Op
+        ] = {}  # values of contractions that only one equation reads, through this view
         self.inputs = [Value(v.aval.shape, v.aval.dtype) for v in graph.inputs]
         self.env.update((v, View(x, x.shape)) for v, x in zip(graph.inputs, self.inputs, strict=True))
         for eqn in graph.equations:
@@ -99,7 +103,9 @@ class Structure:
             for value in {o.value for o in op.outs}:
                 self.writers.setdefault(value, []).append(op)
 
-    def map(self, expression: Expression, inputs: Sequence[Operand], shape: Sequence[int], dtype: np.dtype) -> View:
+    def map(
+        self, expression: Expression, inputs: Sequence[Operand], shape: Sequence[int], dtype: np.dtype
+    ) -> View:
         out = View(Value(shape, dtype), shape)
         self.emit(Op("map", inputs, [out], shape, self.source, expression=expression))
         return out
@@ -108,7 +114,9 @@ class Structure:
         """dest <- x, which has its shape."""
         self.emit(Op("map", [x], [dest], dest.shape, self.source, after=after))
 
-    def reduce(self, x: View, axes: Sequence[int], combine: str, shape: Sequence[int], dtype: np.dtype) -> Operand:
+    def reduce(
+        self, x: View, axes: Sequence[int], combine: str, shape: Sequence[int], dtype: np.dtype
+    ) -> Operand:
         if dtype.kind == "b":
             combine = {"max": "or", "min": "and", "mul": "and", "add": "or"}.get(combine, combine)
         if any(x.shape[d] == 0 for d in axes):
@@ -130,7 +138,8 @@ class Structure:
         if rule is None:
             raise UnsupportedError(
                 f"{eqn.primitive.name} cannot be compiled (it lowers as {way!r}), at {describe(eqn.source)}; "
-                "run this part without jit")
+                "run this part without jit"
+            )
         out = rule(self, eqn, way, [self.read(a) for a in eqn.inputs])
         self.env.update(zip(eqn.outputs, out, strict=True))
 
@@ -155,8 +164,10 @@ class Structure:
 
         if not eqn.primitive.multiple:
             return [self.map(Expression(label, expression), operands, shape, eqn.outputs[0].aval.dtype)]
-        return [self.map(Expression(label, expression, k), operands, shape, v.aval.dtype)
-                for k, v in enumerate(eqn.outputs)]
+        return [
+            self.map(Expression(label, expression, k), operands, shape, v.aval.dtype)
+            for k, v in enumerate(eqn.outputs)
+        ]
 
     def index_map(self, eqn: Equation, way: IndexMap, ins: list[Operand]) -> list[Operand]:
         return [getattr(self, "move_" + way.kind)(eqn, eqn.outputs[0].aval, *ins)]
@@ -223,8 +234,12 @@ class Structure:
             self.write(filler, View(value, aval.shape))
             after = self.ops[-1:]
         if math.prod(count):
-            dest = View(value, count, sum(a * s for a, s in zip(place, strides, strict=True)),
-                        [(gap + 1) * s for gap, s in zip(interior, strides, strict=True)])
+            dest = View(
+                value,
+                count,
+                sum(a * s for a, s in zip(place, strides, strict=True)),
+                [(gap + 1) * s for gap, s in zip(interior, strides, strict=True)],
+            )
             if isinstance(x, View):
                 x = x.slice(first, [a + n for a, n in zip(first, count, strict=True)])
             self.write(x, dest, after)
@@ -246,7 +261,9 @@ class Structure:
     def iota(self, eqn: Equation, way: Iota, ins: list[Operand]) -> list[Operand]:
         aval, axis = eqn.outputs[0].aval, eqn.params["dimension"]
         size = aval.shape[axis]
-        return [View(Position(aval.dtype, size), aval.shape, 0, [int(d == axis) for d in range(len(aval.shape))])]
+        return [
+            View(Position(aval.dtype, size), aval.shape, 0, [int(d == axis) for d in range(len(aval.shape))])
+        ]
 
     def reduction(self, eqn: Equation, way: Reduction, ins: list[Operand]) -> list[Operand]:
         given, aval = eqn.inputs[0].aval, eqn.outputs[0].aval
@@ -269,7 +286,9 @@ class Structure:
         else:
             if needs_copies(x, y, contract):
                 x, y, contract, batch = self.in_order(x, y, contract, batch)
-            x, y = (v if isinstance(v.value, Value) else self.map(COPY, [v], v.shape, v.dtype) for v in (x, y))
+            x, y = (
+                v if isinstance(v.value, Value) else self.map(COPY, [v], v.shape, v.dtype) for v in (x, y)
+            )
             out = View(Value(aval.shape, dtype), aval.shape)
             self.emit(Op("dot", [x, y], [out], aval.shape, self.source, payload=(contract, batch)))
             if not half and self.uses.get(eqn.outputs[0]) == 1:
@@ -281,8 +300,11 @@ class Structure:
         (x, y), contract, batch = ordered_operands(x, y, contract, batch)
         return (self.map(COPY, [x], x.shape, x.dtype), self.map(COPY, [y], y.shape, y.dtype), contract, batch)
 
-    def vector_product(self, x: View, y: View, axes: Matrix, shape: Sequence[int], dtype: np.dtype) -> Operand:
-        """Matrix times vector, outer product and inner product: multiply, then sum; both fuse with their surroundings."""
+    def vector_product(
+        self, x: View, y: View, axes: Matrix, shape: Sequence[int], dtype: np.dtype
+    ) -> Operand:
+        """Matrix times vector, outer product and inner product: multiply, then sum; both fuse with their
+        surroundings."""
         left, right, where = axes.vector_views(x, y)
         operands: list[Operand] = [left, right]
         for i, v in enumerate((left, right)):
@@ -291,24 +313,34 @@ class Structure:
         product = self.map(AND if dtype.kind == "b" else MULTIPLY, operands, left.shape, dtype)
         flat = [n for d, n in enumerate(left.shape) if d not in where]
         out = self.reduce(product, where, "add", flat, dtype)
-        return out if isinstance(out, Scalar) else out.reshape(shape)
+        if isinstance(out, Scalar):
+            return out
+        whole = out.reshape(shape)
+        assert whole is not None  # only axes of size 1 differ, or a whole value's
+        return whole
 
     def opaque(self, eqn: Equation, way: Kernel | Library | Loop, ins: list[Operand]) -> list[Operand]:
         values = [self.memory(x, a.aval.shape, a.aval.dtype) for x, a in zip(ins, eqn.inputs, strict=True)]
         outs = [Value(v.aval.shape, v.aval.dtype) for v in eqn.outputs]
         after: list[Op] = []
         if isinstance(way, Kernel):
-            for out, source in way.in_place:  # the kernel finds the input's numbers where it writes the result
+            for (
+                out,
+                source,
+            ) in way.in_place:  # the kernel finds the input's numbers where it writes the result
                 self.write(View(values[source], values[source].shape), View(outs[out], outs[out].shape))
                 values[source] = outs[out]
                 after += self.ops[-1:]
         views = [View(v, v.shape) for v in values]
-        self.emit(Op("opaque", views, [View(v, v.shape) for v in outs], (), self.source, payload=eqn, after=after))
+        self.emit(
+            Op("opaque", views, [View(v, v.shape) for v in outs], (), self.source, payload=eqn, after=after)
+        )
         return [View(v, v.shape) for v in outs]
 
     # -- contractions that write where their reader wants
     def redirect(self, view: View, dest: View, atom: Atom) -> bool:
-        """Let the contraction that fills view's value write to dest (a new value) instead, if `view` is its only use."""
+        """Let the contraction that fills view's value write to dest (a new value) instead, if `view` is its
+        only use."""
         op = self.movable.get(view.value)
         if op is None or not isinstance(atom, Var) or self.uses.get(atom) != 1:
             return False
@@ -328,7 +360,9 @@ class Structure:
 
 def restrided(whole: View, out: View) -> View | None:
     """`out` looks at a value which now lies as `whole` says: the same look at the new place."""
-    old = {s: d for n, s, d in zip(whole.shape, contiguous(whole.shape), whole.strides, strict=True) if n != 1}
+    old = {
+        s: d for n, s, d in zip(whole.shape, contiguous(whole.shape), whole.strides, strict=True) if n != 1
+    }
     if not all(n == 1 or s in old for n, s in zip(out.shape, out.strides, strict=True)):
         return None
     strides = [old.get(s, 0) if n != 1 else 0 for n, s in zip(out.shape, out.strides, strict=True)]

@@ -1,7 +1,9 @@
-"""Strided views: the affine index maps that reshape, transpose, slice, reverse and broadcast become. No data moves."""
+"""Strided views: the affine index maps that reshape, transpose, slice, reverse and broadcast become. No data
+moves."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -35,11 +37,18 @@ def contiguous(shape: Sequence[int]) -> Shape:
 
 
 class View:
-    """Elements `offset + sum(i * stride)` of a value's row-major numbering. Strides may be zero or negative."""
+    """Elements `offset + sum(i * stride)` of a value's row-major numbering. Strides may be zero or
+    negative."""
 
     __slots__ = ("value", "shape", "offset", "strides", "size", "_whole", "_cuts")
 
-    def __init__(self, value: Value | Position, shape: Sequence[int], offset: int = 0, strides: Sequence[int] | None = None):
+    def __init__(
+        self,
+        value: Value | Position,
+        shape: Sequence[int],
+        offset: int = 0,
+        strides: Sequence[int] | None = None,
+    ):
         self.value, self.shape, self.offset = value, tuple(shape), offset
         self.strides = contiguous(self.shape) if strides is None else tuple(strides)
         self.size = math.prod(self.shape)
@@ -60,14 +69,22 @@ class View:
     def whole(self) -> bool:
         """Is this the value itself, in order (up to reshaping)?"""
         if self._whole is None:
-            self._whole = type(self.value) is Value and self.offset == 0 and self.size == self.value.size and all(
-                n == 1 or s == c for n, s, c in zip(self.shape, self.strides, contiguous(self.shape), strict=True))
+            self._whole = (
+                type(self.value) is Value
+                and self.offset == 0
+                and self.size == self.value.size
+                and all(
+                    n == 1 or s == c
+                    for n, s, c in zip(self.shape, self.strides, contiguous(self.shape), strict=True)
+                )
+            )
         return self._whole
 
     @property
     def cuts(self) -> frozenset[int]:
-        """Where one axis ends and the next begins, as counts of elements from the right; neighbouring axes that are
-        walked as one count as one. Two views can share a loop nest if their cuts divide each other: see `chain`."""
+        """Where one axis ends and the next begins, as counts of elements from the right; neighbouring axes
+        that are walked as one count as one. Two views can share a loop nest if their cuts divide each other:
+        see `chain`."""
         if self._cuts is None:
             sizes, _ = collapse(self.shape, [self.strides])
             self._cuts = frozenset(cuts_of(sizes))
@@ -136,7 +153,7 @@ def restride(shape: Sequence[int], strides: Sequence[int], target: Sequence[int]
             if old[a][1] != old[a + 1][0] * old[a + 1][1]:
                 return None
         step, part = old[i][1], []
-        for n in reversed(target[first_new:j + 1]):
+        for n in reversed(target[first_new : j + 1]):
             part.append(step if n != 1 else 0)
             step *= n
         out += reversed(part)
@@ -154,9 +171,9 @@ def collapse(sizes: Sequence[int], rows: Sequence[Sequence[int]]) -> tuple[list[
     merged, walks = [sizes[d] for d in keep], [[r[d] for d in keep] for r in rows]
     for d in range(len(merged) - 2, -1, -1):
         if all(r[d] == r[d + 1] * merged[d + 1] for r in walks):
-            merged[d:d + 2] = [merged[d] * merged[d + 1]]
+            merged[d : d + 2] = [merged[d] * merged[d + 1]]
             for r in walks:
-                r[d:d + 2] = [r[d + 1]]
+                r[d : d + 2] = [r[d + 1]]
     return merged, walks
 
 
@@ -172,7 +189,7 @@ def cuts_of(sizes: Sequence[int]) -> list[int]:
 def chain(cuts: Iterable[int]) -> list[int] | None:
     """The cuts in order if each divides the next, else None: then no loop nest has an axis for each part."""
     ordered = sorted(cuts)
-    return ordered if all(b % a == 0 for a, b in zip(ordered, ordered[1:], strict=False)) else None
+    return ordered if all(b % a == 0 for a, b in itertools.pairwise(ordered)) else None
 
 
 def refine(cuts: Iterable[int]) -> Shape:
@@ -184,13 +201,18 @@ def refine(cuts: Iterable[int]) -> Shape:
     ordered = chain(set(cuts) | {1})
     if ordered is None:
         raise ValueError(f"axes cut at {sorted(cuts)} do not divide each other")
-    return tuple(reversed([b // a for a, b in zip(ordered, ordered[1:], strict=False)]))
+    return tuple(reversed([b // a for a, b in itertools.pairwise(ordered)]))
 
 
 def invert(view: View, dest: View) -> View | None:
-    """`view` visits its whole value once; `dest` has the same shape. The view of dest's value, in the shape of
-    view.value, that puts every element where dest puts it. None where strides cannot say it."""
-    if view.offset or view.size != view.value.size or len(view.shape) != len(dest.shape) or type(view.value) is not Value:
+    """`view` visits its whole value once; `dest` has the same shape. The view of dest's value, in the shape
+    of view.value, that puts every element where dest puts it. None where strides cannot say it."""
+    if (
+        view.offset
+        or view.size != view.value.size
+        or len(view.shape) != len(dest.shape)
+        or type(view.value) is not Value
+    ):
         return None
     axes = sorted((s, n, d) for n, s, d in zip(view.shape, view.strides, dest.strides, strict=True) if n != 1)
     step = 1

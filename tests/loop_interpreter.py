@@ -1,4 +1,5 @@
-"""Runs loop programs with NumPy: the oracle that printers and planners are compared with. A lanes loop is one vector."""
+"""Runs loop programs with NumPy: the oracle that printers and planners are compared with. A lanes loop is one
+vector."""
 
 from __future__ import annotations
 
@@ -12,20 +13,75 @@ from fnn.kernels.calls import Call
 from fnn.kernels.loops import Block, Buffer, Program, Statement, Value, computed
 
 TYPES = {"b1": np.dtype(bool), "bf": np.dtype(dtypes.bfloat16)} | {
-    code: np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
+    code: np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+}
 FUNCTIONS: dict[str, Any] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and,
-    "or": np.bitwise_or, "xor": np.bitwise_xor, "shl": np.left_shift, "shr": np.right_shift, "neg": np.negative,
-    "not": np.invert, "abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
-    "rint": np.rint, "copysign": np.copysign, "fma": lambda x, y, z: x * y + z, "eq": np.equal, "ne": np.not_equal,
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "select": np.where, "exp": np.exp,
-    "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log1p": np.log1p, "sin": np.sin, "cos": np.cos,
-    "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh,
-    "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "erf": special.erf,
-    "erfc": special.erfc, "erf_inv": special.erfinv, "lgamma": special.gammaln, "digamma": lambda x: np.where(x == 0, np.nan, special.digamma(x)), "pow": np.power,
-    "cbrt": np.cbrt, "logistic": special.expit, "nextafter": np.nextafter, "rsqrt": lambda x: 1 / np.sqrt(x)}
-UFUNCS: dict[str, Any] = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum, "and": np.logical_and,
-                          "or": np.logical_or, "xor": np.bitwise_xor}
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "min": np.minimum,
+    "max": np.maximum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "shl": np.left_shift,
+    "shr": np.right_shift,
+    "neg": np.negative,
+    "not": np.invert,
+    "abs": np.abs,
+    "sqrt": np.sqrt,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "trunc": np.trunc,
+    "rint": np.rint,
+    "copysign": np.copysign,
+    "fma": lambda x, y, z: x * y + z,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "select": np.where,
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log2": np.log2,
+    "log1p": np.log1p,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "erf": special.erf,
+    "erfc": special.erfc,
+    "erf_inv": special.erfinv,
+    "lgamma": special.gammaln,
+    "digamma": special.digamma,
+    "pow": np.power,
+    "cbrt": np.cbrt,
+    "logistic": special.expit,
+    "nextafter": np.nextafter,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+}
+UFUNCS: dict[str, Any] = {
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "xor": np.bitwise_xor,
+}
 
 
 def divide(name: str, x: Any, y: Any) -> Any:
@@ -45,7 +101,8 @@ def saturated(x: np.ndarray, dtype: np.dtype) -> Any:
 
 
 class Interpreter:
-    """One kernel on its buffers: flat arrays that start where the arguments do, and the index of their first element."""
+    """One kernel on its buffers: flat arrays that start where the arguments do, and the index of their first
+    element."""
 
     def __init__(self, program: Program, arrays: list[tuple[np.ndarray, int]], sizes: list[int]):
         self.sizes, self.env, self.mask = sizes, {}, None
@@ -150,20 +207,28 @@ class Interpreter:
 
     def do_assign(self, s: Statement, variable: Any, value: Value) -> None:
         new = self.get(value)
-        self.env[variable] = new if self.mask is None or not variable.varying else np.where(self.mask, new, self.env[variable])
+        self.env[variable] = (
+            new if self.mask is None or not variable.varying else np.where(self.mask, new, self.env[variable])
+        )
 
     def do_accumulate(self, s: Statement, variable: Any, value: Value) -> None:
-        new, ufunc = self.get(value), UFUNCS[variable.combine] if variable.dtype == "b1" else FUNCTIONS[variable.combine]
+        new, ufunc = (
+            self.get(value),
+            UFUNCS[variable.combine] if variable.dtype == "b1" else FUNCTIONS[variable.combine],
+        )
         lanes = self.lanes
         new = np.broadcast_to(new, (lanes,))
         if self.mask is not None:
             new = new[np.broadcast_to(self.mask, (lanes,))]
         if new.size:
             dtype = TYPES[variable.dtype]
-            self.env[variable] = np.asarray(ufunc(self.env[variable], ufunc.reduce(new, dtype=dtype))).astype(dtype)[()]
+            self.env[variable] = np.asarray(ufunc(self.env[variable], ufunc.reduce(new, dtype=dtype))).astype(
+                dtype
+            )[()]
 
     def do_local(self, s: Statement, buffer: Buffer) -> None:
-        self.memory[buffer] = np.zeros(buffer.length, TYPES[computed(buffer.dtype)]), 0  # type: ignore[arg-type]
+        # type: ignore[arg-type]
+        self.memory[buffer] = np.zeros(buffer.length or 0, TYPES[computed(buffer.dtype)]), 0
 
 
 def run_call(call: Call, memory: dict[Any, np.ndarray], order: np.random.Generator | None = None) -> None:

@@ -166,6 +166,48 @@ def test_a_condition_masks_loads_stores_and_assignments(printer: str, rng: np.ra
 
 
 @every_printer
+def test_conditions_inside_of_conditions(printer: str, rng: np.random.Generator) -> None:
+    n = 37
+    x, flags = rng.integers(-9, 9, n), rng.integers(0, 2, (2, n)).astype(bool)
+    b = Builder()
+    given, flag, out = b.argument("i8"), b.argument("b1"), b.argument("i8", output=True)
+    with b.tiles(), b.lanes(0, n) as i:
+        v = b.variable("i8", b.load(given, i))
+        outer, inner = ~b.load(flag, i), ~b.load(flag, i + n)  # true where nothing was loaded
+        with b.when(outer):
+            v.set(v.value * 10)
+            with b.when(inner):
+                v.set(v.value + 1)
+                b.store(out, i, v.value)
+            v.set(v.value + 100)
+        b.store(out, i + n, v.value)
+    got = np.full(2 * n + 64, -1)
+    run(b.program, [x, flags, got], 1, printer)
+    first, both = ~flags[0], ~flags[0] & ~flags[1]
+    np.testing.assert_array_equal(got[:n], np.where(both, 10 * x + 1, -1))
+    np.testing.assert_array_equal(got[n : 2 * n], np.where(first, 10 * x + both + 100, x))
+    assert (got[2 * n :] == -1).all()
+
+
+@every_printer
+def test_loads_come_before_the_stores_that_follow_them(printer: str) -> None:
+    """Swap the halves of an array, and of a variable read before it is set."""
+    b = Builder()
+    x, out = b.argument("f4", output=True), b.argument("f4", output=True)
+    with b.tiles(), b.lanes(0, 21) as i:
+        state = b.variable("f4", 5.0)
+        low, high, before = b.load(x, i), b.load(x, i + 21), state.value
+        state.set(6.0)
+        b.store(x, i, high)
+        b.store(x, i + 21, low)
+        b.store(out, i, before * 10.0 + state.value)
+    got, state = np.arange(42, dtype=np.float32), np.zeros(21, np.float32)
+    run(b.program, [got, state], 1, printer)
+    np.testing.assert_array_equal(got, [*range(21, 42), *range(21)])
+    assert (state == 56).all()
+
+
+@every_printer
 def test_nothing_is_read_where_no_lane_wants_it(printer: str) -> None:
     b = Builder()
     flag, out = b.argument("b1"), b.argument("f4", output=True)
@@ -328,15 +370,15 @@ def test_while_loops_and_uniform_conditions(printer: str) -> None:
 def test_exact_operations_are_rounded_one_by_one(printer: str, rng: np.random.Generator) -> None:
     x, y = (rng.standard_normal(64).astype(np.float32) for _ in range(2))
     b = Builder()
-    first, second, out = b.argument("f4"), b.argument("f4"), b.argument("f4", output=True)
+    first, second, rounded = b.argument("f4"), b.argument("f4"), b.argument("f4")
+    out = b.argument("f4", output=True)
     with b.tiles(), b.lanes(0, 64) as i, b.exact():
-        u, v = b.load(first, i), b.load(second, i)
-        product = u * v
-        b.store(out, i, u * v - product)
+        u, v, product = b.load(first, i), b.load(second, i), b.load(rounded, i)
+        b.store(out, i, u * v - product)  # what is left if the product is not rounded first
         b.store(out, i + 64, b.op("fma", u, v, -product))
         b.store(out, i + 128, (u + v) - u - v)
     got = np.zeros((3, 64), np.float32)
-    run(b.program, [x, y, got], 1, printer)
+    run(b.program, [x, y, x * y, got], 1, printer)
     assert not got[0].any()
     np.testing.assert_array_equal(got[1], (x.astype(np.float64) * y - (x * y)).astype(np.float32))
     np.testing.assert_array_equal(got[2], (x + y) - x - y)

@@ -46,12 +46,14 @@ def odd_values(dtype: str, rng: np.random.Generator, count: int = ODD_LENGTH) ->
         return rng.permutation(np.concatenate([p.astype(T) for p in parts])[: 2 * count])[:count].copy()
 
 
-def elementwise(dtypes: list[str], outs: list[str], write: Callable[..., list[Value]]) -> Program:
-    """One lanes loop: loads of every input at i, and a store of every result."""
+def elementwise(
+    dtypes: list[str], outs: list[str], write: Callable[..., list[Value]], uniform: bool = False
+) -> Program:
+    """One loop, of lanes or of uniform steps: loads of every input at i, and a store of every result."""
     b = Builder()
     inputs, outputs = [b.argument(d) for d in dtypes], [b.argument(d, output=True) for d in outs]
     n = b.size(ODD_LENGTH)
-    with b.tiles() as t, b.lanes(0, n) as i:
+    with b.tiles() as t, b.loop(0, n) if uniform else b.lanes(0, n) as i:
         at = t * n + i
         for buffer, value in zip(outputs, write(b, *[b.load(x, at) for x in inputs]), strict=True):
             b.store(buffer, at, value)
@@ -128,7 +130,7 @@ def boolean_reference(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> dict[str, 
 ONE = ("neg", "not", "abs", "sqrt", "floor", "ceil", "trunc", "rint", "popcount", "clz")
 
 
-@pytest.mark.parametrize("printer", PRINTERS)
+@pytest.mark.parametrize("printer", [*PRINTERS, "uniform"])
 @pytest.mark.parametrize("dtype", COMPUTED)
 def test_arithmetic_and_comparisons(dtype: str, printer: str, rng: np.random.Generator) -> None:
     x, y, z = (odd_values(dtype, rng) for _ in range(3))
@@ -141,9 +143,9 @@ def test_arithmetic_and_comparisons(dtype: str, printer: str, rng: np.random.Gen
         arity = {**dict.fromkeys(ONE, 1), "fma": 3}
         return [b.op(name, *[x, y, z][: arity.get(name, 2)]) for name in (*wanted, *COMPARISONS)]
 
-    check_elementwise(
-        printer, [x, y, z], {**wanted, **relations}, outs, elementwise([dtype] * 3, outs, write)
-    )
+    program = elementwise([dtype] * 3, outs, write, printer == "uniform")
+    printer = "vector64" if printer == "uniform" else printer
+    check_elementwise(printer, [x, y, z], {**wanted, **relations}, outs, program)
 
 
 @pytest.mark.parametrize("printer", ["vector64", "numba", "interpreter"])
@@ -182,11 +184,13 @@ def converted(x: np.ndarray, target: str) -> np.ndarray:
         return x.astype(T)
 
 
-@pytest.mark.parametrize("printer", PRINTERS)
+@pytest.mark.parametrize("printer", [*PRINTERS, "uniform"])
 @pytest.mark.parametrize("source", COMPUTED)
 def test_casts(source: str, printer: str, rng: np.random.Generator) -> None:
     x = odd_values(source, rng)
-    program = elementwise([source], COMPUTED, lambda b, v: [b.cast(v, d) for d in COMPUTED])
+    uniform = printer == "uniform"
+    printer = "vector64" if uniform else printer
+    program = elementwise([source], COMPUTED, lambda b, v: [b.cast(v, d) for d in COMPUTED], uniform)
     check_elementwise(printer, [x], {d: converted(x, d) for d in COMPUTED}, COMPUTED, program)
 
 
@@ -220,7 +224,10 @@ def test_halves_round_to_nearest_even(dtype: str, printer: str) -> None:
     with np.errstate(all="ignore"):
         between = np.nextafter(values, np.float32(np.inf))
         middle = ((values.astype(np.float64) + np.roll(values, -1)) / 2).astype(np.float32)
-    x = np.concatenate([values, between, middle])
+    full = np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001], np.uint32).view(
+        np.float32
+    )  # NaN in every bit, and in one
+    x = np.concatenate([values, between, middle, full])
     b = Builder()
     wide, narrow, bits, again, rounded = (
         b.argument(d, output=d != "f4") for d in ("f4", dtype, "u2", "f4", "f4")

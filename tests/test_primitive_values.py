@@ -167,7 +167,7 @@ def test_product_with_zeros(x: tuple[float, ...]) -> None:
     total = [
         sum(np.prod([v for j, v in enumerate(x[: k + 1]) if j != i]) for k in range(i, 3)) for i in range(3)
     ]
-    np.testing.assert_allclose(running, total)
+    np.testing.assert_allclose(running, np.array(total))
 
 
 def test_running_extremes_at_ties_and_minus_infinity() -> None:

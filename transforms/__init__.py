@@ -7,7 +7,7 @@ a bare ``transforms`` would be a second copy of these modules, with registries a
 if not __name__.startswith("fnn."):  # pragma: no cover
     raise ImportError(f"{__name__!r} is part of fnn: import it as 'fnn.transforms'")
 
-from fnn.transforms import (  # noqa: E402  # below the guard; all, because they register primitives
+from fnn.transforms import (  # below the guard; all, because they register primitives
     associative_scan,
     autodiff,
     batching,

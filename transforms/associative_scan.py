@@ -15,10 +15,11 @@ from fnn.transforms.flattening import flatten_arguments
 
 
 def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
-    """fn(elems[0], fn(elems[1], ...)) for every prefix along an axis; fn is associative and works on whole slices.
+    """fn(elems[0], fn(elems[1], ...)) for every prefix along an axis; fn is associative and works on whole
+    slices.
 
-    elems: an array or a pytree of arrays of one length along the axis. The recursion halves the problem (Blelloch 1990):
-    pairs are combined, their prefixes computed, and the elements in between filled in.
+    elems: an array or a pytree of arrays of one length along the axis. The recursion halves the problem
+    (Blelloch 1990): pairs are combined, their prefixes computed, and the elements in between filled in.
 
     >>> import fnn, fnn.numpy as fnp
     >>> print(fnn.lax.associative_scan(fnp.add, fnp.arange(5)))
@@ -39,9 +40,13 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
         leaves = [P.rev(x, axes=(a,)) for x, a in zip(leaves, axes, strict=True)]
 
     def combine(xs: list[Any], ys: list[Any]) -> list[Any]:
-        out, same = flatten_arguments("associative_scan", fn(tree.unflatten(structure, xs), tree.unflatten(structure, ys)))
+        out, same = flatten_arguments(
+            "associative_scan", fn(tree.unflatten(structure, xs), tree.unflatten(structure, ys))
+        )
         if same != structure:
-            raise ArgumentError(f"associative_scan: {function_place(fn)} returns {same} for operands {structure}")
+            raise ArgumentError(
+                f"associative_scan: {function_place(fn)} returns {same} for operands {structure}"
+            )
         return out
 
     def cut(x: Any, a: int, start: int, limit: int | None, step: int = 1) -> Any:
@@ -61,11 +66,15 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
             rank, last = x.ndim, n - first - (2 * x.shape[a] - 1)
             low = tuple(first if d == a else 0 for d in range(rank))
             high = tuple(last if d == a else 0 for d in range(rank))
-            return P.pad(x, np.zeros((), x.dtype), low=low, high=high, interior=tuple(int(d == a) for d in range(rank)))
+            return P.pad(
+                x, np.zeros((), x.dtype), low=low, high=high, interior=tuple(int(d == a) for d in range(rank))
+            )
 
         if even.dtype.kind in "fiu" and not even.dtype.names:
             return P.add(spaced(even, 0), spaced(odd, 1))
-        position = P.iota(dtype=np.dtype("int32"), shape=(*even.shape[:a], n, *even.shape[a + 1:]), dimension=a)
+        position = P.iota(
+            dtype=np.dtype("int32"), shape=(*even.shape[:a], n, *even.shape[a + 1 :]), dimension=a
+        )
         return P.select(P.eq(P.rem(position, np.int32(2)), np.int32(0)), spaced(even, 0), spaced(odd, 1))
 
     def prefixes(xs: list[Any]) -> list[Any]:
@@ -77,8 +86,11 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
         rest = every(xs, 2, n, 2)
         between = every(odd, 0, odd[0].shape[axes[0]] - 1 if n % 2 == 0 else None)
         later = combine(between, rest) if n > 2 else []
-        even = [P.concatenate(cut(x, a, 0, 1), y, axis=a) for x, y, a in zip(xs, later, axes, strict=True)] if later \
+        even = (
+            [P.concatenate(cut(x, a, 0, 1), y, axis=a) for x, y, a in zip(xs, later, axes, strict=True)]
+            if later
             else every(xs, 0, 1)
+        )
         return [interleave(e, o, a) for e, o, a in zip(even, odd, axes, strict=True)]
 
     out = prefixes(leaves)

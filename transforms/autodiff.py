@@ -1,4 +1,5 @@
-"""Differentiation of functions over lists of arrays: a forward trace that carries tangents, and a tape walked backwards."""
+"""Differentiation of functions over lists of arrays: a forward trace that carries tangents, and a tape
+walked backwards."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Forward(Trace):
 
 
 class Tape(Trace):
-    """value = the computed value, note = slot number. Records (pull, argument slots, output slots, source)."""
+    """value = the computed value, note = slot number. Records (pull, argument slots, output slots,
+    source)."""
 
     __slots__ = ("nodes", "slots")
     kind = "grad"
@@ -62,7 +64,9 @@ class Tape(Trace):
             self.forbid_captures(out, params)
         if pull is None:
             return out
-        results = [self.track(o) if a and aval_of(o).is_float else o for o, a in zip(out, active, strict=True)]
+        results = [
+            self.track(o) if a and aval_of(o).is_float else o for o, a in zip(out, active, strict=True)
+        ]
         slots = [r.note if self.owns(r) else None for r in results]
         self.nodes.append((pull, parents, slots, here()))
         return results
@@ -85,9 +89,12 @@ def jvp_flat(f: Flat, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[
         return values, [o.note if m else None for o, m in zip(outs, mine, strict=True)]
 
 
-def vjp_flat(f: Flat, args: Sequence[Any], needs: Sequence[bool]) -> tuple[list[Any], Callable[..., list[Any]]]:
-    """(outputs, pull): f runs once; pull(cotangents, once=False) walks its tape backwards, from cotangents of the outputs
-    to cotangents of the arguments (None = zero, both ways). With `once` the tape is freed while it is walked."""
+def vjp_flat(
+    f: Flat, args: Sequence[Any], needs: Sequence[bool]
+) -> tuple[list[Any], Callable[..., list[Any]]]:
+    """(outputs, pull): f runs once; pull(cotangents, once=False) walks its tape backwards, from cotangents
+    of the outputs to cotangents of the arguments (None = zero, both ways). With `once` the tape is freed
+    while it is walked."""
     with Tape() as tape:
         inputs = [tape.track(x) if n else x for x, n in zip(args, needs, strict=True)]
         outs = f(*inputs)

@@ -39,7 +39,9 @@ class Batch(Trace):
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         if isinstance(primitive.batch, Unsupported):
-            raise UnsupportedError(f"vmap of {primitive.name}, at {describe(here())}: {primitive.batch.reason}")
+            raise UnsupportedError(
+                f"vmap of {primitive.name}, at {describe(here())}: {primitive.batch.reason}"
+            )
         flags = tuple([type(a) is Tracer and a.trace is self for a in args])
         values = [a.value if f else a for a, f in zip(args, flags, strict=True)]
         out, flag = primitive.batch(self, flags, values, params)
@@ -68,8 +70,11 @@ def lift(size: int, x: Any, batched: bool) -> Any:
     return P.broadcast(x, shape=(size, *shape), axes=tuple(range(1, len(shape) + 1)))
 
 
-def vmap_flat(f: Callable[..., Any], size: int, flags: Sequence[bool], name: Hashable = None) -> Callable[..., Any]:
-    """f over lists of arrays -> function of batched arrays (axis 0 where flagged) -> (outputs, their flags)."""
+def vmap_flat(
+    f: Callable[..., Any], size: int, flags: Sequence[bool], name: Hashable = None
+) -> Callable[..., Any]:
+    """f over lists of arrays -> function of batched arrays (axis 0 where flagged) -> (outputs, their
+    flags)."""
 
     def batched(*args: Any) -> tuple[list[Any], list[bool]]:
         with Batch(size, name) as trace:
@@ -95,10 +100,10 @@ def vmap(
 ) -> Callable[..., Any]:
     """f over every slice of its arguments along the mapped axes, computed all at once.
 
-    in_axes: an int, None (not mapped), or a tuple with one entry per argument, each an int, None or a pytree prefix of the
-    argument; negative axes count from the end; arguments passed by name are mapped on axis 0. out_axes: likewise for the
-    result. axis_name: what collectives (fnn.lax.psum …) call the axis. axis_size: needed where no argument is mapped.
-    Raises ShapeError where mapped axes differ in size or do not exist.
+    in_axes: an int, None (not mapped), or a tuple with one entry per argument, each an int, None or a pytree
+    prefix of the argument; negative axes count from the end; arguments passed by name are mapped on axis 0.
+    out_axes: likewise for the result. axis_name: what collectives (fnn.lax.psum …) call the axis. axis_size:
+    needed where no argument is mapped. Raises ShapeError where mapped axes differ in size or do not exist.
 
     >>> import fnn, fnn.numpy as fnp
     >>> print(fnn.vmap(fnp.dot)(fnp.ones((3, 2)), fnp.ones((3, 2))))
@@ -112,13 +117,17 @@ def vmap(
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
-            raise ArgumentError(f"vmap of {function_place(f)}: in_axes has {len(in_axes)} entries, but the call has "
-                                f"{len(args)} positional argument(s)")
+            raise ArgumentError(
+                f"vmap of {function_place(f)}: in_axes has {len(in_axes)} entries, but the call has "
+                f"{len(args)} positional argument(s)"
+            )
         leaves, structure = flatten_arguments("vmap", (args, kwargs))
         axes = _axes_of(in_axes, args, f, "in_axes") + [0] * len(tree.leaves(kwargs))
         size = _common_size(f, args, leaves, axes, axis_size)
         flags = [a is not None for a in axes]
-        values = [moveaxis(x, a % x.ndim, 0) if a is not None else x for x, a in zip(leaves, axes, strict=True)]
+        values = [
+            moveaxis(x, a % x.ndim, 0) if a is not None else x for x, a in zip(leaves, axes, strict=True)
+        ]
         flat, box = flat_call(lambda a, k: f(*a, **k), structure, "vmap")
         outs, mine = vmap_flat(flat, size, flags, axis_name)(*values)
         targets = _axes_of(out_axes, box[0], f, "out_axes")
@@ -127,13 +136,17 @@ def vmap(
             if t is None:
                 if m:
                     where = tree.keystr(tree.leaf_paths(box[0])[i])
-                    raise ArgumentError(f"vmap of {function_place(f)}: out_axes is None for result{where}, which differs from "
-                                        "one batch element to the next; give it an axis")
+                    raise ArgumentError(
+                        f"vmap of {function_place(f)}: out_axes is None for result{where}, which differs from "
+                        "one batch element to the next; give it an axis"
+                    )
                 results.append(o)
                 continue
             rank = len(shape_of(o)) + (not m)
             if not -rank <= t < rank:
-                raise ShapeError(f"vmap of {function_place(f)}: out_axes {t} for a result of {rank} axes, the batch included")
+                raise ShapeError(
+                    f"vmap of {function_place(f)}: out_axes {t} for a result of {rank} axes, the batch included"
+                )
             results.append(moveaxis(lift(size, o, m), 0, t % rank))
         return tree.unflatten(box[0], results)
 
@@ -142,7 +155,9 @@ def vmap(
 
 def _axes_of(axes: Any, full: Any, f: Callable[..., Any], what: str) -> list[int | None]:
     """The mapped axis of every leaf: an int or None stands for a whole subtree."""
-    out = tree.broadcast_prefix(axes, full, where=f"vmap of {function_place(f)}", names=(what, "the tree it is for"))
+    out = tree.broadcast_prefix(
+        axes, full, where=f"vmap of {function_place(f)}", names=(what, "the tree it is for")
+    )
     for a in out:
         if a is not None and (isinstance(a, bool) or not isinstance(a, int)):
             raise ArgumentError(f"vmap of {function_place(f)}: {what} holds {a!r}; axes are integers or None")
@@ -156,14 +171,23 @@ def _common_size(f: Any, args: tuple, leaves: list, axes: list, axis_size: int |
             continue
         name = argument_name((*args,), i) if i < len(tree.leaves(args)) else "an argument passed by name"
         if not -x.ndim <= a < x.ndim:
-            raise ShapeError(f"vmap of {function_place(f)}: in_axes asks for axis {a} of {name}, which is {x.aval}")
+            raise ShapeError(
+                f"vmap of {function_place(f)}: in_axes asks for axis {a} of {name}, which is {x.aval}"
+            )
         sizes.setdefault(x.shape[a], f"{name} has {x.shape[a]} along axis {a} of {x.aval}")
     if len(sizes) > 1:
-        raise ShapeError(f"vmap of {function_place(f)}: the mapped axes differ in size: " + "; ".join(sizes.values()) +
-                         ". Give in_axes=None for arguments that are shared by the whole batch.")
+        raise ShapeError(
+            f"vmap of {function_place(f)}: the mapped axes differ in size: "
+            + "; ".join(sizes.values())
+            + ". Give in_axes=None for arguments that are shared by the whole batch."
+        )
     if not sizes and axis_size is None:
-        raise ArgumentError(f"vmap of {function_place(f)}: no argument is mapped (in_axes holds only None); "
-                            "map one, or pass axis_size")
+        raise ArgumentError(
+            f"vmap of {function_place(f)}: no argument is mapped (in_axes holds only None); "
+            "map one, or pass axis_size"
+        )
     if sizes and axis_size is not None and axis_size not in sizes:
-        raise ShapeError(f"vmap of {function_place(f)}: axis_size is {axis_size}, but {next(iter(sizes.values()))}")
+        raise ShapeError(
+            f"vmap of {function_place(f)}: axis_size is {axis_size}, but {next(iter(sizes.values()))}"
+        )
     return next(iter(sizes)) if sizes else axis_size  # type: ignore[return-value]  # one of them is there

@@ -72,7 +72,9 @@ def _call_jvp(call: Primitive) -> Callable[..., Any]:
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> Any:
         graph, active = params["graph"], tuple(t is not None for t in tangents)
         out_active = reach_float(graph, active)
-        outs = call(*primals, *pick(tangents, active), **{**params, "graph": jvp_graph(graph, active, out_active)})
+        outs = call(
+            *primals, *pick(tangents, active), **{**params, "graph": jvp_graph(graph, active, out_active)}
+        )
         size = len(graph.outputs)
         return outs[:size], spread_out(outs[size:], out_active)
 
@@ -96,9 +98,14 @@ def _call_evaluate(*args: Any, graph: Graph, **_: Any) -> list[Any]:
 
 
 def cut_vjp(
-    needs: Flags, args: Sequence[Any], params: dict[str, Any], backward_call: Primitive, policy: SavePolicy | None = None
+    needs: Flags,
+    args: Sequence[Any],
+    params: dict[str, Any],
+    backward_call: Primitive,
+    policy: SavePolicy | None = None,
 ) -> Any:
-    """The vjp of a call: the joint graph, cut; the forward half runs now, the backward half when it is pulled."""
+    """The vjp of a call: the joint graph, cut; the forward half runs now, the backward half when it is
+    pulled."""
     graph, name = params["graph"], params["name"]
     out_active = reach_float(graph, needs)
     if not any(out_active):
@@ -110,7 +117,9 @@ def cut_vjp(
 
     def pull(cts: Sequence[Any]) -> list[Any]:
         cts = [fill(c, a) for c, a in zip(cts, avals, strict=True)]
-        return spread_out(backward_call(*kept, *pick(cts, out_active), **{**params, "graph": backward}), needs)
+        return spread_out(
+            backward_call(*kept, *pick(cts, out_active), **{**params, "graph": backward}), needs
+        )
 
     return outs[:size], pull, out_active
 
@@ -129,15 +138,21 @@ def _sample(size: int) -> Sample:
 _SAMPLES = [_sample(3), _sample(0)]
 
 jit_call = Primitive(
-    "jit", multiple=True, shape=_call_shape, floor=graph_floor, evaluate=_call_evaluate, vjp=_jit_vjp,
-    lower=Loop("call"), samples=_SAMPLES,
+    "jit",
+    multiple=True,
+    shape=_call_shape,
+    floor=graph_floor,
+    evaluate=_call_evaluate,
+    vjp=_jit_vjp,
+    lower=Loop("call"),
+    samples=_SAMPLES,
 )
 jit_call.jvp, jit_call.batch = _call_jvp(jit_call), _call_batch(jit_call)
 
 
 def _remat_vjp(needs: Flags, args: Sequence[Any], params: dict[str, Any]) -> Any:
-    """Only what the policy allows is saved; the backward graph, which computes the rest again, stays an opaque call, or
-    common subexpressions would undo it."""
+    """Only what the policy allows is saved; the backward graph, which computes the rest again, stays an
+    opaque call, or common subexpressions would undo it."""
     return cut_vjp(needs, args, params, remat_call, params["policy"])
 
 
@@ -147,7 +162,13 @@ def save_nothing(eqn: Equation) -> bool:
 
 
 remat_call = Primitive(
-    "remat", multiple=True, shape=_call_shape, floor=graph_floor, evaluate=_call_evaluate, vjp=_remat_vjp,
-    lower=Loop("call"), samples=[Sample(s.args, {**s.params, "policy": save_nothing}) for s in _SAMPLES],
+    "remat",
+    multiple=True,
+    shape=_call_shape,
+    floor=graph_floor,
+    evaluate=_call_evaluate,
+    vjp=_remat_vjp,
+    lower=Loop("call"),
+    samples=[Sample(s.args, {**s.params, "policy": save_nothing}) for s in _SAMPLES],
 )
 remat_call.jvp, remat_call.batch = _call_jvp(remat_call), _call_batch(remat_call)

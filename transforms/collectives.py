@@ -43,9 +43,16 @@ def _never(*args: Any, axis_name: Hashable, **params: Any) -> Any:
 _LOWER = unsupported("collectives disappear when the vmap that binds their axis is applied")
 
 
-def _collective(name: str, over_batch: Callable[..., Any], of_constant: Callable[..., Any], shape: Any = None, **rules: Any):
-    """A collective of one operand. over_batch(x, params) -> (out, flag) where x carries the batch on axis 0;
-    of_constant(x, size, params) -> out where every instance holds the same x. samples come from the tests of vmap."""
+def _collective(
+    name: str,
+    over_batch: Callable[..., Any],
+    of_constant: Callable[..., Any],
+    shape: Any = None,
+    **rules: Any,
+):
+    """A collective of one operand. over_batch(x, params) -> (out, flag) where x carries the batch on axis
+    0; of_constant(x, size, params) -> out where every instance holds the same x. samples come from the
+    tests of vmap."""
 
     def batch(frame: Batch, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> Any:
         if params["axis_name"] != frame.name:
@@ -58,8 +65,16 @@ def _collective(name: str, over_batch: Callable[..., Any], of_constant: Callable
         moved = {k: v + 1 if k in ("axis", "split_axis", "concat_axis") else v for k, v in params.items()}
         return prim(x, **moved), True
 
-    prim = Primitive(name, shape=shape or (lambda x, **_: x), evaluate=_never, floor=_floor, batch=batch, lower=_LOWER,
-                     samples=(), **rules)
+    prim = Primitive(
+        name,
+        shape=shape or (lambda x, **_: x),
+        evaluate=_never,
+        floor=_floor,
+        batch=batch,
+        lower=_LOWER,
+        samples=(),
+        **rules,
+    )
     return prim
 
 
@@ -73,8 +88,13 @@ def _scaled(x: Any, frame: Batch, params: dict[str, Any]) -> Any:
 
 
 psum_p = _collective(
-    "psum", _sum_batch, _scaled,
-    jvp=lambda primals, tangents, p: (psum_p(*primals, **p), None if tangents[0] is None else psum_p(*tangents, **p)),
+    "psum",
+    _sum_batch,
+    _scaled,
+    jvp=lambda primals, tangents, p: (
+        psum_p(*primals, **p),
+        None if tangents[0] is None else psum_p(*tangents, **p),
+    ),
     vjp=lambda needs, args, p: (psum_p(*args, **p), lambda ct: [psum_p(ct, **p)]),
 )
 
@@ -92,7 +112,13 @@ def _extremum(name: str, reduce: Callable[..., Any]) -> Primitive:
         out = prim(*args, **params)
         return out, lambda ct: [P.mul(psum_p(ct, **params), winners(args[0], out, params))]
 
-    prim = _collective(name, lambda x, frame, p: (reduce(x, axes=(0,)), False), lambda x, frame, p: (x, False), jvp=jvp, vjp=vjp)
+    prim = _collective(
+        name,
+        lambda x, frame, p: (reduce(x, axes=(0,)), False),
+        lambda x, frame, p: (x, False),
+        jvp=jvp,
+        vjp=vjp,
+    )
     return prim
 
 
@@ -135,31 +161,50 @@ def _permute_batch(x: Any, frame: Batch, p: dict[str, Any]) -> Any:
     for source, target in p["permutation"]:
         sources[target] = source
     rows = [
-        P.zeros(aval_of(x).update(shape=(1, *shape_of(x)[1:]))) if s < 0 else
-        P.slice(x, start=(s,) + (0,) * (len(shape_of(x)) - 1), limit=(s + 1, *shape_of(x)[1:]), step=(1,) * len(shape_of(x)))
+        P.zeros(aval_of(x).update(shape=(1, *shape_of(x)[1:])))
+        if s < 0
+        else P.slice(
+            x,
+            start=(s,) + (0,) * (len(shape_of(x)) - 1),
+            limit=(s + 1, *shape_of(x)[1:]),
+            step=(1,) * len(shape_of(x)),
+        )
         for s in map(int, sources)
     ]
     return P.concatenate(*rows, axis=0), True
 
 
 ppermute_p = _collective(
-    "ppermute", _permute_batch, lambda x, frame, p: _permute_batch(lift(frame.size, x, False), frame, p),
+    "ppermute",
+    _permute_batch,
+    lambda x, frame, p: _permute_batch(lift(frame.size, x, False), frame, p),
     jvp=lambda primals, tangents, p: (ppermute_p(*primals, **p), ppermute_p(*tangents, **p)),
     vjp=lambda needs, args, p: (
         ppermute_p(*args, **p),
-        lambda ct: [ppermute_p(ct, axis_name=p["axis_name"], permutation=tuple((b, a) for a, b in p["permutation"]))],
+        lambda ct: [
+            ppermute_p(ct, axis_name=p["axis_name"], permutation=tuple((b, a) for a, b in p["permutation"]))
+        ],
     ),
 )
 
 _no_derivative = not_differentiable("axis_index is an integer and has no derivative")
 axis_index_p = Primitive(
-    "axis_index", shape=lambda axis_name: Aval((), np.dtype("int32")), evaluate=_never, floor=_floor, lower=_LOWER,
-    jvp=_no_derivative[0], vjp=_no_derivative[1],
-    batch=lambda frame, flags, args, p: (P.iota(dtype=np.dtype("int32"), shape=(frame.size,), dimension=0), True),
+    "axis_index",
+    shape=lambda axis_name: Aval((), np.dtype("int32")),
+    evaluate=_never,
+    floor=_floor,
+    lower=_LOWER,
+    jvp=_no_derivative[0],
+    vjp=_no_derivative[1],
+    batch=lambda frame, flags, args, p: (
+        P.iota(dtype=np.dtype("int32"), shape=(frame.size,), dimension=0),
+        True,
+    ),
 )
 
 
-# -- what people call -----------------------------------------------------------------------------------------
+# -- what people call ----------------------------------------------------------------------------------------
+
 
 def _over(axis_name: AxisName, one: Callable[[Any, Hashable], Any], x: Any) -> Any:
     names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
@@ -228,7 +273,9 @@ def all_gather(x: Any, axis_name: Hashable, *, axis: int = 0, tiled: bool = Fals
         place = axis % (leaf.ndim + (not tiled))
         out = all_gather_p(leaf, axis_name=axis_name, axis=place, size=size)
         shape = leaf.shape
-        return P.reshape(out, shape=(*shape[:place], size * shape[place], *shape[place + 1:])) if tiled else out
+        return (
+            P.reshape(out, shape=(*shape[:place], size * shape[place], *shape[place + 1 :])) if tiled else out
+        )
 
     return tree.map(one, x)
 
@@ -239,7 +286,9 @@ def ppermute(x: Any, axis_name: Hashable, perm: Sequence[tuple[int, int]]) -> An
     size = axis_size(axis_name)
     for ends in zip(*pairs, strict=True):
         if len(set(ends)) != len(ends) or not all(0 <= e < size for e in ends):
-            raise ArgumentError(f"ppermute: {perm} must name each source and each target at most once, from 0 to {size - 1}")
+            raise ArgumentError(
+                f"ppermute: {perm} must name each source and each target at most once, from 0 to {size - 1}"
+            )
     return tree.map(lambda leaf: ppermute_p(as_array(leaf), axis_name=axis_name, permutation=pairs), x)
 
 

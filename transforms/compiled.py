@@ -28,7 +28,8 @@ def numpy_value(x: Any, dtype: np.dtype) -> np.ndarray:
 
 
 def run(graph: Graph, args: Sequence[Any]) -> list[Any]:
-    """Run a graph on concrete operands: compiled, or equation by equation where compilation is switched off."""
+    """Run a graph on concrete operands: compiled, or equation by equation where compilation is switched
+    off."""
     if config.disable_jit:
         return graph(*args)
     values = executable(graph)([numpy_value(x, a.dtype) for x, a in zip(args, graph.in_avals, strict=True)])
@@ -36,7 +37,8 @@ def run(graph: Graph, args: Sequence[Any]) -> list[Any]:
 
 
 def run_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any], keep: Graph) -> list[Any]:
-    """Run one equation that holds graphs as a compiled program of its own; `keep` holds it for the next time."""
+    """Run one equation that holds graphs as a compiled program of its own; `keep` holds it for the next
+    time."""
     avals = tuple([aval_of(a).strong() for a in args])
 
     def make() -> Graph:
@@ -44,5 +46,3 @@ def run_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, An
         return Graph(inputs, outputs, [Equation(primitive, inputs, outputs, params)])
 
     return run(keep.cached(("alone", primitive.name, avals, tuple(params.items())), make), args)
-
-

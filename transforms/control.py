@@ -41,7 +41,11 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]
     active = tuple(t is not None for t in tangents[1:])
     branches, size = params["branches"], len(params["branches"][0].outputs)
     out_active = either(reach_float(g, active) for g in branches)
-    outs = cond_p(*primals, *pick(tangents[1:], active), branches=tuple(jvp_graph(g, active, out_active) for g in branches))
+    outs = cond_p(
+        *primals,
+        *pick(tangents[1:], active),
+        branches=tuple(jvp_graph(g, active, out_active) for g in branches),
+    )
     return outs[:size], spread_out(outs[size:], out_active)
 
 
@@ -60,7 +64,9 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> 
 
         def f(*xs: Any) -> list[Any]:
             outs = forward(*xs)
-            rest = (x for j, avals in enumerate(saved) for x in (outs[size:] if i == j else map(P.zeros, avals)))
+            rest = (
+                x for j, avals in enumerate(saved) for x in (outs[size:] if i == j else map(P.zeros, avals))
+            )
             return [*outs[:size], *rest]
 
         return branches[i].cached(("padded", i, *key), lambda: closed_stage(f, forward.in_avals))
@@ -68,15 +74,22 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> 
     def chosen(i: int) -> Graph:
         start, backward = sum(map(len, saved[:i])), cuts[i][1]
         total, count = sum(map(len, saved)), len(saved[i])
-        avals = [*(a for part in saved for a in part), *(a.strong() for a in pick(branches[0].out_avals, out_active))]
-        return branches[i].cached(("chosen", i, *key), lambda: closed_stage(
-            lambda *xs: backward(*xs[start:start + count], *xs[total:]), avals))
+        avals = [
+            *(a for part in saved for a in part),
+            *(a.strong() for a in pick(branches[0].out_avals, out_active)),
+        ]
+        return branches[i].cached(
+            ("chosen", i, *key),
+            lambda: closed_stage(lambda *xs: backward(*xs[start : start + count], *xs[total:]), avals),
+        )
 
     outs = cond_p(*args, branches=tuple(map(padded, range(len(branches)))))
 
     def pull(cts: Sequence[Any]) -> list[Any]:
         cts = [fill(c, a) for c, a in zip(cts, branches[0].out_avals, strict=True)]
-        back = cond_p(args[0], *outs[size:], *pick(cts, out_active), branches=tuple(map(chosen, range(len(branches)))))
+        back = cond_p(
+            args[0], *outs[size:], *pick(cts, out_active), branches=tuple(map(chosen, range(len(branches))))
+        )
         return [None, *spread_out(back, active)]
 
     return outs[:size], pull, out_active
@@ -94,7 +107,9 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[
         force = either(batch_graph(g, frame.size, frame.name, inner)[1] for g in branches)
         mapped = tuple(batch_graph(g, frame.size, frame.name, inner, force)[0] for g in branches)
         return cond_p(*args, branches=mapped), force
-    every = (True,) * len(branches[0].outputs)  # elements may go different ways: all branches run, each picks its own
+    every = (True,) * len(
+        branches[0].outputs
+    )  # elements may go different ways: all branches run, each picks its own
     results = [batch_graph(g, frame.size, frame.name, inner, every)[0](*args[1:]) for g in branches]
     outs = results[-1]
     for i in range(len(branches) - 2, -1, -1):
@@ -112,16 +127,31 @@ def _samples() -> list[Sample]:
     return [Sample((np.int32(i), f"f4[{n}]", f"f4[{n}]"), {"branches": branches(n)}) for i, n in cases]
 
 
-cond_p = Primitive("cond", multiple=True, floor=graph_floor, shape=_shape, evaluate=_evaluate, jvp=_jvp, vjp=_vjp,
-                   batch=_batch, lower=Loop("cond"), samples=_samples())
+cond_p = Primitive(
+    "cond",
+    multiple=True,
+    floor=graph_floor,
+    shape=_shape,
+    evaluate=_evaluate,
+    jvp=_jvp,
+    vjp=_vjp,
+    batch=_batch,
+    lower=Loop("cond"),
+    samples=_samples(),
+)
 
 
-# -- what people call -----------------------------------------------------------------------------------------
+# -- what people call ----------------------------------------------------------------------------------------
+
 
 def widened(graph: Graph, count: int, captured: Sequence[Tracer], everything: Sequence[Tracer]) -> Graph:
     """A graph whose inputs after the first `count` stand for `everything` captured by it or its siblings."""
     mine = {id(t): v for t, v in zip(captured, graph.inputs[count:], strict=True)}
-    return Graph([*graph.inputs[:count], *(mine.get(id(t)) or Var(t.aval) for t in everything)], graph.outputs, graph.equations)
+    return Graph(
+        [*graph.inputs[:count], *(mine.get(id(t)) or Var(t.aval) for t in everything)],
+        graph.outputs,
+        graph.equations,
+    )
 
 
 def union(captured: Iterable[Sequence[Tracer]]) -> list[Tracer]:
@@ -135,7 +165,10 @@ def converted(graph: Graph, avals: Sequence[Aval]) -> Graph:
 
     def f(*xs: Any) -> list[Any]:
         outs = graph(*xs)
-        return [o if aval_of(o).dtype == a.dtype else P.convert(o, dtype=a.dtype) for o, a in zip(outs, avals, strict=True)]
+        return [
+            o if aval_of(o).dtype == a.dtype else P.convert(o, dtype=a.dtype)
+            for o, a in zip(outs, avals, strict=True)
+        ]
 
     return closed_stage(f, graph.in_avals)
 
@@ -143,7 +176,8 @@ def converted(graph: Graph, avals: Sequence[Aval]) -> Graph:
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = None) -> Any:
     """branches[index](*operands); the index is clamped into range. All branches are traced, one runs.
 
-    Branches take the same operands and return the same structure, shapes and dtypes (else TreeError or ShapeError).
+    Branches take the same operands and return the same structure, shapes and dtypes (else TreeError or
+    ShapeError).
 
     >>> import fnn
     >>> print(fnn.lax.switch(1, [lambda x: x + 1.0, lambda x: x * 10.0], 3.0))
@@ -159,11 +193,18 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
     return _branch("switch", P.convert(which, dtype=np.dtype("int32")), list(branches), operands)
 
 
-def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = None) -> Any:
+def cond(
+    pred: Any,
+    true_fun: Callable[..., Any],
+    false_fun: Callable[..., Any],
+    *operands: Any,
+    operand: Any = None,
+) -> Any:
     """true_fun(*operands) if pred else false_fun(*operands); both are traced, one runs.
 
-    pred is a scalar bool or number. The functions return the same structure, shapes and dtypes (else TreeError or
-    ShapeError). Under vmap with a pred that differs over the batch both run and each element takes its own.
+    pred is a scalar bool or number. The functions return the same structure, shapes and dtypes (else
+    TreeError or ShapeError). Under vmap with a pred that differs over the batch both run and each element
+    takes its own.
 
     >>> import fnn
     >>> print(fnn.grad(lambda x: fnn.lax.cond(x > 0, lambda x: x * x, lambda x: -x, x))(3.0))
@@ -172,14 +213,20 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
     if operand is not None:
         operands = (operand,)
     if not callable(true_fun) or not callable(false_fun):
-        if len(operands) == 2 and callable(false_fun) and callable(operands[1]):  # cond(pred, x, f, y, g), the older form
+        if (
+            len(operands) == 2 and callable(false_fun) and callable(operands[1])
+        ):  # cond(pred, x, f, y, g), the older form
             return cond(pred, lambda x, y: false_fun(x), lambda x, y: operands[1](y), true_fun, operands[0])
-        raise ArgumentError(f"cond is called as cond(pred, true_fun, false_fun, *operands), at {describe(here())}; "
-                            f"got a {type(true_fun).__name__} and a {type(false_fun).__name__} for the functions")
+        raise ArgumentError(
+            f"cond is called as cond(pred, true_fun, false_fun, *operands), at {describe(here())}; "
+            f"got a {type(true_fun).__name__} and a {type(false_fun).__name__} for the functions"
+        )
     which = as_array(pred)
     if which.shape != ():
-        raise ArgumentError(f"cond needs a scalar predicate, not {which.aval}, at {describe(here())}; for a choice element by "
-                            "element use fnn.numpy.where")
+        raise ArgumentError(
+            f"cond needs a scalar predicate, not {which.aval}, at {describe(here())}; for a choice element by "
+            "element use fnn.numpy.where"
+        )
     if which.dtype.kind != "b":
         which = P.ne(which, np.zeros((), which.dtype))
     return _branch("cond", P.convert(which, dtype=np.dtype("int32")), [false_fun, true_fun], operands)
@@ -194,8 +241,10 @@ def _branch(what: str, index: Any, functions: list[Callable[..., Any]], operands
     first = traced[-1]
     for f, (_, _, out) in zip(functions, traced, strict=True):
         if out != first[2]:
-            raise TreeError(f"{what} at {describe(here())}: the branches return different structures: "
-                            f"{function_place(functions[-1])} returns {first[2]}, {function_place(f)} returns {out}")
+            raise TreeError(
+                f"{what} at {describe(here())}: the branches return different structures: "
+                f"{function_place(functions[-1])} returns {first[2]}, {function_place(f)} returns {out}"
+            )
     targets = []
     for k, column in enumerate(zip(*(g.out_avals for g, _, _ in traced), strict=True)):
         strong = [a for a in column if not a.weak_type] or list(column)
@@ -203,12 +252,16 @@ def _branch(what: str, index: Any, functions: list[Callable[..., Any]], operands
         for f, a in zip(functions, column, strict=True):
             fits = a.shape == target.shape and (a.dtype == target.dtype or a.weak_type)
             if not fits:
-                raise ShapeError(f"{what} at {describe(here())}: the branches must return the same types, but result {k} of "
-                                 f"{function_place(functions[-1])} is {column[-1]} and of {function_place(f)} is {a}; "
-                                 "reshape or convert one of them (.astype)")
+                raise ShapeError(
+                    f"{what} at {describe(here())}: the branches must return the same types, but result {k} of "
+                    f"{function_place(functions[-1])} is {column[-1]} and of {function_place(f)} is {a}; "
+                    "reshape or convert one of them (.astype)"
+                )
         targets.append(target)
     everything = union(captured for _, captured, _ in traced)
-    graphs = tuple([converted(widened(g, len(leaves), captured, everything), targets) for g, captured, _ in traced])
+    graphs = tuple(
+        [converted(widened(g, len(leaves), captured, everything), targets) for g, captured, _ in traced]
+    )
     outs = cond_p(index, *leaves, *everything, branches=graphs)
     return tree.unflatten(first[2], outs)
 
@@ -217,5 +270,7 @@ def same_types(what: str, have: Sequence[Aval], want: Sequence[Aval], name: Call
     """ShapeError unless the types agree."""
     for i, (a, b) in enumerate(zip(have, want, strict=True)):
         if not same_type(a, b):
-            raise ShapeError(f"{what}: {name(i)} has type {b} going in and {a} coming out; a carry keeps its shape and dtype "
-                             "from step to step (use .astype, or start with the type the body returns)")
+            raise ShapeError(
+                f"{what}: {name(i)} has type {b} going in and {a} coming out; a carry keeps its shape and dtype "
+                "from step to step (use .astype, or start with the type the body returns)"
+            )

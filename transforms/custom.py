@@ -60,7 +60,8 @@ def _mapped(f: Callable[..., Any], frame: Any, flags: Sequence[bool]) -> Callabl
     return batched
 
 
-# -- forward rules --------------------------------------------------------------------------------------------
+# -- forward rules -------------------------------------------------------------------------------------------
+
 
 def _filled(tangents: Sequence[Any], primals: Sequence[Any]) -> list[Any]:
     return [fill(t, aval_of(x)) for t, x in zip(tangents, primals, strict=True)]
@@ -113,14 +114,22 @@ def _samples(**rules: Callable[..., Any]) -> list[Sample]:
 
 
 custom_jvp_call = Primitive(
-    "custom_jvp", multiple=True, shape=_shape, prepare=_prepare, floor=graph_floor,
+    "custom_jvp",
+    multiple=True,
+    shape=_shape,
+    prepare=_prepare,
+    floor=graph_floor,
     evaluate=lambda *args, fun, rule, name: fun(*map(as_array, args)),
-    jvp=_jvp_call_jvp, vjp=_jvp_call_vjp, batch=_jvp_call_batch, lower=Loop("call"),
+    jvp=_jvp_call_jvp,
+    vjp=_jvp_call_vjp,
+    batch=_jvp_call_batch,
+    lower=Loop("call"),
     samples=_samples(rule=lambda primals, tangents: ([P.sin(*primals)], [P.mul(P.cos(*primals), *tangents)])),
 )
 
 
-# -- reverse rules --------------------------------------------------------------------------------------------
+# -- reverse rules -------------------------------------------------------------------------------------------
+
 
 def _vjp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     outs, saved = p["forward"](*args)
@@ -159,7 +168,9 @@ def _vjp_call_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: d
 
         given = iter(_mapped(present, frame, [True] * (n + len(cts)))(*saved, *cts))
         found = [next(given) if m else None for m in mask]
-        return [c if f or c is None else P.reduce_sum(c, axes=(0,)) for c, f in zip(found, flags, strict=True)]
+        return [
+            c if f or c is None else P.reduce_sum(c, axes=(0,)) for c, f in zip(found, flags, strict=True)
+        ]
 
     fun, forward = _mapped(p["fun"], frame, flags), _mapped(p["forward"], frame, flags)
     outs = custom_vjp_call(*args, **{**p, "fun": fun, "forward": forward, "backward": backward})
@@ -167,19 +178,28 @@ def _vjp_call_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: d
 
 
 custom_vjp_call = Primitive(
-    "custom_vjp", multiple=True, shape=_shape, prepare=_prepare, floor=graph_floor,
+    "custom_vjp",
+    multiple=True,
+    shape=_shape,
+    prepare=_prepare,
+    floor=graph_floor,
     evaluate=lambda *args, fun, forward, backward, name: fun(*map(as_array, args)),
-    jvp=_vjp_call_jvp, vjp=_vjp_call_vjp, batch=_vjp_call_batch, lower=Loop("call"),
+    jvp=_vjp_call_jvp,
+    vjp=_vjp_call_vjp,
+    batch=_vjp_call_batch,
+    lower=Loop("call"),
     samples=_samples(
         forward=lambda x: ([P.sin(x)], [P.cos(x)]), backward=lambda saved, cts: [P.mul(saved[0], cts[0])]
     ),
 )
 
 
-# -- what people write ----------------------------------------------------------------------------------------
+# -- what people write ---------------------------------------------------------------------------------------
+
 
 class _Custom:
-    """What custom_jvp and custom_vjp share: binding arguments and keeping the non-differentiable ones aside."""
+    """What custom_jvp and custom_vjp share: binding arguments and keeping the non-differentiable ones
+    aside."""
 
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()):
         functools.update_wrapper(self, f)
@@ -196,8 +216,10 @@ class _Custom:
         bound = inspect.signature(self.f).bind(*args, **kwargs)
         bound.apply_defaults()
         if bound.kwargs:
-            raise ArgumentError(f"{function_place(self.f)} has custom derivatives, so its arguments must be positional; "
-                                f"{sorted(bound.kwargs)} are keyword-only")
+            raise ArgumentError(
+                f"{function_place(self.f)} has custom derivatives, so its arguments must be positional; "
+                f"{sorted(bound.kwargs)} are keyword-only"
+            )
         return bound.args
 
     def _defaults(self) -> bool:
@@ -220,11 +242,12 @@ class _Custom:
         return fixed, dynamic, merge
 
 
-class custom_jvp(_Custom):  # noqa: N801  # the field's name
+class custom_jvp(_Custom):  # the field's name
     """A function with a forward derivative of its own; reverse mode transposes it.
 
-    `f.defjvp(rule)`: rule(*fixed, primals, tangents) -> (out, tangent), linear in the tangents; `f.defjvps(*rules)`: one rule
-    per argument, rule(t, out, *primals), None for zero. Arguments numbered in nondiff_argnums are passed first, as they are.
+    `f.defjvp(rule)`: rule(*fixed, primals, tangents) -> (out, tangent), linear in the tangents;
+    `f.defjvps(*rules)`: one rule per argument, rule(t, out, *primals), None for zero. Arguments numbered in
+    nondiff_argnums are passed first, as they are.
 
     >>> import fnn, fnn.numpy as fnp
     >>> @fnn.custom_jvp
@@ -241,7 +264,9 @@ class custom_jvp(_Custom):  # noqa: N801  # the field's name
 
     def defjvp(self, rule: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
         if symbolic_zeros:
-            raise ArgumentError("defjvp: symbolic zeros are not supported; zero tangents arrive as arrays of zeros")
+            raise ArgumentError(
+                "defjvp: symbolic zeros are not supported; zero tangents arrive as arrays of zeros"
+            )
         self.rule = rule
         return rule
 
@@ -261,7 +286,9 @@ class custom_jvp(_Custom):  # noqa: N801  # the field's name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.rule is None:
-            raise DifferentiationError(f"custom_jvp {function_place(self.f)} has no rule yet: define one with defjvp")
+            raise DifferentiationError(
+                f"custom_jvp {function_place(self.f)} has no rule yet: define one with defjvp"
+            )
         fixed, dynamic, merge = self._split(self._bind(args, kwargs))
         leaves, structure = flatten_arguments(f"custom_jvp {function_place(self.f)}", dynamic)
         box: list[Any] = []
@@ -277,15 +304,21 @@ class custom_jvp(_Custom):  # noqa: N801  # the field's name
             outs, out_structure = flatten_result("custom_jvp", self.rule, pair[0])
             tangents, same = flatten_result("custom_jvp", self.rule, pair[1])
             if same != out_structure:
-                raise TreeError(f"the jvp rule {function_place(self.rule)} returns structures {out_structure} and {same} "
-                                "for the result and its tangent; they must agree")
+                raise TreeError(
+                    f"the jvp rule {function_place(self.rule)} returns structures {out_structure} and {same} "
+                    "for the result and its tangent; they must agree"
+                )
             box[:] = [out_structure]
             for o, t in zip(outs, tangents, strict=True):
                 if o.aval.shape != t.aval.shape:
-                    raise DifferentiationError(f"the jvp rule {function_place(self.rule)} returns a tangent {t.aval} for a "
-                                               f"result {o.aval}")
-            return outs, [P.convert(t, dtype=o.aval.dtype) if o.aval.is_float and t.aval.dtype != o.aval.dtype else t
-                          for o, t in zip(outs, tangents, strict=True)]
+                    raise DifferentiationError(
+                        f"the jvp rule {function_place(self.rule)} returns a tangent {t.aval} for a "
+                        f"result {o.aval}"
+                    )
+            return outs, [
+                P.convert(t, dtype=o.aval.dtype) if o.aval.is_float and t.aval.dtype != o.aval.dtype else t
+                for o, t in zip(outs, tangents, strict=True)
+            ]
 
         outs = custom_jvp_call(*leaves, fun=fun, rule=rule, name=getattr(self.f, "__name__", "custom_jvp"))
         return tree.unflatten(box[0], outs)
@@ -296,11 +329,11 @@ def _outputs(f: Any, out: Any) -> tuple[list[Any], list[Any]]:
     return arrays, [structure]
 
 
-class custom_vjp(_Custom):  # noqa: N801  # the field's name
+class custom_vjp(_Custom):  # the field's name
     """A function with a reverse derivative of its own.
 
-    `f.defvjp(forward, backward)`: forward(*args) -> (out, saved); backward(*fixed, saved, ct) -> a tuple with the cotangent
-    of every differentiable argument, None for zero. Forward mode transposes the backward rule.
+    `f.defvjp(forward, backward)`: forward(*args) -> (out, saved); backward(*fixed, saved, ct) -> a tuple with
+    the cotangent of every differentiable argument, None for zero. Forward mode transposes the backward rule.
 
     >>> import fnn, fnn.numpy as fnp
     >>> @fnn.custom_vjp
@@ -316,12 +349,16 @@ class custom_vjp(_Custom):  # noqa: N801  # the field's name
 
     def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any], symbolic_zeros: bool = False) -> None:
         if symbolic_zeros:
-            raise ArgumentError("defvjp: symbolic zeros are not supported; zero cotangents arrive as arrays of zeros")
+            raise ArgumentError(
+                "defvjp: symbolic zeros are not supported; zero cotangents arrive as arrays of zeros"
+            )
         self.forward, self.backward = fwd, bwd
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.forward is None:
-            raise DifferentiationError(f"custom_vjp {function_place(self.f)} has no rules yet: define them with defvjp")
+            raise DifferentiationError(
+                f"custom_vjp {function_place(self.f)} has no rules yet: define them with defvjp"
+            )
         fixed, dynamic, merge = self._split(self._bind(args, kwargs))
         leaves, structure = flatten_arguments(f"custom_vjp {function_place(self.f)}", dynamic)
         box: list[Any] = []
@@ -334,7 +371,9 @@ class custom_vjp(_Custom):  # noqa: N801  # the field's name
         def forward(*xs: Any) -> Any:
             pair = self.forward(*merge(tree.unflatten(structure, xs)))  # type: ignore[misc]  # it is set
             if not isinstance(pair, tuple) or len(pair) != 2:
-                raise ArgumentError(f"the forward rule {function_place(self.forward)} must return (out, saved)")
+                raise ArgumentError(
+                    f"the forward rule {function_place(self.forward)} must return (out, saved)"
+                )
             outs, box[:] = _outputs(self.forward, pair[0])
             saved, kept_structure = flatten_result("custom_vjp", self.forward, pair[1])
             kept[:] = [kept_structure]
@@ -344,8 +383,13 @@ class custom_vjp(_Custom):  # noqa: N801  # the field's name
             found = self.backward(*fixed, tree.unflatten(kept[0], saved), tree.unflatten(box[0], cts))
             return self._cotangents(found, dynamic)
 
-        outs = custom_vjp_call(*leaves, fun=fun, forward=forward, backward=backward,
-                               name=getattr(self.f, "__name__", "custom_vjp"))
+        outs = custom_vjp_call(
+            *leaves,
+            fun=fun,
+            forward=forward,
+            backward=backward,
+            name=getattr(self.f, "__name__", "custom_vjp"),
+        )
         return tree.unflatten(box[0], outs)
 
     def _cotangents(self, found: Any, dynamic: tuple) -> list[Any]:
@@ -353,8 +397,10 @@ class custom_vjp(_Custom):  # noqa: N801  # the field's name
         what = f"the backward rule {function_place(self.backward)}"
         if not isinstance(found, (tuple, list)) or len(found) != len(dynamic):
             got = len(found) if isinstance(found, (tuple, list)) else type(found).__name__
-            raise ArgumentError(f"{what} must return a tuple with one cotangent for each of the {len(dynamic)} differentiable "
-                                f"argument(s); got {got}")
+            raise ArgumentError(
+                f"{what} must return a tuple with one cotangent for each of the {len(dynamic)} differentiable "
+                f"argument(s); got {got}"
+            )
         out: list[Any] = []
         for i, (ct, arg) in enumerate(zip(found, dynamic, strict=True)):
             leaves, structure = tree.flatten(arg)
@@ -363,20 +409,25 @@ class custom_vjp(_Custom):  # noqa: N801  # the field's name
                 continue
             cts, same = flatten_result("custom_vjp", self.backward, ct)
             if same != structure:
-                raise TreeError(f"{what}: the cotangent of argument {i} has structure {same}, the argument {structure}")
+                raise TreeError(
+                    f"{what}: the cotangent of argument {i} has structure {same}, the argument {structure}"
+                )
             for c, x in zip(cts, leaves, strict=True):
                 have, want = c.aval, aval_of(as_array(x))
                 if not want.is_float:
                     out.append(None)
                     continue
                 if have.shape != want.shape:
-                    raise DifferentiationError(f"{what}: the cotangent of argument {i} is {have}, the argument {want}")
+                    raise DifferentiationError(
+                        f"{what}: the cotangent of argument {i} is {have}, the argument {want}"
+                    )
                 out.append(P.convert(c, dtype=want.dtype) if have.dtype != want.dtype else c)
         return out
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f(*args) returns (value, pull) where pull(ct) gives the cotangent(s) of args: derivative and value in one function.
+    """f(*args) returns (value, pull) where pull(ct) gives the cotangent(s) of args: derivative and value in
+    one function.
 
     The function runs again for the backward pass; its pull must be computed from the arguments."""
 

@@ -21,8 +21,9 @@ from fnn.transforms.flattening import abstract, argument_name, flat_call, flatte
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """(f(*primals), its derivative along tangents): forward mode.
 
-    primals and tangents are tuples of pytrees of the same structure, shapes and dtypes. With has_aux, f returns
-    (value, aux) and so does the result: (value, tangent, aux). Raises TreeError where structures differ.
+    primals and tangents are tuples of pytrees of the same structure, shapes and dtypes. With has_aux, f
+    returns (value, aux) and so does the result: (value, tangent, aux). Raises TreeError where structures
+    differ.
 
     >>> import fnn, fnn.numpy as fnp
     >>> value, slope = fnn.jvp(lambda x: x * x, (3.0,), (1.0,))
@@ -30,22 +31,35 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     9.0 6.0
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
-        raise ArgumentError("jvp: primals and tangents are tuples of arguments: jvp(f, (x,), (t,)); "
-                            f"got {type(primals).__name__} and {type(tangents).__name__}")
+        raise ArgumentError(
+            "jvp: primals and tangents are tuples of arguments: jvp(f, (x,), (t,)); "
+            f"got {type(primals).__name__} and {type(tangents).__name__}"
+        )
     leaves, structure = flatten_arguments("jvp", tuple(primals))
     directions, same = flatten_arguments("jvp", tuple(tangents))
     if structure != same:
-        raise TreeError(f"jvp of {function_place(f)}: primals and tangents differ in structure: {structure} and {same}")
+        raise TreeError(
+            f"jvp of {function_place(f)}: primals and tangents differ in structure: {structure} and {same}"
+        )
     for i, (x, t) in enumerate(zip(leaves, directions, strict=True)):
-        if x.aval.shape != t.aval.shape or (x.aval.dtype != t.aval.dtype and x.aval.is_float and not t.aval.weak_type):
-            raise DifferentiationError(f"jvp of {function_place(f)}: the tangent of {argument_name(tuple(primals), i)} is "
-                                       f"{t.aval}, but the primal is {x.aval}; they must agree")
+        if x.aval.shape != t.aval.shape or (
+            x.aval.dtype != t.aval.dtype and x.aval.is_float and not t.aval.weak_type
+        ):
+            raise DifferentiationError(
+                f"jvp of {function_place(f)}: the tangent of {argument_name(tuple(primals), i)} is "
+                f"{t.aval}, but the primal is {x.aval}; they must agree"
+            )
     kept: list[Any] = []
     flat, box = flat_call(_without_aux(f, kept) if has_aux else f, structure, "jvp")
-    lines = [P.convert(t, dtype=x.aval.dtype) if x.aval.is_float and t.aval.dtype != x.aval.dtype else t
-             for x, t in zip(leaves, directions, strict=True)]
-    outs, out_tangents = jvp_flat(_with_tail(flat, kept), leaves,
-                                  [t if x.aval.is_float else None for x, t in zip(leaves, lines, strict=True)])
+    lines = [
+        P.convert(t, dtype=x.aval.dtype) if x.aval.is_float and t.aval.dtype != x.aval.dtype else t
+        for x, t in zip(leaves, directions, strict=True)
+    ]
+    outs, out_tangents = jvp_flat(
+        _with_tail(flat, kept),
+        leaves,
+        [t if x.aval.is_float else None for x, t in zip(leaves, lines, strict=True)],
+    )
     size = box[0].num_leaves
     out = tree.unflatten(box[0], outs[:size])
     pairs = zip(outs[:size], out_tangents[:size], strict=True)
@@ -64,7 +78,9 @@ def _without_aux(f: Callable[..., Any], kept: list[Any]) -> Callable[..., Any]:
     def first(*args: Any, **kwargs: Any) -> Any:
         out = f(*args, **kwargs)
         if not isinstance(out, tuple) or len(out) != 2:
-            raise ArgumentError(f"has_aux: {function_place(f)} must return a pair (value, aux), not {type(out).__name__}")
+            raise ArgumentError(
+                f"has_aux: {function_place(f)} must return a pair (value, aux), not {type(out).__name__}"
+            )
         kept[:] = flatten_result("has_aux", f, out[1])
         return out[0]
 
@@ -84,8 +100,8 @@ def _with_tail(flat: Callable[..., list], kept: list[Any]) -> Callable[..., list
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """(f(*primals), pull): pull maps a cotangent of the result to a tuple of cotangents of the arguments.
 
-    pull may be called any number of times. Arguments that are not floating point get cotangents of dtype float0.
-    Raises TreeError or DifferentiationError where a cotangent does not fit the result.
+    pull may be called any number of times. Arguments that are not floating point get cotangents of dtype
+    float0. Raises TreeError or DifferentiationError where a cotangent does not fit the result.
 
     >>> import fnn
     >>> y, pull = fnn.vjp(lambda x, w: x * w, 3.0, 4.0)
@@ -104,7 +120,9 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pull(ct: Any) -> tuple:
         cts, same = flatten_arguments("vjp's pull", ct) if not _has_float0(ct) else _flatten_float0(ct)
         if same != box[0]:
-            raise TreeError(f"vjp of {function_place(f)}: the cotangent has structure {same}, the result {box[0]}")
+            raise TreeError(
+                f"vjp of {function_place(f)}: the cotangent has structure {same}, the result {box[0]}"
+            )
         good: list[Any] = []
         for i, (c, a) in enumerate(zip(cts, out_avals, strict=True)):
             if c is None or not a.is_float:
@@ -113,8 +131,10 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             have = aval_of(c)
             if have.shape != a.shape or (have.dtype != a.dtype and not have.weak_type):
                 where = argument_name((ct,), i).removeprefix("args[0]")
-                raise DifferentiationError(f"vjp of {function_place(f)}: the cotangent{where} is {have}, but the result is {a}; "
-                                           "they must agree in shape and dtype")
+                raise DifferentiationError(
+                    f"vjp of {function_place(f)}: the cotangent{where} is {have}, but the result is {a}; "
+                    "they must agree in shape and dtype"
+                )
             good.append(c if have.dtype == a.dtype else P.convert(c, dtype=a.dtype))
         found = pull_flat([*good, *[None] * len(tail)])
         return tree.unflatten(structure, [_tangent(c, a) for c, a in zip(found, avals, strict=True)])
@@ -139,8 +159,8 @@ def value_and_grad(
 
     Arguments are pytrees of floating-point arrays; the gradient has their structure. With has_aux, f returns
     (value, aux) and the first result is that pair. Python control flow on values works, unless under jit.
-    Raises DifferentiationError for an argument that is not floating point (unless allow_int: its gradient is of dtype
-    float0) and for a result that is not one floating-point number.
+    Raises DifferentiationError for an argument that is not floating point (unless allow_int: its gradient is
+    of dtype float0) and for a result that is not one floating-point number.
 
     >>> import fnn
     >>> value, slope = fnn.value_and_grad(lambda x: x * x)(3.0)
@@ -148,16 +168,20 @@ def value_and_grad(
     9.0 6.0
     """
     if not callable(f):
-        raise ArgumentError(f"grad and value_and_grad take a function, not {type(f).__name__}: write grad(loss)(x), where "
-                            "loss is the function itself, not its result")
+        raise ArgumentError(
+            f"grad and value_and_grad take a function, not {type(f).__name__}: write grad(loss)(x), where "
+            "loss is the function itself, not its result"
+        )
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         for i in numbers:
             if not -len(args) <= i < len(args):
-                raise ArgumentError(f"grad of {function_place(f)}: argnums has {i}, but the call has {len(args)} positional "
-                                    "argument(s); arguments passed by name cannot be differentiated")
+                raise ArgumentError(
+                    f"grad of {function_place(f)}: argnums has {i}, but the call has {len(args)} positional "
+                    "argument(s); arguments passed by name cannot be differentiated"
+                )
         places = [i % len(args) for i in numbers]
         chosen = tuple(args[i] for i in places)
         leaves, structure = flatten_arguments("grad", chosen)
@@ -180,10 +204,15 @@ def value_and_grad(
             aval = value.aval
             if more or aval.shape or not aval.is_float:
                 what = f"{1 + len(more)} arrays" if more else str(aval)
-                hint = ("; reduce it to one number (fnn.numpy.sum, mean), or use vjp or jacrev" if aval.is_float
-                        else "; gradients are of floating-point numbers")
+                hint = (
+                    "; reduce it to one number (fnn.numpy.sum, mean), or use vjp or jacrev"
+                    if aval.is_float
+                    else "; gradients are of floating-point numbers"
+                )
                 hint = "; return (loss, the rest) and pass has_aux=True" if more else hint
-                raise DifferentiationError(f"grad of {function_place(f)} needs a scalar result, got {what}{hint}")
+                raise DifferentiationError(
+                    f"grad of {function_place(f)} needs a scalar result, got {what}{hint}"
+                )
             return [value]
 
         outs, pull = vjp_flat(_with_tail(flat, kept), leaves, needs)
@@ -227,8 +256,8 @@ def grad(
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """(f(*primals), its derivative there as a linear function of tangents).
 
-    f runs once; the derivative may be called many times. Computed as the reverse walk of the reverse walk, which is linear
-    in its cotangent.
+    f runs once; the derivative may be called many times. Computed as the reverse walk of the reverse walk,
+    which is linear in its cotangent.
 
     >>> import fnn
     >>> y, slope = fnn.linearize(lambda x: x * x, 3.0)

@@ -30,7 +30,9 @@ def flatten_arguments(what: str, given: Any) -> tuple[list[Array], Any]:
     leaves, structure = tree.flatten(given)
     out = []
     for i, x in enumerate(leaves):
-        out.append(x if isinstance(x, Array) else as_leaf(x, what, lambda i=i: f"argument {argument_name(given, i)}"))
+        out.append(
+            x if isinstance(x, Array) else as_leaf(x, what, lambda i=i: f"argument {argument_name(given, i)}")
+        )
     return out, structure
 
 
@@ -52,7 +54,9 @@ def flatten_result(what: str, f: Any, out: Any) -> tuple[list[Array], Any]:
     return arrays, structure
 
 
-def flat_call(f: Callable[..., Any], structure: Any, what: str = "a function") -> tuple[Callable[..., list], list]:
+def flat_call(
+    f: Callable[..., Any], structure: Any, what: str = "a function"
+) -> tuple[Callable[..., list], list]:
     """(f over leaves, a one-element list that will hold the structure of its result)."""
     box: list[Any] = []
 
@@ -65,7 +69,8 @@ def flat_call(f: Callable[..., Any], structure: Any, what: str = "a function") -
 
 
 def abstract(x: Any) -> Aval:
-    """The abstract value of an argument: an array, a number, or anything with shape and dtype (ShapeDtypeStruct)."""
+    """The abstract value of an argument: an array, a number, or anything with shape and dtype
+    (ShapeDtypeStruct)."""
     if isinstance(x, Array):
         return x.aval
     if type(x) is ShapeDtypeStruct:

@@ -22,14 +22,15 @@ def _basis(leaves: list[Any]) -> list[np.ndarray]:
     total, at, out = sum(x.aval.size for x in leaves), 0, []
     for x in leaves:
         rows = np.zeros((total, x.aval.size), x.aval.dtype)
-        rows[at:at + x.aval.size] = np.eye(x.aval.size, dtype=x.aval.dtype)
+        rows[at : at + x.aval.size] = np.eye(x.aval.size, dtype=x.aval.dtype)
         out.append(rows.reshape(total, *x.aval.shape))
         at += x.aval.size
     return out
 
 
 def _cut(x: Any, leaves: list[Any], axis: int) -> list[Any]:
-    """x, whose `axis` runs over the elements of all leaves, cut into one piece a leaf with the leaf's axes there."""
+    """x, whose `axis` runs over the elements of all leaves, cut into one piece a leaf with the leaf's axes
+    there."""
     pieces, at = [], 0
     shape = x.shape
     for leaf in leaves:
@@ -37,23 +38,29 @@ def _cut(x: Any, leaves: list[Any], axis: int) -> list[Any]:
         lo, hi = [0] * len(shape), list(shape)
         lo[axis], hi[axis] = at, at + n
         piece = P.slice(x, start=tuple(lo), limit=tuple(hi), step=(1,) * len(shape))
-        pieces.append(P.reshape(piece, shape=(*shape[:axis], *leaf.aval.shape, *shape[axis + 1:])))
+        pieces.append(P.reshape(piece, shape=(*shape[:axis], *leaf.aval.shape, *shape[axis + 1 :])))
         at += n
     return pieces
 
 
-def _chosen(f: Callable[..., Any], args: tuple, argnums: int | Sequence[int], what: str) -> tuple[tuple, Callable, Any, Any]:
+def _chosen(
+    f: Callable[..., Any], args: tuple, argnums: int | Sequence[int], what: str
+) -> tuple[tuple, Callable, Any, Any]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for i in numbers:
         if not -len(args) <= i < len(args):
-            raise ArgumentError(f"{what} of {function_place(f)}: argnums has {i}, but the call has {len(args)} argument(s)")
+            raise ArgumentError(
+                f"{what} of {function_place(f)}: argnums has {i}, but the call has {len(args)} argument(s)"
+            )
     places = [i % len(args) for i in numbers]
     chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
     leaves, structure = flatten_arguments(what, chosen)
     for i, x in enumerate(leaves):
         if not x.aval.is_float:
-            raise DifferentiationError(f"{what} of {function_place(f)} needs floating-point arguments, but "
-                                       f"{argument_name((chosen,), i)} is {x.aval}")
+            raise DifferentiationError(
+                f"{what} of {function_place(f)} needs floating-point arguments, but "
+                f"{argument_name((chosen,), i)} is {x.aval}"
+            )
 
     def partial(part: Any) -> Any:
         full = list(args)
@@ -64,16 +71,19 @@ def _chosen(f: Callable[..., Any], args: tuple, argnums: int | Sequence[int], wh
     return chosen, partial, leaves, structure
 
 
-def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
-    """The Jacobian of f in the arguments numbered by argnums, by forward mode, one column at a time (vectorised).
+def jacfwd(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+):
+    """The Jacobian of f in the arguments numbered by argnums, by forward mode, one column at a time
+    (vectorised).
 
-    The result has f's output structure; each of its leaves holds the arguments' structure, with arrays of shape
-    (*output.shape, *argument.shape). Best where there are more outputs than inputs.
+    The result has f's output structure; each of its leaves holds the arguments' structure, with arrays of
+    shape (*output.shape, *argument.shape). Best where there are more outputs than inputs.
 
     >>> import fnn, fnn.numpy as fnp
     >>> print(fnn.jacfwd(lambda x: x * x)(fnp.array([1.0, 2.0])))
     [[2. 0.]
-     [0. 4.]]
+    [0. 4.]]
     """
 
     @functools.wraps(f)
@@ -81,7 +91,12 @@ def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
         chosen, partial, leaves, structure = _chosen(f, args, argnums, "jacfwd")
 
         def column(*rows: Any) -> Any:
-            return jvp(lambda part: f(*partial(part), **kwargs), (chosen,), (tree.unflatten(structure, rows),), has_aux)[1:]
+            return jvp(
+                lambda part: f(*partial(part), **kwargs),
+                (chosen,),
+                (tree.unflatten(structure, rows),),
+                has_aux,
+            )[1:]
 
         found = vmap(column, out_axes=(-1, None) if has_aux else -1)(*_basis(leaves))
         jacobian = tree.map(lambda y: tree.unflatten(structure, _cut(y, leaves, y.ndim - 1)), found[0])
@@ -90,9 +105,15 @@ def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
     return wrapped
 
 
-def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False,
-           allow_int: bool = False):
-    """The Jacobian of f in the arguments numbered by argnums, by reverse mode, one row at a time (vectorised).
+def jacrev(
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+):
+    """The Jacobian of f in the arguments numbered by argnums, by reverse mode, one row at a time
+    (vectorised).
 
     Shapes as for jacfwd. Best where there are more inputs than outputs.
 
@@ -108,12 +129,16 @@ def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
         outs, out_structure = flatten_arguments("jacrev", out)
         for x in outs:
             if not x.aval.is_float:
-                raise DifferentiationError(f"jacrev of {function_place(f)} needs floating-point results, not {x.aval}")
+                raise DifferentiationError(
+                    f"jacrev of {function_place(f)} needs floating-point results, not {x.aval}"
+                )
         rows = vmap(lambda *cts: pull(tree.unflatten(out_structure, cts))[0])(*_basis(outs))
         cut = tree.map(lambda r: _Pieces(_cut(r, outs, 0)), rows)
         pieces, structure = tree.flatten(cut)
-        jacobian = tree.unflatten(out_structure, [
-            tree.unflatten(structure, [p.pieces[i] for p in pieces]) for i in range(len(outs))])
+        jacobian = tree.unflatten(
+            out_structure,
+            [tree.unflatten(structure, [p.pieces[i] for p in pieces]) for i in range(len(outs))],
+        )
         return (jacobian, aux[0]) if has_aux else jacobian
 
     return wrapped
@@ -128,7 +153,9 @@ class _Pieces:
         self.pieces = pieces
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
+def hessian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+):
     """Second derivatives of f: jacfwd of jacrev.
 
     >>> import fnn, fnn.numpy as fnp

@@ -25,18 +25,41 @@ LIMIT = 4096  # signatures kept per function; beyond it the oldest is forgotten
 
 
 class _Entry:
-    """One traced signature of a function: its graph, what it captured, and, when it has run, its executable."""
+    """One traced signature of a function: its graph, what it captured, and, when it has run, its
+    executable."""
 
     __slots__ = ("graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "program")
 
     def __init__(self, graph: Graph, captured: list[Tracer], out_tree: Any, gone: tuple[int, ...]):
-        self.graph, self.captured, self.out_tree, self.gone = graph, captured, out_tree, gone  # gone: donated inputs
+        self.graph, self.captured, self.out_tree, self.gone = (
+            graph,
+            captured,
+            out_tree,
+            gone,
+        )  # gone: donated inputs
         self.out_avals = list(graph.out_avals)
         self.in_avals = graph.in_avals
         self.program: kernels.Executable | None = None
 
     def usable(self) -> bool:
         return not self.captured or all(t.trace.alive for t in self.captured)
+
+    def compiled(self) -> kernels.Executable:
+        if self.program is None:
+            self.program = executable(self.graph, self.gone)
+        return self.program
+
+    def run(self, leaves: Sequence[Any]) -> list[ConcreteArray]:
+        """The results for concrete arguments; those that are donated end here."""
+        program = self.program or self.compiled()
+        operands = [x.value if x.value.flags.c_contiguous else numpy_value(x, x.dtype) for x in leaves]
+        for i in self.gone:
+            if operands[i] is leaves[i]._value and not kernels.sole_view(operands[i], 2):
+                operands[i] = operands[i].copy()  # somebody else sees this memory
+        values = program(operands)
+        for i in self.gone:
+            leaves[i]._value = None
+        return list(map(ConcreteArray, values, self.out_avals))
 
 
 class Jitted:
@@ -66,16 +89,11 @@ class Jitted:
             return self._f(*args, **kwargs)
         entry, leaves = self._entry(args, kwargs)
         if state.stage is not None or entry.captured or any([type(x) is Tracer for x in leaves]):
-            outs = jit_call(*leaves, *entry.captured, graph=entry.graph, name=getattr(self._f, "__name__", "jit"))
+            outs = jit_call(
+                *leaves, *entry.captured, graph=entry.graph, name=getattr(self._f, "__name__", "jit")
+            )
             return tree.unflatten(entry.out_tree, outs)
-        program = entry.program
-        if program is None:
-            program = entry.program = executable(entry.graph, entry.gone)
-        values = program([x.value if x.value.flags.c_contiguous else numpy_value(x, x.dtype) for x in leaves])
-        if self._has_donated:
-            for i in entry.gone:
-                leaves[i]._value = None
-        return tree.unflatten(entry.out_tree, list(map(ConcreteArray, values, entry.out_avals)))
+        return tree.unflatten(entry.out_tree, entry.run(leaves))
 
     # -- signatures
     def _entry(self, args: tuple, kwargs: dict[str, Any]) -> tuple[_Entry, list[Any]]:
@@ -99,7 +117,9 @@ class Jitted:
             self._cache[key] = entry
         return entry, leaves
 
-    def _trace(self, dynamic: tuple, named: dict, static: Any, structure: Any, avals: tuple[Aval, ...], args: tuple) -> _Entry:
+    def _trace(
+        self, dynamic: tuple, named: dict, static: Any, structure: Any, avals: tuple[Aval, ...], args: tuple
+    ) -> _Entry:
         f = self._f
 
         @functools.wraps(f)
@@ -140,21 +160,35 @@ class Jitted:
         places = sorted({i % len(args) for i in self._static_nums if -len(args) <= i < len(args)})
         fixed = tuple((i, args[i]) for i in places)
         names = tuple(sorted((k, kwargs[k]) for k in self._static_names if k in kwargs))
-        for what, value in [*((f"argument {i}", v) for i, v in fixed), *((f"argument {k!r}", v) for k, v in names)]:
+        for what, value in [
+            *((f"argument {i}", v) for i, v in fixed),
+            *((f"argument {k!r}", v) for k, v in names),
+        ]:
             if type(value) is Tracer:
-                raise ArgumentError(f"jit of {function_place(self._f)}: static {what} is a traced {value.aval}, made at "
-                                    f"{describe(value.source)}; static arguments are plain Python values. Pass it as an ordinary "
-                                    "argument, or keep the outer function from tracing it.")
+                raise ArgumentError(
+                    f"jit of {function_place(self._f)}: static {what} is a traced {value.aval}, made at "
+                    f"{describe(value.source)}; static arguments are plain Python values. Pass it as an ordinary "
+                    "argument, or keep the outer function from tracing it."
+                )
             try:
                 hash(value)
             except TypeError:
-                hint = "arrays are ordinary arguments; leave it out of static_argnums" if isinstance(value, Array) else \
-                    "use a tuple for a list, a frozen dataclass for an object, or make it an ordinary argument"
-                raise ArgumentError(f"jit of {function_place(self._f)}: static {what} is a {type(value).__name__}, which is not "
-                                    f"hashable, at {describe(here())}; {hint}") from None
+                hint = (
+                    "arrays are ordinary arguments; leave it out of static_argnums"
+                    if isinstance(value, Array)
+                    else "use a tuple for a list, a frozen dataclass for an object, or make it an ordinary argument"
+                )
+                raise ArgumentError(
+                    f"jit of {function_place(self._f)}: static {what} is a {type(value).__name__}, which is not "
+                    f"hashable, at {describe(here())}; {hint}"
+                ) from None
         dynamic = tuple(a for i, a in enumerate(args) if i not in places)
         # Values that compare equal but differ in type (1 and 1.0 and True) are different programs.
-        return dynamic, {k: v for k, v in kwargs.items() if k not in self._static_names}, _Static(fixed, names)
+        return (
+            dynamic,
+            {k: v for k, v in kwargs.items() if k not in self._static_names},
+            _Static(fixed, names),
+        )
 
     def _donated(self, dynamic: tuple, named: dict[str, Any], args: tuple) -> tuple[int, ...]:
         """Numbers of the leaves that are donated."""
@@ -186,8 +220,10 @@ class Jitted:
         avals = tuple([abstract(x) for x in leaves])
         entry = self._trace(dynamic, named, static, structure, avals, args)
         if entry.captured:
-            raise ArgumentError(f"lower of {function_place(self._f)}: the function closes over a traced array, made at "
-                                f"{describe(entry.captured[0].source)}; lower the outermost jitted function")
+            raise ArgumentError(
+                f"lower of {function_place(self._f)}: the function closes over a traced array, made at "
+                f"{describe(entry.captured[0].source)}; lower the outermost jitted function"
+            )
         return Lowered(entry, self)
 
     def trace(self, *args: Any, **kwargs: Any) -> Lowered:
@@ -237,18 +273,17 @@ class Lowered:
     @property
     def out_info(self) -> Any:
         """Shapes and dtypes of the result."""
-        return tree.unflatten(self._entry.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type)
-                                                     for a in self._entry.out_avals])
+        return tree.unflatten(
+            self._entry.out_tree,
+            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self._entry.out_avals],
+        )
 
     def graph(self, optimized: bool = False) -> Graph:
         """The traced graph, or what the passes make of it; print it."""
         return optimize(self._entry.graph) if optimized else self._entry.graph
 
     def _program(self) -> kernels.Executable:
-        entry = self._entry
-        if entry.program is None:
-            entry.program = executable(entry.graph, entry.gone)
-        return entry.program
+        return self._entry.compiled()
 
     def plan(self) -> str:
         """Every kernel call in order, with sizes, memory and source lines."""
@@ -279,10 +314,11 @@ class Compiled(Lowered):
         have = tuple([x.aval.strong() for x in leaves])
         want = tuple([a.strong() for a in self._entry.in_avals])
         if have != want:
-            raise ArgumentError(f"{self._jitted!r} was compiled for {', '.join(map(str, want))} and called with "
-                                f"{', '.join(map(str, have))}; call the jitted function itself, which compiles for every type")
-        values = self._program()([numpy_value(x, x.dtype) for x in leaves])
-        return tree.unflatten(self._entry.out_tree, list(map(ConcreteArray, values, self._entry.out_avals)))
+            raise ArgumentError(
+                f"{self._jitted!r} was compiled for {', '.join(map(str, want))} and called with "
+                f"{', '.join(map(str, have))}; call the jitted function itself, which compiles for every type"
+            )
+        return tree.unflatten(self._entry.out_tree, self._entry.run(leaves))
 
     def memory(self) -> Any:
         """Bytes of the arena, constants, inputs and outputs."""
@@ -310,7 +346,9 @@ def _listed(x: Any) -> tuple:
     return () if x is None else (x,) if isinstance(x, (int, str)) else tuple(x)
 
 
-def _positions(f: Callable[..., Any], numbers: Iterable[int], names: Iterable[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _positions(
+    f: Callable[..., Any], numbers: Iterable[int], names: Iterable[str]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Numbers and names of arguments, each completed by the other where the signature tells."""
     numbers, names = _listed(numbers), _listed(names)
     if not numbers and not names:
@@ -324,12 +362,16 @@ def _positions(f: Callable[..., Any], numbers: Iterable[int], names: Iterable[st
     keywords = any(p.kind is p.VAR_KEYWORD for p in parameters)
     for i in numbers:
         if not isinstance(i, int) or (not variadic and not -len(positional) <= i < len(positional)):
-            raise ArgumentError(f"jit of {function_place(f)}: there is no argument {i!r}; positions run from 0 to "
-                                f"{len(positional) - 1}")
+            raise ArgumentError(
+                f"jit of {function_place(f)}: there is no argument {i!r}; positions run from 0 to "
+                f"{len(positional) - 1}"
+            )
     for n in names:
         if not isinstance(n, str) or (not keywords and n not in [p.name for p in parameters]):
-            raise ArgumentError(f"jit of {function_place(f)}: there is no argument {n!r}; its arguments are "
-                                f"{', '.join(p.name for p in parameters)}")
+            raise ArgumentError(
+                f"jit of {function_place(f)}: there is no argument {n!r}; its arguments are "
+                f"{', '.join(p.name for p in parameters)}"
+            )
     more_names = [positional[i] for i in numbers if -len(positional) <= i < len(positional)]
     more_numbers = [positional.index(n) for n in names if n in positional]
     return tuple(dict.fromkeys([*numbers, *more_numbers])), tuple(dict.fromkeys([*names, *more_names]))
@@ -347,10 +389,11 @@ def jit(
 ) -> Any:
     """f, traced once for each structure, shapes and dtypes of its arguments, and compiled to kernels.
 
-    Arguments are pytrees of arrays and numbers. static_argnums, static_argnames: arguments that are hashable Python values;
-    each new value compiles anew. donate_argnums, donate_argnames: arguments whose memory the result may take; they cannot be
-    used afterwards (DonatedError). keep_unused and inline are accepted and change nothing: unused arguments cost nothing and
-    nested calls are always inlined. Raises ConcretizationError where Python asks for a traced value.
+    Arguments are pytrees of arrays and numbers. static_argnums, static_argnames: arguments that are hashable
+    Python values; each new value compiles anew. donate_argnums, donate_argnames: arguments whose memory the
+    result may take; they cannot be used afterwards (DonatedError). keep_unused and inline are accepted and
+    change nothing: unused arguments cost nothing and nested calls are always inlined. Raises
+    ConcretizationError where Python asks for a traced value.
 
     >>> import fnn, fnn.numpy as fnp
     >>> @fnn.jit
@@ -360,11 +403,22 @@ def jit(
     5.0
     """
     if f is None:
-        return functools.partial(jit, static_argnums=static_argnums, static_argnames=static_argnames,
-                                 donate_argnums=donate_argnums, donate_argnames=donate_argnames)
+        return functools.partial(
+            jit,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
+        )
     if not callable(f):
         raise ArgumentError(f"jit takes a function, not {type(f).__name__}")
-    return Jitted(f, _listed(static_argnums), _listed(static_argnames), _listed(donate_argnums), _listed(donate_argnames))
+    return Jitted(
+        f,
+        _listed(static_argnums),
+        _listed(static_argnames),
+        _listed(donate_argnums),
+        _listed(donate_argnames),
+    )
 
 
 def is_donated(x: Any) -> bool:

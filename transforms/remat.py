@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from fnn import tree
 from fnn.core.ir import Equation
 from fnn.core.lowering import Contraction, IndexMap
 from fnn.core.primitive import Primitive, Sample
@@ -15,7 +16,6 @@ from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError
 from fnn.transforms.calls import remat_call, save_nothing, staged
 from fnn.transforms.flattening import argument_name, flatten_arguments
-from fnn import tree
 
 
 def checkpoint(
@@ -25,17 +25,21 @@ def checkpoint(
     policy: Callable[[Equation], bool] | None = None,
     static_argnums: int | Sequence[int] = (),
 ) -> Callable[..., Any]:
-    """f, whose intermediate values are computed again in the backward pass instead of being saved. Also called `remat`.
+    """f, whose intermediate values are computed again in the backward pass instead of being saved. Also
+    called `remat`.
 
-    policy: which equations' results may be saved all the same; see `checkpoint_policies`. static_argnums: positions of
-    arguments that are not arrays. prevent_cse is accepted; recomputation is always kept apart from the forward pass.
+    policy: which equations' results may be saved all the same; see `checkpoint_policies`. static_argnums:
+    positions of arguments that are not arrays. prevent_cse is accepted; recomputation is always kept apart
+    from the forward pass.
 
     >>> import fnn, fnn.numpy as fnp
     >>> print(fnn.grad(fnn.checkpoint(lambda x: fnp.sin(fnp.sin(x))))(0.0))
     1.0
     """
     if f is None:
-        return functools.partial(checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums)
+        return functools.partial(
+            checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums
+        )
     fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.wraps(f)
@@ -51,14 +55,19 @@ def checkpoint(
         graph, captured, out = staged(
             functools.wraps(f)(call), structure, [x.aval for x in leaves], lambda i: argument_name(dynamic, i)
         )
-        outs = remat_call(*leaves, *captured, graph=graph, name=getattr(f, "__name__", "remat"),
-                          policy=policy or save_nothing)
+        outs = remat_call(
+            *leaves,
+            *captured,
+            graph=graph,
+            name=getattr(f, "__name__", "remat"),
+            policy=policy or save_nothing,
+        )
         return tree.unflatten(out, outs)
 
     return wrapped
 
 
-# -- naming values, for policies ------------------------------------------------------------------------------
+# -- naming values, for policies -----------------------------------------------------------------------------
 
 name_p = Primitive(
     "name",
@@ -143,11 +152,12 @@ def saved_residuals(f: Callable[..., Any], *args: Any) -> list[str]:
     out_active = reach_float(graph, active)
     forward, _, forwarded = vjp_graphs(graph, active, out_active)
     made = {v: e for e in forward.equations for v in e.outputs}
-    lines = [(graph.in_avals[i].nbytes, f"{graph.in_avals[i]} argument {i} of {function_place(f)}") for i in forwarded]
-    for atom in forward.outputs[len(graph.outputs):]:
+    lines = [
+        (graph.in_avals[i].nbytes, f"{graph.in_avals[i]} argument {i} of {function_place(f)}")
+        for i in forwarded
+    ]
+    for atom in forward.outputs[len(graph.outputs) :]:
         maker = made.get(atom) if type(atom) is Var else None
         origin = f"{maker.primitive.name} at {short(maker.source)}" if maker else "an argument"
         lines.append((atom.aval.nbytes, f"{atom.aval} {origin}"))
     return [text for _, text in sorted(lines, key=lambda pair: -pair[0])]
-
-

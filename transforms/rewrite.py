@@ -1,8 +1,8 @@
 """Transformations of graphs: Graph -> Graph.
 
-A graph is a function, so transforming it means staging the transformed function: stage(transform(graph)). Reverse mode
-stages one joint graph, forward and backward together, and cuts it in two: what the cotangents reach is the backward graph,
-the rest is the forward graph, and the values that cross the cut are saved."""
+A graph is a function, so transforming it means staging the transformed function: stage(transform(graph)).
+Reverse mode stages one joint graph, forward and backward together, and cuts it in two: what the cotangents
+reach is the backward graph, the rest is the forward graph, and the values that cross the cut are saved."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def _reach(graph: Graph, flags: Sequence[bool]) -> Flags:
     for eqn in graph.equations:
         hit = [type(a) is Var and a in marked for a in eqn.inputs]
         if any(hit) and eqn.primitive.name != "stop_gradient":
-            exact = eqn.primitive.name in ("jit", "remat")  # custom rules may depend on what their function does not
+            exact = eqn.primitive.name in (
+                "jit",
+                "remat",
+            )  # custom rules may depend on what their function does not
             inner = reach(eqn.params["graph"], hit) if exact else (True,) * len(eqn.outputs)
             marked.update(v for v, f in zip(eqn.outputs, inner, strict=True) if f)
     return tuple(type(a) is Var and a in marked for a in graph.outputs)
@@ -59,7 +62,10 @@ def jvp_graph(graph: Graph, active: Flags, out_active: Flags) -> Graph:
 
         def f(*xs: Any) -> list[Any]:
             outs, touts = jvp_flat(graph, xs[:size], spread_out(xs[size:], active))
-            return [*outs, *(fill(t, a) for t, a in pick(zip(touts, graph.out_avals, strict=True), out_active))]
+            return [
+                *outs,
+                *(fill(t, a) for t, a in pick(zip(touts, graph.out_avals, strict=True), out_active)),
+            ]
 
         return dce(closed_stage(f, [*graph.in_avals, *(a.strong() for a in pick(graph.in_avals, active))]))
 
@@ -75,7 +81,9 @@ def joint_graph(graph: Graph, active: Flags, out_active: Flags) -> Graph:
         cts = pull(spread_out(xs[size:], out_active), once=True)
         return [*outs, *(fill(c, a) for c, a in pick(zip(cts, graph.in_avals, strict=True), active))]
 
-    return cse(dce(closed_stage(f, [*graph.in_avals, *(a.strong() for a in pick(graph.out_avals, out_active))])))
+    return cse(
+        dce(closed_stage(f, [*graph.in_avals, *(a.strong() for a in pick(graph.out_avals, out_active))]))
+    )
 
 
 def vjp_graphs(
@@ -87,9 +95,10 @@ def vjp_graphs(
 ) -> tuple[Graph, Graph, tuple[int, ...]]:
     """(forward, backward, forwarded).
 
-    forward: inputs -> (outputs, saved); backward: (inputs numbered in forwarded, saved, cotangents of the out_active) ->
-    cotangents of the active. Inputs not flagged in forwardable are saved, not forwarded. policy: which equations' results
-    may be saved; the others' are computed again in the backward graph. None: all but broadcasts may."""
+    forward: inputs -> (outputs, saved); backward: (inputs numbered in forwarded, saved, cotangents of the
+    out_active) -> cotangents of the active. Inputs not flagged in forwardable are saved, not forwarded.
+    policy: which equations' results may be saved; the others' are computed again in the backward graph.
+    None: all but broadcasts may."""
 
     def make() -> tuple[Graph, Graph, tuple[int, ...]]:
         joint = joint_graph(graph, active, out_active)
@@ -111,7 +120,9 @@ def vjp_graphs(
         backward = [*again, *backward]
         atoms = [a for part in [*(e.inputs for e in backward), outs] for a in part]
         uses = dict.fromkeys(a for a in atoms if type(a) is Var and a not in unknown)
-        forwarded = tuple(i for i, v in enumerate(inputs) if v in uses and (forwardable is None or forwardable[i]))
+        forwarded = tuple(
+            i for i, v in enumerate(inputs) if v in uses and (forwardable is None or forwardable[i])
+        )
         direct = [inputs[i] for i in forwarded]
         known = set(direct)
         saved = [v for v in uses if v not in known]
@@ -157,7 +168,9 @@ def batch_graph(
             out_flags[:] = mine
             return outs
 
-        avals = [a.update(shape=(size, *a.shape)) if b else a for a, b in zip(graph.in_avals, flags, strict=True)]
+        avals = [
+            a.update(shape=(size, *a.shape)) if b else a for a, b in zip(graph.in_avals, flags, strict=True)
+        ]
         return closed_stage(f, avals), tuple(out_flags)
 
     return graph.cached(("batch", size, name, flags, force), make)

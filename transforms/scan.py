@@ -1,4 +1,5 @@
-"""scan: a loop with a fixed number of steps that stacks results; differentiable both ways. fori_loop on top."""
+"""scan: a loop with a fixed number of steps that stacks results; differentiable both ways. fori_loop on
+top."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def _stacked(aval: Aval, length: int) -> Aval:
     return aval.update(shape=(length, *aval.shape), weak_type=False)
 
 
-def _shape(*avals: Aval, graph: Graph, consts: int, carry: int, length: int, reverse: bool) -> tuple[Aval, ...]:
+def _shape(
+    *avals: Aval, graph: Graph, consts: int, carry: int, length: int, reverse: bool
+) -> tuple[Aval, ...]:
     outs = graph.out_avals
     return tuple([*(a.strong() for a in outs[:carry]), *(_stacked(a, length) for a in outs[carry:])])
 
@@ -48,7 +51,9 @@ def _evaluate(*args: Any, **p: Any) -> list[Any]:
     fixed, carry, xs = _parts([as_array(a) for a in args], p)
     ys = [np.zeros((length, *a.shape), a.dtype) for a in graph.out_avals[n:]]
     for i in reversed(range(length)) if p["reverse"] else range(length):
-        out = graph(*fixed, *carry, *[as_array(np.asarray(x)[i]) if not x.dtype.names else _row(x, i) for x in xs])
+        out = graph(
+            *fixed, *carry, *[as_array(np.asarray(x)[i]) if not x.dtype.names else _row(x, i) for x in xs]
+        )
         carry = out[:n]
         for stack, y in zip(ys, out[n:], strict=True):
             stack[i] = np.asarray(y.value if hasattr(y, "value") else y)
@@ -57,25 +62,40 @@ def _evaluate(*args: Any, **p: Any) -> list[Any]:
 
 def _row(x: Any, i: int) -> Any:
     shape = x.shape
-    piece = P.slice(x, start=(i,) + (0,) * (len(shape) - 1), limit=(i + 1, *shape[1:]), step=(1,) * len(shape))
+    piece = P.slice(
+        x, start=(i,) + (0,) * (len(shape) - 1), limit=(i + 1, *shape[1:]), step=(1,) * len(shape)
+    )
     return P.reshape(piece, shape=shape[1:])
 
 
 def _active(flags: Sequence[bool], graph: Graph, p: dict[str, Any]) -> tuple[Flags, Flags]:
     """Flags of the body's inputs and outputs, once the carry's have stopped growing."""
     consts, carry, xs = map(tuple, _parts(flags, p))
-    carry = fixpoint(carry, lambda c: reach_float(graph, consts + c + xs)[:p["carry"]])
+    carry = fixpoint(carry, lambda c: reach_float(graph, consts + c + xs)[: p["carry"]])
     active = consts + carry + xs
-    return active, carry + reach_float(graph, active)[p["carry"]:]
+    return active, carry + reach_float(graph, active)[p["carry"] :]
 
 
-def _bind(key: tuple, owner: Graph, body: Callable[..., Any], avals: list[list[Aval]], args: list[list[Any]],
-          p: dict[str, Any]) -> list[Any]:
-    """Bind a scan over a Python body: args and avals are (constants, carry, xs) lists. The body's graph is kept on `owner`."""
+def _bind(
+    key: tuple,
+    owner: Graph,
+    body: Callable[..., Any],
+    avals: list[list[Aval]],
+    args: list[list[Any]],
+    p: dict[str, Any],
+) -> list[Any]:
+    """Bind a scan over a Python body: args and avals are (constants, carry, xs) lists. The body's graph is
+    kept on `owner`."""
     flat = tuple([a.strong() for part in avals for a in part])
     graph = owner.cached((*key, flat), lambda: closed_stage(body, flat))
-    return scan_p(*[x for part in args for x in part], graph=graph, consts=len(args[0]), carry=len(args[1]),
-                  length=p["length"], reverse=p["reverse"])
+    return scan_p(
+        *[x for part in args for x in part],
+        graph=graph,
+        consts=len(args[0]),
+        carry=len(args[1]),
+        length=p["length"],
+        reverse=p["reverse"],
+    )
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
@@ -111,25 +131,40 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     outs, saved = split(scan_p(*args, **{**p, "graph": forward}), size)
     out_avals = [aval_of(o) for o in outs]
     fixed, sliced = [i for i in forwarded if i < k], [i for i in forwarded if i >= k]
-    in_avals, aconsts, acarry = graph.in_avals, active[:k], active[k:k + n]
-    sums = [a.strong() for a in pick(in_avals[:k], aconsts)]  # cotangents of the constants add up over the steps
-    states = [a.strong() for a in pick(in_avals[k:k + n], acarry)]
-    steps = [*(in_avals[i] for i in sliced), *(a.aval for a in forward.outputs[size:]),
-             *pick(graph.out_avals[n:], out_active[n:])]
+    in_avals, aconsts, acarry = graph.in_avals, active[:k], active[k : k + n]
+    sums = [
+        a.strong() for a in pick(in_avals[:k], aconsts)
+    ]  # cotangents of the constants add up over the steps
+    states = [a.strong() for a in pick(in_avals[k : k + n], acarry)]
+    steps = [
+        *(in_avals[i] for i in sliced),
+        *(a.aval for a in forward.outputs[size:]),
+        *pick(graph.out_avals[n:], out_active[n:]),
+    ]
 
-    def body(*xs: Any) -> list[Any]:  # constants; running sums and carry cotangents; inputs, saved values, cotangents of a step
+    def body(
+        *xs: Any,
+    ) -> list[
+        Any
+    ]:  # constants; running sums and carry cotangents; inputs, saved values, cotangents of a step
         consts, totals, cts, step = split(xs, len(fixed), len(sums), len(states))
         known, step_cts = split(step, len(sliced) + len(saved))
         carry_cts = pick(spread_out(cts, acarry), out_active[:n])
         found = backward(*consts, *known, *carry_cts, *step_cts)
-        return [*map(P.add, totals, found), *found[len(sums):]]
+        return [*map(P.add, totals, found), *found[len(sums) :]]
 
     def pull(cts: Sequence[Any]) -> list[Any]:
         cts = [fill(c, a) for c, a in zip(cts, out_avals, strict=True)]
         carry = [*map(P.zeros, sums), *pick(cts[:n], acarry)]
         xs = [*(args[i] for i in sliced), *saved, *pick(cts[n:], out_active[n:])]
-        back = _bind(("scan vjp", active, out_active), graph, body, [[in_avals[i] for i in fixed], sums + states, steps],
-                     [[args[i] for i in fixed], carry, xs], {**p, "reverse": not p["reverse"]})
+        back = _bind(
+            ("scan vjp", active, out_active),
+            graph,
+            body,
+            [[in_avals[i] for i in fixed], sums + states, steps],
+            [[args[i] for i in fixed], carry, xs],
+            {**p, "reverse": not p["reverse"]},
+        )
         return spread_out(back, active)
 
     return outs, pull, out_active
@@ -146,27 +181,45 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, 
     force = inner + outs_batched(inner)[n:]
     body = batch_graph(graph, frame.size, frame.name, consts + inner + xs, force)[0]
     parts = _parts(args, p)
-    values = [*parts[0],
-              *(lift(frame.size, x, f) if b else x for x, f, b in zip(parts[1], carry, inner, strict=True)),
-              *(moveaxis(x, 0, 1) if f else x for x, f in zip(parts[2], xs, strict=True))]
+    values = [
+        *parts[0],
+        *(lift(frame.size, x, f) if b else x for x, f, b in zip(parts[1], carry, inner, strict=True)),
+        *(moveaxis(x, 0, 1) if f else x for x, f in zip(parts[2], xs, strict=True)),
+    ]
     outs = scan_p(*values, **{**p, "graph": body})
-    return [*outs[:n], *(moveaxis(y, 1, 0) if f else y for y, f in zip(outs[n:], force[n:], strict=True))], force
+    return [
+        *outs[:n],
+        *(moveaxis(y, 1, 0) if f else y for y, f in zip(outs[n:], force[n:], strict=True)),
+    ], force
 
 
 def _samples() -> list[Sample]:
     x = Aval((3,), np.dtype("float32"))
     graph = stage(lambda w, c, x: [P.sin(P.add(P.mul(c, w), x)), P.mul(c, x)], [x, x, x])[0]
     base = {"graph": graph, "consts": 1, "carry": 1, "reverse": False}
-    return [Sample(("f4[3]", "f4[3]", "f4[4,3]"), {**base, "length": 4}),
-            Sample(("f4[3]", "f4[3]", "f4[4,3]"), {**base, "length": 4, "reverse": True}),
-            Sample(("f4[3]", "f4[3]", "f4[0,3]"), {**base, "length": 0})]
+    return [
+        Sample(("f4[3]", "f4[3]", "f4[4,3]"), {**base, "length": 4}),
+        Sample(("f4[3]", "f4[3]", "f4[4,3]"), {**base, "length": 4, "reverse": True}),
+        Sample(("f4[3]", "f4[3]", "f4[0,3]"), {**base, "length": 0}),
+    ]
 
 
-scan_p = Primitive("scan", multiple=True, floor=graph_floor, shape=_shape, evaluate=_evaluate, jvp=_jvp, vjp=_vjp,
-                   batch=_batch, lower=Loop("scan"), samples=_samples())
+scan_p = Primitive(
+    "scan",
+    multiple=True,
+    floor=graph_floor,
+    shape=_shape,
+    evaluate=_evaluate,
+    jvp=_jvp,
+    vjp=_vjp,
+    batch=_batch,
+    lower=Loop("scan"),
+    samples=_samples(),
+)
 
 
-# -- what people call -----------------------------------------------------------------------------------------
+# -- what people call ----------------------------------------------------------------------------------------
+
 
 def scan(
     f: Callable[[Any, Any], Any],
@@ -179,8 +232,9 @@ def scan(
 ) -> Any:
     """carry, y = f(carry, x) over the leading axis of xs: (last carry, ys stacked along a new leading axis).
 
-    init, xs and y are pytrees (None for nothing); the carry keeps its structure, shapes and dtypes. length: needed where xs
-    is None. reverse: from the last element to the first. unroll is accepted: the compiler unrolls where it pays.
+    init, xs and y are pytrees (None for nothing); the carry keeps its structure, shapes and dtypes. length:
+    needed where xs is None. reverse: from the last element to the first. unroll is accepted: the compiler
+    unrolls where it pays.
 
     >>> import fnn, fnn.numpy as fnp
     >>> total, partial = fnn.lax.scan(lambda c, x: (c + x, c + x), 0.0, fnp.arange(4.0))
@@ -188,7 +242,9 @@ def scan(
     6.0 [0. 1. 3. 6.]
     """
     if not callable(f):
-        raise ArgumentError(f"scan is called as scan(f, init, xs), at {describe(here())}; f is a {type(f).__name__}")
+        raise ArgumentError(
+            f"scan is called as scan(f, init, xs), at {describe(here())}; f is a {type(f).__name__}"
+        )
     carry, structure = flatten_arguments("scan", init)
     steps, step_structure = flatten_arguments("scan", xs)
 
@@ -197,12 +253,16 @@ def scan(
 
     for i, x in enumerate(steps):
         if not x.shape:
-            raise ShapeError(f"scan at {describe(here())}: {step_name(i)} is a scalar, {x.aval}; xs needs a leading axis to scan over")
+            raise ShapeError(
+                f"scan at {describe(here())}: {step_name(i)} is a scalar, {x.aval}; xs needs a leading axis to scan over"
+            )
     lengths = {x.shape[0] for x in steps} | ({int(length)} if length is not None else set())
     if len(lengths) != 1:
         have = ", ".join(f"{step_name(i)}: {x.aval}" for i, x in enumerate(steps)) or "no xs"
-        raise ShapeError(f"scan at {describe(here())}: leading axes must all have one length ({have}; length={length}); pass "
-                         "length= where there is no xs")
+        raise ShapeError(
+            f"scan at {describe(here())}: leading axes must all have one length ({have}; length={length}); pass "
+            "length= where there is no xs"
+        )
     n = lengths.pop()
     if config.disable_jit and not any(type(x) is Tracer for x in [*carry, *steps]):
         return _by_hand(f, init, steps, step_structure, n, reverse)
@@ -216,18 +276,31 @@ def scan(
     def result(out: Any) -> Any:
         pair = tree.treedef_children(out)
         if out.type is not tuple or len(pair) != 2:
-            raise ArgumentError(f"scan at {describe(here())}: {function_place(f)} must return a pair (carry, y), not {out}; "
-                                "return (carry, None) where there is nothing to stack")
+            raise ArgumentError(
+                f"scan at {describe(here())}: {function_place(f)} must return a pair (carry, y), not {out}; "
+                "return (carry, None) where there is nothing to stack"
+            )
         return pair[0]
 
     graph, captured, out, carry = settle(
-        "scan", lambda avals: staged(f, body, avals + inner, name), carry, structure, result, f, name)
-    outs = scan_p(*captured, *carry, *steps, graph=consts_first(graph, len(captured)), consts=len(captured),
-                  carry=len(carry), length=n, reverse=bool(reverse))
+        "scan", lambda avals: staged(f, body, avals + inner, name), carry, structure, result, f, name
+    )
+    outs = scan_p(
+        *captured,
+        *carry,
+        *steps,
+        graph=consts_first(graph, len(captured)),
+        consts=len(captured),
+        carry=len(carry),
+        length=n,
+        reverse=bool(reverse),
+    )
     return tree.unflatten(out, outs)
 
 
-def _by_hand(f: Callable[..., Any], init: Any, steps: list[Any], structure: Any, n: int, reverse: bool) -> Any:
+def _by_hand(
+    f: Callable[..., Any], init: Any, steps: list[Any], structure: Any, n: int, reverse: bool
+) -> Any:
     """scan with compilation switched off: a Python loop over f itself."""
     if n == 0:
         raise ArgumentError("scan of length 0 needs jit: with disable_jit the type of its results is unknown")
@@ -236,12 +309,19 @@ def _by_hand(f: Callable[..., Any], init: Any, steps: list[Any], structure: Any,
         carry, y = f(carry, tree.unflatten(structure, [_row(x, i) for x in steps]))
         ys.append(y)
     ys = ys[::-1] if reverse else ys
-    return carry, tree.map(lambda *rows: P.concatenate(
-        *[P.reshape(as_array(r), shape=(1, *as_array(r).shape)) for r in rows], axis=0), *ys)
+    return carry, tree.map(
+        lambda *rows: P.concatenate(
+            *[P.reshape(as_array(r), shape=(1, *as_array(r).shape)) for r in rows], axis=0
+        ),
+        *ys,
+    )
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: Any = None) -> Any:
-    """x = body_fun(i, x) for i from lower to upper - 1: differentiable both ways where the bounds are known numbers.
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: Any = None
+) -> Any:
+    """x = body_fun(i, x) for i from lower to upper - 1: differentiable both ways where the bounds are known
+    numbers.
 
     >>> import fnn
     >>> print(fnn.lax.fori_loop(0, 5, lambda i, x: x + i, 0))
@@ -255,9 +335,11 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     a, b = as_array(lower), as_array(upper)
     dtype = a.dtype if not a.weak_type else b.dtype
     start = [P.convert(x, dtype=dtype) for x in (a, b)]
-    return while_loop(lambda c: P.lt(c[0], c[1]),
-                      named(lambda c: (P.add(c[0], np.ones((), dtype)), c[1], body_fun(c[0], c[2])), body_fun),
-                      (*start, init_val))[2]
+    return while_loop(
+        lambda c: P.lt(c[0], c[1]),
+        named(lambda c: (P.add(c[0], np.ones((), dtype)), c[1], body_fun(c[0], c[2])), body_fun),
+        (*start, init_val),
+    )[2]
 
 
 def named(f: Callable[..., Any], user: Callable[..., Any]) -> Callable[..., Any]:

@@ -33,7 +33,12 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
 
     parts = []
     if whole:
-        blocks = tree.map(lambda x: P.reshape(cut(x, 0, whole), shape=(whole // batch_size, batch_size, *as_array(x).shape[1:])), xs)
+        blocks = tree.map(
+            lambda x: P.reshape(
+                cut(x, 0, whole), shape=(whole // batch_size, batch_size, *as_array(x).shape[1:])
+            ),
+            xs,
+        )
         ys = scan(named(lambda _, x: (None, vmap(f)(x)), f), None, blocks)[1]
         parts.append(tree.map(lambda y: P.reshape(y, shape=(whole, *y.shape[2:])), ys))
     if n % batch_size or not whole:

@@ -22,10 +22,14 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     leaves, structure = tree.flatten((args, kwargs))
     call = functools.wraps(f)(lambda a, k: f(*a, **k)) if hasattr(f, "__name__") else lambda a, k: f(*a, **k)
     graph, _, out = staged(call, structure, [abstract(x) for x in leaves])
-    return tree.unflatten(out, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals])
+    return tree.unflatten(
+        out, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals]
+    )
 
 
-def make_ir(f: Callable[..., Any], static_argnums: int | Sequence[int] = (), return_shape: bool = False) -> Callable[..., Any]:
+def make_ir(
+    f: Callable[..., Any], static_argnums: int | Sequence[int] = (), return_shape: bool = False
+) -> Callable[..., Any]:
     """A function of f's arguments that returns f's Graph. Also called make_jaxpr.
 
     >>> import fnn, fnn.numpy as fnp
@@ -50,7 +54,9 @@ def make_ir(f: Callable[..., Any], static_argnums: int | Sequence[int] = (), ret
 
         leaves, structure = tree.flatten((dynamic, kwargs))
         graph: Graph
-        graph, _, out = staged(call, structure, [abstract(x) for x in leaves], lambda i: argument_name(dynamic, i))
+        graph, _, out = staged(
+            call, structure, [abstract(x) for x in leaves], lambda i: argument_name(dynamic, i)
+        )
         if not return_shape:
             return graph
         shapes = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals]

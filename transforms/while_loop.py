@@ -68,19 +68,30 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> 
     joint, size, n = jvp_graph(body, consts + active, active), len(carry), len(right)
 
     def make() -> Graph:
-        def step(*xs: Any) -> list[Any]:  # (consts, their tangents, carry, tangents) in the order of the joint graph
+        def step(
+            *xs: Any,
+        ) -> list[Any]:  # (consts, their tangents, carry, tangents) in the order of the joint graph
             k = n + sum(consts)
-            return joint(*xs[:n], *xs[k:k + size], *xs[n:k], *xs[k + size:])
+            return joint(*xs[:n], *xs[k : k + size], *xs[n:k], *xs[k + size :])
 
         avals = joint.in_avals
         cut = n + size
-        order = [*avals[:n], *avals[cut:cut + sum(consts)], *avals[n:cut], *avals[cut + sum(consts):]]
+        order = [*avals[:n], *avals[cut : cut + sum(consts)], *avals[n:cut], *avals[cut + sum(consts) :]]
         return closed_stage(step, order)
 
     step = body.cached(("while jvp", consts, active), make)
     wide = Graph([*test.inputs, *(Var(aval_of(t)) for t in tcarry)], test.outputs, test.equations)
-    outs = while_p(*left, *right, *pick(tright, consts), *carry, *tcarry, test=wide, body=step,
-                   cond_consts=len(left), body_consts=n + sum(consts))
+    outs = while_p(
+        *left,
+        *right,
+        *pick(tright, consts),
+        *carry,
+        *tcarry,
+        test=wide,
+        body=step,
+        cond_consts=len(left),
+        body_consts=n + sum(consts),
+    )
     return outs[:size], spread_out(outs[size:], active)
 
 
@@ -106,8 +117,8 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
 
 
 def trip_count(args: Sequence[Any], p: dict[str, Any]) -> int | None:
-    """The number of steps of a loop that counts: the test compares one carry with a constant, the body adds a constant to
-    it, and it starts at a known number. None otherwise."""
+    """The number of steps of a loop that counts: the test compares one carry with a constant, the body
+    adds a constant to it, and it starts at a known number. None otherwise."""
     test, body, start = p["test"], p["body"], p["cond_consts"] + p["body_consts"]
     if len(test.equations) != 1 or test.equations[0].outputs[0] is not test.outputs[0]:
         return None
@@ -118,8 +129,8 @@ def trip_count(args: Sequence[Any], p: dict[str, Any]) -> int | None:
         return None
     if type(x) is Literal:
         name, x, y = swap[name], y, x
-    bound = _known(y, test, args[:p["cond_consts"]])
-    if bound is None or x not in test.inputs[p["cond_consts"]:]:
+    bound = _known(y, test, args[: p["cond_consts"]])
+    if bound is None or x not in test.inputs[p["cond_consts"] :]:
         return None
     k = test.inputs.index(x) - p["cond_consts"]
     first, out = args[start + k], body.outputs[k]
@@ -127,7 +138,11 @@ def trip_count(args: Sequence[Any], p: dict[str, Any]) -> int | None:
     if type(first) is Tracer or maker is None or maker.primitive.name not in ("add", "sub"):
         return None
     counter, other = body.inputs[p["body_consts"] + k], [a for a in maker.inputs if type(a) is Literal]
-    if counter not in maker.inputs or len(other) != 1 or (maker.primitive.name == "sub" and maker.inputs[0] is not counter):
+    if (
+        counter not in maker.inputs
+        or len(other) != 1
+        or (maker.primitive.name == "sub" and maker.inputs[0] is not counter)
+    ):
         return None
     value = first.value if type(first) is ConcreteArray else np.asarray(first)
     if value.dtype.kind not in "iu" or np.ndim(value):
@@ -154,8 +169,13 @@ def _as_scan(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any], step
     from fnn.transforms.scan import scan_p  # scan is written after while_loop, which fori_loop needs
 
     cut = p["cond_consts"]
-    params = {"graph": p["body"], "consts": p["body_consts"], "carry": len(args) - cut - p["body_consts"],
-              "length": steps, "reverse": False}
+    params = {
+        "graph": p["body"],
+        "consts": p["body_consts"],
+        "carry": len(args) - cut - p["body_consts"],
+        "length": steps,
+        "reverse": False,
+    }
     outs, pull, active = scan_p.vjp(tuple(needs[cut:]), list(args[cut:]), params)
     return outs, (None if pull is None else lambda cts: [None] * cut + list(pull(cts))), active
 
@@ -175,7 +195,7 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, 
     values = [lift(frame.size, x, f) if b else x for x, f, b in zip(args[cut:], carry, inner, strict=True)]
     new_test = batch_graph(test, frame.size, frame.name, left + inner)[0]
     new_body = batch_graph(body, frame.size, frame.name, right + inner, inner)[0]
-    consts, n = list(args[len(left):cut]), len(right)
+    consts, n = list(args[len(left) : cut]), len(right)
     if tested(inner):  # runs while any instance runs; the others keep their carry
         lanes, lc = new_test, len(left)
 
@@ -187,11 +207,20 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, 
 
         avals = [*lanes.in_avals[:lc], *new_body.in_avals]
         new_body = body.cached(("while masked", lanes, new_body), lambda: closed_stage(masked, avals))
-        new_test = test.cached(("while any", lanes), lambda: closed_stage(
-            lambda *xs: [P.reduce_or(lanes(*xs)[0], axes=(0,))], lanes.in_avals))
+        new_test = test.cached(
+            ("while any", lanes),
+            lambda: closed_stage(lambda *xs: [P.reduce_or(lanes(*xs)[0], axes=(0,))], lanes.in_avals),
+        )
         consts = [*args[:lc], *consts]
-    outs = while_p(*args[:len(left)], *consts, *values, test=new_test, body=new_body,
-                   cond_consts=len(left), body_consts=len(consts))
+    outs = while_p(
+        *args[: len(left)],
+        *consts,
+        *values,
+        test=new_test,
+        body=new_body,
+        cond_consts=len(left),
+        body_consts=len(consts),
+    )
     return outs, inner
 
 
@@ -207,11 +236,22 @@ def _sample(size: int, steps: int) -> Sample:
     return Sample((f"f4[{size}]", np.int32(0), f"f4[{size}]"), params)
 
 
-while_p = Primitive("while", multiple=True, floor=graph_floor, shape=_shape, evaluate=_evaluate, jvp=_jvp, vjp=_vjp,
-                    batch=_batch, lower=Loop("while"), samples=[_sample(3, 4), _sample(3, 0), _sample(0, 2)])
+while_p = Primitive(
+    "while",
+    multiple=True,
+    floor=graph_floor,
+    shape=_shape,
+    evaluate=_evaluate,
+    jvp=_jvp,
+    vjp=_vjp,
+    batch=_batch,
+    lower=Loop("while"),
+    samples=[_sample(3, 4), _sample(3, 0), _sample(0, 2)],
+)
 
 
-# -- what people call -----------------------------------------------------------------------------------------
+# -- what people call ----------------------------------------------------------------------------------------
+
 
 def consts_first(graph: Graph, count: int) -> Graph:
     """The last `count` inputs, which stand for captured values, moved to the front."""
@@ -219,32 +259,52 @@ def consts_first(graph: Graph, count: int) -> Graph:
     return Graph([*graph.inputs[size:], *graph.inputs[:size]], graph.outputs, graph.equations)
 
 
-def settle(what: str, trace: Callable[[list[Aval]], tuple[Graph, list[Any], Any]], carry: list[Any], structure: Any,
-           result: Callable[[Any], Any], f: Callable[..., Any], name: Callable[[int], str]) -> tuple[Graph, list[Any], Any, list]:
-    """Trace a loop's body until its carry keeps its type: a weakly typed start takes the type the body gives it.
+def settle(
+    what: str,
+    trace: Callable[[list[Aval]], tuple[Graph, list[Any], Any]],
+    carry: list[Any],
+    structure: Any,
+    result: Callable[[Any], Any],
+    f: Callable[..., Any],
+    name: Callable[[int], str],
+) -> tuple[Graph, list[Any], Any, list]:
+    """Trace a loop's body until its carry keeps its type: a weakly typed start takes the type the body gives
+    it.
 
     Returns (graph, captured, out structure, carry)."""
     for attempt in range(3):
         avals = [aval_of(x).strong() for x in carry]
         graph, captured, out = trace(avals)
         if result(out) != structure:
-            raise TreeError(f"{what} at {describe(here())}: the carry has structure {structure}, but {function_place(f)} returns "
-                            f"{result(out)}; they must be the same")
-        found = graph.out_avals[:len(avals)]
-        changed = [a.dtype != b.dtype and aval_of(x).weak_type and not b.weak_type and a.shape == b.shape
-                   for a, b, x in zip(avals, found, carry, strict=True)]
+            raise TreeError(
+                f"{what} at {describe(here())}: the carry has structure {structure}, but {function_place(f)} returns "
+                f"{result(out)}; they must be the same"
+            )
+        found = graph.out_avals[: len(avals)]
+        changed = [
+            a.dtype != b.dtype and aval_of(x).weak_type and not b.weak_type and a.shape == b.shape
+            for a, b, x in zip(avals, found, carry, strict=True)
+        ]
         if attempt == 2 or not any(changed):
             same_types(f"{what} at {describe(here())}, body {function_place(f)}", found, avals, name)
-            return graph, captured, out, [x if not aval_of(x).weak_type else P.convert(x, dtype=aval_of(x).dtype) for x in carry]
-        carry = [P.convert(x, dtype=b.dtype) if c else x for x, b, c in zip(carry, found, changed, strict=True)]
+            return (
+                graph,
+                captured,
+                out,
+                [x if not aval_of(x).weak_type else P.convert(x, dtype=aval_of(x).dtype) for x in carry],
+            )
+        carry = [
+            P.convert(x, dtype=b.dtype) if c else x for x, b, c in zip(carry, found, changed, strict=True)
+        ]
     raise AssertionError("unreachable")
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
-    """carry = body_fun(carry) while cond_fun(carry), starting from init_val, a pytree whose types stay the same.
+    """carry = body_fun(carry) while cond_fun(carry), starting from init_val, a pytree whose types stay the
+    same.
 
-    Reverse mode needs a loop that counts in a way that is known when it is traced (see the error it raises); forward mode
-    always works. Under vmap it runs until every element is done.
+    Reverse mode needs a loop that counts in a way that is known when it is traced (see the error it raises);
+    forward mode always works. Under vmap it runs until every element is done.
 
     >>> import fnn
     >>> print(fnn.lax.while_loop(lambda x: x < 100.0, lambda x: 2.0 * x, 3.0))
@@ -262,13 +322,32 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         return argument_name((init_val,), i).replace("args[0]", "carry")
 
     body_graph, body_more, _, carry = settle(
-        "while_loop", lambda avals: staged(body_fun, one, avals, name), carry, structure, lambda out: out, body_fun, name)
+        "while_loop",
+        lambda avals: staged(body_fun, one, avals, name),
+        carry,
+        structure,
+        lambda out: out,
+        body_fun,
+        name,
+    )
     avals = [aval_of(x).strong() for x in carry]
     test_graph, test_more, _ = staged(cond_fun, one, avals, name)
-    if len(test_graph.outputs) != 1 or test_graph.out_avals[0].shape or test_graph.out_avals[0].dtype.kind != "b":
-        raise ArgumentError(f"while_loop at {describe(here())}: {function_place(cond_fun)} must return one bool, not "
-                            f"{', '.join(map(str, test_graph.out_avals))}")
-    outs = while_p(*test_more, *body_more, *carry, test=consts_first(test_graph, len(test_more)),
-                   body=consts_first(body_graph, len(body_more)),
-                   cond_consts=len(test_more), body_consts=len(body_more))
+    if (
+        len(test_graph.outputs) != 1
+        or test_graph.out_avals[0].shape
+        or test_graph.out_avals[0].dtype.kind != "b"
+    ):
+        raise ArgumentError(
+            f"while_loop at {describe(here())}: {function_place(cond_fun)} must return one bool, not "
+            f"{', '.join(map(str, test_graph.out_avals))}"
+        )
+    outs = while_p(
+        *test_more,
+        *body_more,
+        *carry,
+        test=consts_first(test_graph, len(test_more)),
+        body=consts_first(body_graph, len(body_more)),
+        cond_consts=len(test_more),
+        body_consts=len(body_more),
+    )
     return tree.unflatten(structure, outs)

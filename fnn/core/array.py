@@ -16,8 +16,9 @@ from fnn.errors import ArgumentError, DonatedError, UnsupportedError
 class Array:
     """An immutable n-dimensional array: `fnn.Array`.
 
-    Concrete arrays hold numbers; inside a transformation the same operations meet traced arrays, which hold none.
-    `isinstance(x, fnn.Array)` is true of both. Operators and methods are installed by `fnn.array`."""
+    Concrete arrays hold numbers; inside a transformation the same operations meet traced arrays, which
+    hold none. `isinstance(x, fnn.Array)` is true of both. Operators and methods are installed by
+    `fnn.array`."""
 
     __slots__ = ()
     __array_priority__ = 100
@@ -62,7 +63,8 @@ class Array:
 
 
 class ConcreteArray(Array):
-    """An array with numbers. `value` is a NumPy array that nobody may write to; None once the array was donated."""
+    """An array with numbers. `value` is a NumPy array that nobody may write to; None once the array was
+    donated."""
 
     __slots__ = ("_value", "aval", "__weakref__")
 
@@ -128,8 +130,8 @@ def concrete_aval(x: Any) -> Aval:
 
 
 def from_numpy(x: Any, dtype: np.dtype | None = None, copy: bool = True) -> ConcreteArray:
-    """A NumPy array (or what NumPy understands) as an Array. Without an explicit dtype 64-bit numbers become 32-bit
-    ones, unless `enable_x64`."""
+    """A NumPy array (or what NumPy understands) as an Array. Without an explicit dtype 64-bit numbers
+    become 32-bit ones, unless `enable_x64`."""
     value = np.asarray(x)
     if value.dtype.kind == "O" or value.dtype.kind in "USmM":
         raise ArgumentError(
@@ -138,8 +140,10 @@ def from_numpy(x: Any, dtype: np.dtype | None = None, copy: bool = True) -> Conc
         )
     target = dtypes.canonicalize(value.dtype if dtype is None else dtype, explicit=dtype is not None)
     if target.kind == "c":
-        raise UnsupportedError(f"arrays of {target} are not supported yet, at {describe(here())}; keep the real and "
-                               "imaginary parts as two arrays")
+        raise UnsupportedError(
+            f"arrays of {target} are not supported yet, at {describe(here())}; keep the real and "
+            "imaginary parts as two arrays"
+        )
     shape = value.shape
     value = np.array(value, dtype=target, copy=True if copy else None, order="C").reshape(shape)
     return ConcreteArray(value, Aval(shape, target))
@@ -165,6 +169,8 @@ def as_array(x: Any) -> Array:
     convert = getattr(x, "__fnn_array__", None) or getattr(x, "__jax_array__", None)
     if convert is not None:
         return as_array(convert())
-    raise ArgumentError(f"{_brief(x)} of type {cls.__name__} is not an array or a number, at {describe(here())}. "
-                        "Arguments are pytrees (tuples, lists, dicts, modules) whose leaves are arrays or numbers; mark "
-                        "anything else static, or leave it out.")
+    raise ArgumentError(
+        f"{_brief(x)} of type {cls.__name__} is not an array or a number, at {describe(here())}. "
+        "Arguments are pytrees (tuples, lists, dicts, modules) whose leaves are arrays or numbers; mark "
+        "anything else static, or leave it out."
+    )

@@ -53,7 +53,9 @@ class Aval:
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
-    def update(self, shape: Shape | None = None, dtype: np.dtype | None = None, weak_type: bool | None = None) -> Aval:
+    def update(
+        self, shape: Shape | None = None, dtype: np.dtype | None = None, weak_type: bool | None = None
+    ) -> Aval:
         """The same but for what is given."""
         return Aval(
             self.shape if shape is None else shape,
@@ -68,7 +70,9 @@ class Aval:
         return Aval, (self.shape, self.dtype, self.weak_type)
 
     def __repr__(self) -> str:
-        return f"{dtypes.short_name(self.dtype)}[{','.join(map(str, self.shape))}]" + ("*" if self.weak_type else "")
+        return f"{dtypes.short_name(self.dtype)}[{','.join(map(str, self.shape))}]" + (
+            "*" if self.weak_type else ""
+        )
 
 
 def same_type(a: Aval, b: Aval) -> bool:

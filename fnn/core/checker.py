@@ -9,7 +9,8 @@ from fnn.errors import GraphError
 
 
 def check(graph: Graph, path: str = "graph") -> Graph:
-    """Raise GraphError unless every name is defined once and before its use, and every type follows from the shape rules.
+    """Raise GraphError unless every name is defined once and before its use, and every type follows from the
+    shape rules.
 
     Returns the graph."""
     defined: set[Var] = set()

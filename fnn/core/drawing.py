@@ -21,7 +21,7 @@ _LIMIT = 400  # equations: a larger picture cannot be read
 
 def _layers(graph: Graph) -> tuple[dict[Any, int], dict[Var, Any]]:
     """The layer of every node (input variables and equations) and the node that makes every variable."""
-    level: dict[Any, int] = {v: 0 for v in graph.inputs}
+    level: dict[Any, int] = dict.fromkeys(graph.inputs, 0)
     made: dict[Var, Any] = {v: v for v in graph.inputs}
     for eqn in graph.equations:
         level[eqn] = 1 + max((level[made[a]] for a in eqn.inputs if type(a) is Var), default=0)
@@ -38,11 +38,12 @@ def _label(eqn: Equation, bodies: list[str]) -> str:
 
 
 def draw(graph: Graph, path: str | os.PathLike | None = None, title: str = "") -> Any:
-    """A picture of a graph with matplotlib: written to path (.svg, .png, .pdf), or the matplotlib figure if path is None.
+    """A picture of a graph with matplotlib: written to path (.svg, .png, .pdf), or the matplotlib figure if
+    path is None.
 
-    Boxes are coloured by the way they are lowered and carry name, parameters, type and the user's line; graphs inside of
-    equations are drawn to the right of the graph that holds them. Raises MissingDependency without matplotlib and ValueError
-    for graphs of more than 400 equations.
+    Boxes are coloured by the way they are lowered and carry name, parameters, type and the user's line;
+    graphs inside of equations are drawn to the right of the graph that holds them. Raises MissingDependency
+    without matplotlib and ValueError for graphs of more than 400 equations.
 
     >>> import fnn, fnn.numpy as fnp
     >>> from fnn.core.drawing import draw
@@ -57,7 +58,9 @@ def draw(graph: Graph, path: str | os.PathLike | None = None, title: str = "") -
         for eqn in inner.equations:
             panels += [(f"{name} / {eqn.primitive.name}.{key}", body) for key, body in subgraphs(eqn.params)]
     if sum(len(g.equations) for _, g in panels) > _LIMIT:
-        raise ValueError(f"a graph of more than {_LIMIT} equations cannot be drawn readably; print it instead")
+        raise ValueError(
+            f"a graph of more than {_LIMIT} equations cannot be drawn readably; print it instead"
+        )
     sizes = []
     for _, g in panels:
         level, _ = _layers(g)
@@ -81,6 +84,7 @@ def _panel(ax: Any, name: str, graph: Graph) -> None:
         rows.setdefault(k, []).append(node)
     place: dict[Any, tuple[float, float]] = {}
     for k, nodes in sorted(rows.items()):
+
         def centre(node: Any) -> float:  # below its operands, so that arrows cross little
             xs = [place[made[a]][0] for a in getattr(node, "inputs", ()) if type(a) is Var]
             return sum(xs) / len(xs) if xs else 0.0
@@ -92,16 +96,32 @@ def _panel(ax: Any, name: str, graph: Graph) -> None:
         for a in getattr(node, "inputs", ()):
             if type(a) is Var:
                 x0, y0 = place[made[a]]
-                ax.annotate("", (x, y + 0.3), (x0, y0 - 0.3), arrowprops={"arrowstyle": "->", "color": "#888888", "lw": 0.8})
+                ax.annotate(
+                    "",
+                    (x, y + 0.3),
+                    (x0, y0 - 0.3),
+                    arrowprops={"arrowstyle": "->", "color": "#888888", "lw": 0.8},
+                )
     outputs = {made[a] for a in graph.outputs if type(a) is Var}
     for node, (x, y) in place.items():
         if type(node) is Var:
             text, colour = f"input {graph.inputs.index(node)}\n{node.aval}", _COLOURS["input"]
         else:
             text = _label(node, [k for k, _ in subgraphs(node.params)])
-            colour = _COLOURS["output"] if node in outputs else _COLOURS.get(type(node.primitive.lower).__name__, "white")
-        ax.text(x, y, text, ha="center", va="center", fontsize=7,
-                bbox={"boxstyle": "round", "facecolor": colour, "edgecolor": "#555555", "lw": 0.7})
+            colour = (
+                _COLOURS["output"]
+                if node in outputs
+                else _COLOURS.get(type(node.primitive.lower).__name__, "white")
+            )
+        ax.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=7,
+            bbox={"boxstyle": "round", "facecolor": colour, "edgecolor": "#555555", "lw": 0.7},
+        )
     width = max((abs(x) for x, _ in place.values()), default=0) + 0.6
     ax.set_xlim(-width, width)
     ax.set_ylim(-max(level.values(), default=0) - 0.6, 0.6)
@@ -110,7 +130,8 @@ def _panel(ax: Any, name: str, graph: Graph) -> None:
 
 
 def svg_or_none(graph: Graph) -> str | None:
-    """The picture as SVG text, for notebooks; None where it cannot be drawn, so that the text is shown instead."""
+    """The picture as SVG text, for notebooks; None where it cannot be drawn, so that the text is shown
+    instead."""
     try:
         figure = draw(graph)
     except (MissingDependency, ValueError):

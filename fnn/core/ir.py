@@ -56,10 +56,11 @@ class Equation:
 
 
 class Graph:
-    """A closed first-order function: inputs, equations, outputs. Immutable; `memo` caches what is derived from it.
+    """A closed first-order function: inputs, equations, outputs. Immutable; `memo` caches what is derived
+    from it.
 
-    Calling a graph runs its equations on any values, traced ones included: that is how transformations walk it, and on
-    concrete arrays it is the reference interpreter."""
+    Calling a graph runs its equations on any values, traced ones included: that is how transformations
+    walk it, and on concrete arrays it is the reference interpreter."""
 
     __slots__ = ("inputs", "outputs", "equations", "memo", "__weakref__")
 

@@ -1,7 +1,8 @@
 """The few ways in which a primitive becomes loops.
 
-A primitive declares one of these; `fnn.kernels` reads the declaration. Nothing here knows any machine: a rule that writes
-code does so through the builder `b` it is handed (`fnn.kernels.loops.Builder`), so processors of every kind share it.
+A primitive declares one of these; `fnn.kernels` reads the declaration. Nothing here knows any machine: a rule
+that writes code does so through the builder `b` it is handed (`fnn.kernels.loops.Builder`), so processors of
+every kind share it.
 """
 
 from __future__ import annotations
@@ -15,23 +16,25 @@ from typing import Any
 class Elementwise:
     """One scalar expression per element: expr(b, *operands, **params) -> value.
 
-    Operands arrive as loop values of one type (weak scalars converted to it); a bool predicate of `select` stays bool.
-    bfloat16 and float16 arrive as float32 and the result is rounded when stored. The result must have the output's
-    element type (for bfloat16 and float16: float32)."""
+    Operands arrive as loop values of one type (weak scalars converted to it); a bool predicate of `select`
+    stays bool. bfloat16 and float16 arrive as float32 and the result is rounded when stored. The result
+    must have the output's element type (for bfloat16 and float16: float32)."""
 
     expr: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class IndexMap:
-    """Moves no data by itself. kind: reshape, transpose, broadcast, slice, rev, pad, concatenate, identity."""
+    """Moves no data by itself. kind: reshape, transpose, broadcast, slice, rev, pad, concatenate,
+    identity."""
 
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class Iota:
-    """Values that follow from the position alone: index along params["dimension"], cast to the output's type."""
+    """Values that follow from the position alone: index along params["dimension"], cast to the output's
+    type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,14 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """dot_general: params contract=((lhs...), (rhs...)), batch=((lhs...), (rhs...)), result (batch, lhs free, rhs free)."""
+    """dot_general: params contract=((lhs...), (rhs...)), batch=((lhs...), (rhs...)), result (batch, lhs
+    free, rhs free)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decompose:
-    """Written with other primitives: fn(*args, **params) -> out (a list where the primitive has several outputs).
-    Expanded by a pass before planning, so the parts fuse like anything else."""
+    """Written with other primitives: fn(*args, **params) -> out (a list where the primitive has several
+    outputs). Expanded by a pass before planning, so the parts fuse like anything else."""
 
     fn: Callable[..., Any]
 
@@ -58,16 +62,18 @@ class Decompose:
 class Kernel:
     """A loop program of its own: write(b, inputs, outputs, params).
 
-    inputs and outputs are `Operand`s: `.buffer` (a loops.Buffer), `.shape` (static tuple of int), `.dtype` (element code);
-    all are contiguous, row-major. write opens `with b.tiles() as t:` itself; tiles(in_avals, out_avals, params) -> int says
-    how many independent tiles there are (they may run on several threads in any order, so results must not depend on it).
-    cost(in_avals, out_avals, params) -> nanoseconds of one thread, roughly; None: from the sizes.
-    clear: outputs that must be filled with zeros before any tile runs (by index). in_place: {output: input} pairs where the
-    output starts as a copy of the input (the planner makes the copy, or none if the input dies here).
+    inputs and outputs are `Operand`s: `.buffer` (a loops.Buffer), `.shape` (static tuple of int), `.dtype`
+    (element code); all are contiguous, row-major. write opens `with b.tiles() as t:` itself; tiles(in_avals,
+    out_avals, params) -> int says how many independent tiles there are (they may run on several threads in
+    any order, so results must not depend on it). cost(in_avals, out_avals, params) -> nanoseconds of one
+    thread, roughly; None: from the sizes. clear: outputs that must be filled with zeros before any tile runs
+    (by index). in_place: {output: input} pairs where the output starts as a copy of the input (the planner
+    makes the copy, or none if the input dies here).
 
-    workspace(in_avals, out_avals, params) -> [(element code, length), ...]: scratch arrays, uninitialised, that live as
-    long as the call. They follow the outputs: as further arguments of the kernel (declared like outputs) and as further
-    `Operand`s of shape (length,) at the end of `outputs`. The tiles of a kernel use disjoint parts of them."""
+    workspace(in_avals, out_avals, params) -> [(element code, length), ...]: scratch arrays, uninitialised,
+    that live as long as the call. They follow the outputs: as further arguments of the kernel (declared
+    like outputs) and as further `Operand`s of shape (length,) at the end of `outputs`. The tiles of a
+    kernel use disjoint parts of them."""
 
     write: Callable[..., None]
     tiles: Callable[..., int]

@@ -39,8 +39,8 @@ class Sample:
     """One example call of a primitive, for its tests.
 
     args: per operand a spec "f4[2,3]" (element type code, shape), an array, or a Python number (weak).
-    low, high: the range random numbers are drawn from; differentiate: whether derivatives are compared with finite
-    differences there (turn it off at kinks and jumps); tolerance multiplies the dtype's own."""
+    low, high: the range random numbers are drawn from; differentiate: whether derivatives are compared
+    with finite differences there (turn it off at kinks and jumps); tolerance multiplies the dtype's own."""
 
     args: tuple[Any, ...]
     params: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Sample:
 
 
 def parse_spec(spec: str) -> tuple[np.dtype, tuple[int, ...]]:
-    """"f4[2,3]" -> (float32, (2, 3)); "bf" is bfloat16, "f2" float16, "b1" bool, "key" a PRNG key."""
+    """ "f4[2,3]" -> (float32, (2, 3)); "bf" is bfloat16, "f2" float16, "b1" bool, "key" a PRNG key."""
     from fnn import dtypes
 
     code, _, shape = spec.rstrip("]").partition("[")
@@ -73,8 +73,11 @@ def _draw(arg: Any, rng: np.random.Generator, low: float, high: float) -> Any:
         least = 0 if dtype.kind == "u" else int(low)
         return rng.integers(least, max(int(high), least + 1), shape, endpoint=True).astype(dtype)
     if dtype.names:
-        return rng.integers(0, 2**63, shape, dtype=np.uint64).view(dtype) if shape else np.array(
-            rng.integers(0, 2**63), np.uint64).view(dtype)
+        return (
+            rng.integers(0, 2**63, shape, dtype=np.uint64).view(dtype)
+            if shape
+            else np.array(rng.integers(0, 2**63), np.uint64).view(dtype)
+        )
     return np.asarray(rng.uniform(low, high, shape)).astype(dtype)
 
 
@@ -82,20 +85,32 @@ class Primitive:
     """An operation with all its rules.
 
     shape(*avals, **params) -> aval                      its type (a list of avals with `multiple`)
-    evaluate(*arrays, **params) -> array                 its meaning, in NumPy
-    jvp(primals, tangents, params) -> (out, tangent)     None stands for a zero tangent, in and out
-    vjp(needs, args, params) -> (out, pull)              pull(ct) -> a cotangent or None per argument;
-                                                         pull is None where nothing is differentiable
-    batch(frame, flags, args, params) -> (out, flag)     flagged arguments carry the batch, of frame.size, on axis 0
-    lower                                                one of the ways in fnn.core.lowering
-    samples                                              example calls: what its tests run on
+    evaluate(*arrays, **params) -> array                 its meaning, in NumPy jvp(primals, tangents, params)
+    -> (out, tangent)     None stands for a zero tangent, in and out vjp(needs, args, params) -> (out, pull)
+    pull(ct) -> a cotangent or None per argument; pull is None where nothing is differentiable batch(frame,
+    flags, args, params) -> (out, flag)     flagged arguments carry the batch, of frame.size, on axis 0 lower
+    one of the ways in fnn.core.lowering samples                                              example calls:
+    what its tests run on
 
-    With `multiple`, out, tangent, ct and flag are lists, and vjp returns (out, pull, active): which outputs depend
-    differentiably on the arguments that need a cotangent. prepare(args, params) -> params runs before staging;
-    floor(params) -> the innermost trace that binds an axis name the operation refers to. Parameters are hashable."""
+    With `multiple`, out, tangent, ct and flag are lists, and vjp returns (out, pull, active): which
+    outputs depend differentiably on the arguments that need a cotangent. prepare(args, params) -> params
+    runs before staging; floor(params) -> the innermost trace that binds an axis name the operation refers
+    to. Parameters are hashable."""
 
-    __slots__ = ("name", "shape", "evaluate", "jvp", "vjp", "batch", "lower", "samples", "multiple", "prepare", "floor",
-                 "types")
+    __slots__ = (
+        "name",
+        "shape",
+        "evaluate",
+        "jvp",
+        "vjp",
+        "batch",
+        "lower",
+        "samples",
+        "multiple",
+        "prepare",
+        "floor",
+        "types",
+    )
 
     def __init__(
         self,
@@ -162,7 +177,9 @@ class Primitive:
         with np.errstate(all="ignore"):
             out = self.evaluate(*values, **params)
         if self.multiple:
-            return [o if isinstance(o, ConcreteArray) else _wrap(o, a) for o, a in zip(out, aval, strict=True)]
+            return [
+                o if isinstance(o, ConcreteArray) else _wrap(o, a) for o, a in zip(out, aval, strict=True)
+            ]
         return _wrap(out, aval)
 
     def __repr__(self) -> str:

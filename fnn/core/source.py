@@ -1,4 +1,5 @@
-"""Where in the user's program something happened: kept cheaply, named only when an error or a printout needs it."""
+"""Where in the user's program something happened: kept cheaply, named only when an error or a printout
+needs it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ _package = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__fi
 # In a checkout three of the sub-packages are links to folders beside the package.
 _homes = tuple(
     os.path.realpath(path) + os.sep
-    for path in (_package, *(os.path.join(_package, name) for name in ("transforms", "primitives", "kernels")))
+    for path in (
+        _package,
+        *(os.path.join(_package, name) for name in ("transforms", "primitives", "kernels")),
+    )
 )
 _internal: dict[str, bool] = {}
 
@@ -28,7 +32,9 @@ def is_internal(filename: str) -> bool:
 
 
 class _Current(threading.local):
-    source: Source | None = None  # set while a recorded operation is transformed: what it gives rise to keeps its line
+    source: Source | None = (
+        None  # set while a recorded operation is transformed: what it gives rise to keeps its line
+    )
 
 
 current = _Current()

@@ -1,8 +1,8 @@
 """Tracers and traces: how running a function becomes something else.
 
-There is one kind of Tracer; what an operation on it does is decided by its Trace. Of the traces that the operands belong
-to, and the running Stage, the innermost one processes the primitive, and hands on to the next one out by binding
-primitives on the tracers' values. With no tracer and no stage, NumPy computes."""
+There is one kind of Tracer; what an operation on it does is decided by its Trace. Of the traces that the
+operands belong to, and the running Stage, the innermost one processes the primitive, and hands on to the
+next one out by binding primitives on the tracers' values. With no tracer and no stage, NumPy computes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 class Tracer(Array):
-    """An array inside a trace: `value` is what it stands for one trace further out (None if unknown), `note` what its
-    trace keeps about it: a variable, a tangent, a tape slot."""
+    """An array inside a trace: `value` is what it stands for one trace further out (None if unknown),
+    `note` what its trace keeps about it: a variable, a tangent, a tape slot."""
 
     __slots__ = ("trace", "value", "note", "source")
 
@@ -50,7 +50,9 @@ class Tracer(Array):
         return value.concrete(what, error) if type(value) is Tracer else value
 
     def __bool__(self) -> bool:
-        return bool(self.concrete("bool() (an `if`, `while`, `and`, `or` or `not`)", TracerBoolConversionError))
+        return bool(
+            self.concrete("bool() (an `if`, `while`, `and`, `or` or `not`)", TracerBoolConversionError)
+        )
 
     def __int__(self) -> int:
         return int(self.concrete("int()"))
@@ -265,7 +267,9 @@ def closed_stage(f: Callable[..., Sequence[Any]], avals: Sequence[Aval]) -> Grap
     """Stage a rule of a graph, which must capture nothing."""
     graph, captured = stage(f, avals)
     if captured:
-        raise LeakError(f"a rule that transforms a graph captured {captured[0]!r}; rules of graphs must be closed")
+        raise LeakError(
+            f"a rule that transforms a graph captured {captured[0]!r}; rules of graphs must be closed"
+        )
     return graph
 
 

@@ -1,6 +1,7 @@
 """fnn.lax: the operations that everything else is written with, under JAX's names, and control flow.
 
-Strict where fnn.numpy is lenient: dtypes are not promoted (but for Python numbers) and shapes are not broadcast."""
+Strict where fnn.numpy is lenient: dtypes are not promoted (but for Python numbers) and shapes are not
+broadcast."""
 
 from fnn.lax import linalg
 from fnn.lax.elementwise import *  # noqa: F403  # their __all__ lists them

@@ -1,4 +1,5 @@
-"""Operations element by element: shapes are equal or scalar, dtypes are equal but for Python numbers and weak types."""
+"""Operations element by element: shapes are equal or scalar, dtypes are equal but for Python numbers and
+weak types."""
 
 from __future__ import annotations
 
@@ -17,19 +18,23 @@ from fnn.errors import DtypeError, ShapeError
 
 
 def operands(name: str, *xs: Any) -> list[Array]:
-    """Arrays of one dtype: weak ones take the dtype of the others. DtypeError where strong ones differ or cannot hold
-    the weak ones, ShapeError where shapes differ and are not scalar."""
+    """Arrays of one dtype: weak ones take the dtype of the others. DtypeError where strong ones differ or
+    cannot hold the weak ones, ShapeError where shapes differ and are not scalar."""
     arrays = [as_array(x) for x in xs]
     strong = {a.dtype for a in arrays if not a.weak_type}
     dtype = arrays[0].dtype if len(strong) > 1 else dtypes.result([a.aval for a in arrays])[0]
     if len(strong | {dtype}) > 1 and strong:
-        raise DtypeError(f"lax.{name} needs operands of one dtype, got {', '.join(str(a.aval) for a in arrays)}, at "
-                         f"{describe(here())}; convert one (.astype), or use the function of fnn.numpy, which promotes")
+        raise DtypeError(
+            f"lax.{name} needs operands of one dtype, got {', '.join(str(a.aval) for a in arrays)}, at "
+            f"{describe(here())}; convert one (.astype), or use the function of fnn.numpy, which promotes"
+        )
     out = [a if a.dtype == dtype else P.convert(a, dtype=dtype) for a in arrays]
     shapes = {a.shape for a in out if a.shape}
     if len(shapes) > 1:
-        raise ShapeError(f"lax.{name} needs operands of one shape (or scalars), got {', '.join(map(str, shapes))}, at "
-                         f"{describe(here())}; use fnn.numpy, which broadcasts, or lax.broadcast_in_dim")
+        raise ShapeError(
+            f"lax.{name} needs operands of one shape (or scalars), got {', '.join(map(str, shapes))}, at "
+            f"{describe(here())}; use fnn.numpy, which broadcasts, or lax.broadcast_in_dim"
+        )
     return out
 
 
@@ -46,7 +51,9 @@ def _binary(primitive: Primitive, doc: str) -> Callable[[Any, Any], Array]:
     def function(x: Any, y: Any) -> Array:
         return primitive(*operands(name, x, y))
 
-    return _named(function, primitive, f"{doc}\n\n    x, y: arrays or numbers of one dtype, of equal shapes or scalar.")
+    return _named(
+        function, primitive, f"{doc}\n\n    x, y: arrays or numbers of one dtype, of equal shapes or scalar."
+    )
 
 
 def _named(function: Any, primitive: Primitive, doc: str) -> Any:

@@ -9,7 +9,8 @@ from fnn.core.array import Array, as_array
 
 
 def cholesky(a: Any, *, symmetrize_input: bool = True) -> Array:
-    """The lower factor L of a symmetric positive definite matrix a = L L^T, over leading axes; NaN where it is not.
+    """The lower factor L of a symmetric positive definite matrix a = L L^T, over leading axes; NaN where it
+    is not.
 
     symmetrize_input: use (a + a^T) / 2; otherwise only the lower triangle is read."""
     a = as_array(a)
@@ -30,5 +31,11 @@ def triangular_solve(
     unit_diagonal: bool = False,
 ) -> Array:
     """x with a x = b (left_side) or x a = b, where a is triangular, over leading axes."""
-    return P.triangular_solve(as_array(a), as_array(b), left_side=bool(left_side), lower=bool(lower),
-                              transpose_a=bool(transpose_a), unit_diagonal=bool(unit_diagonal))
+    return P.triangular_solve(
+        as_array(a),
+        as_array(b),
+        left_side=bool(left_side),
+        lower=bool(lower),
+        transpose_a=bool(transpose_a),
+        unit_diagonal=bool(unit_diagonal),
+    )

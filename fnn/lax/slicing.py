@@ -26,25 +26,44 @@ class GatherScatterMode(enum.Enum):
     @staticmethod
     def of(mode: Any, default: str) -> str:
         """The primitives' name of a mode: "clip", "fill", "drop" or "promise_in_bounds"."""
-        name = mode.value if isinstance(mode, GatherScatterMode) else default if mode is None else str(mode).lower()
+        name = (
+            mode.value
+            if isinstance(mode, GatherScatterMode)
+            else default
+            if mode is None
+            else str(mode).lower()
+        )
         if name not in ("clip", "fill", "drop", "promise_in_bounds"):
-            raise ArgumentError(f"the mode is 'clip', 'fill', 'drop' or 'promise_in_bounds', not {mode!r}, at {describe(here())}")
+            raise ArgumentError(
+                f"the mode is 'clip', 'fill', 'drop' or 'promise_in_bounds', not {mode!r}, at {describe(here())}"
+            )
         return name
 
 
-def slice(operand: Any, start_indices: Sequence[int], limit_indices: Sequence[int], strides: Sequence[int] | None = None) -> Array:
+def slice(
+    operand: Any,
+    start_indices: Sequence[int],
+    limit_indices: Sequence[int],
+    strides: Sequence[int] | None = None,
+) -> Array:
     """operand[start:limit:stride] along every axis; all static and within bounds."""
     x = as_array(operand)
     step = (1,) * x.ndim if strides is None else tuple(strides)
     return P.slice(x, start=tuple(start_indices), limit=tuple(limit_indices), step=step)
 
 
-def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None, stride: int = 1, axis: int = 0) -> Array:
-    """operand[start:limit:stride] along one axis; negative numbers count from its end, None means the end itself."""
+def slice_in_dim(
+    operand: Any, start_index: int | None, limit_index: int | None, stride: int = 1, axis: int = 0
+) -> Array:
+    """operand[start:limit:stride] along one axis; negative numbers count from its end, None means the end
+    itself."""
     x = as_array(operand)
     axis %= x.ndim
     size = x.shape[axis]
-    lo, hi = (default if i is None else i + size if i < 0 else i for i, default in ((start_index, 0), (limit_index, size)))
+    lo, hi = (
+        default if i is None else i + size if i < 0 else i
+        for i, default in ((start_index, 0), (limit_index, size))
+    )
     start, limit, step = [0] * x.ndim, list(x.shape), [1] * x.ndim
     start[axis], limit[axis], step[axis] = lo, hi, stride
     return slice(x, start, limit, step)
@@ -69,7 +88,9 @@ def _scalars(vector: Any) -> list[Array]:
     """The elements of an array with one axis."""
     x = as_array(vector)
     if x.ndim != 1:
-        raise ShapeError(f"start indices are integers or one array with one axis, not {x.aval}, at {describe(here())}")
+        raise ShapeError(
+            f"start indices are integers or one array with one axis, not {x.aval}, at {describe(here())}"
+        )
     return [_without(P.slice(x, start=(i,), limit=(i + 1,), step=(1,)), 0) for i in range(x.shape[0])]
 
 
@@ -160,8 +181,14 @@ def gather(
 ) -> Array:
     """Windows of an array, one for each index vector on the last axis of start_indices."""
     name = GatherScatterMode.of(mode, "clip")
-    return P.gather(as_array(operand), as_array(start_indices), dimension_numbers=dimension_numbers,
-                    slice_sizes=tuple(int(n) for n in slice_sizes), mode="fill" if name == "drop" else name, fill_value=fill_value)
+    return P.gather(
+        as_array(operand),
+        as_array(start_indices),
+        dimension_numbers=dimension_numbers,
+        slice_sizes=tuple(int(n) for n in slice_sizes),
+        mode="fill" if name == "drop" else name,
+        fill_value=fill_value,
+    )
 
 
 def _scatter(combine: str) -> Any:
@@ -177,11 +204,21 @@ def _scatter(combine: str) -> Any:
     ) -> Array:
         x, new = operands_of_one_dtype(operand, updates)
         name = GatherScatterMode.of(mode, "drop")
-        return P.scatter(x, as_array(scatter_indices), new, dimension_numbers=dimension_numbers, combine=combine,
-                         mode="drop" if name == "fill" else name, unique=bool(unique_indices), sorted=bool(indices_are_sorted))
+        return P.scatter(
+            x,
+            as_array(scatter_indices),
+            new,
+            dimension_numbers=dimension_numbers,
+            combine=combine,
+            mode="drop" if name == "fill" else name,
+            unique=bool(unique_indices),
+            sorted=bool(indices_are_sorted),
+        )
 
     scatter.__name__ = scatter.__qualname__ = "scatter" if combine == "set" else f"scatter_{combine}"
-    scatter.__doc__ = f"operand with updates written into windows, one for each index vector; combination: {combine}."
+    scatter.__doc__ = (
+        f"operand with updates written into windows, one for each index vector; combination: {combine}."
+    )
     return scatter
 
 

@@ -20,7 +20,8 @@ from fnn.lax.elementwise import operands
 
 
 class Precision(enum.Enum):
-    """How exactly matrix products are computed. Accepted and ignored: fnn never lowers the precision of its operands."""
+    """How exactly matrix products are computed. Accepted and ignored: fnn never lowers the precision of
+    its operands."""
 
     DEFAULT = 0
     HIGH = 1
@@ -33,7 +34,9 @@ def _axes(x: Array, axes: Any) -> tuple[int, ...]:
 
 def iota(dtype: Any, size: int) -> Array:
     """0, 1, ..., size - 1."""
-    return P.iota(dtype=dtypes.canonicalize(dtype, explicit=dtype not in (int, float)), shape=(int(size),), dimension=0)
+    return P.iota(
+        dtype=dtypes.canonicalize(dtype, explicit=dtype not in (int, float)), shape=(int(size),), dimension=0
+    )
 
 
 def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Array:
@@ -72,7 +75,9 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*map(tuple, shapes))
     except ValueError:
-        raise ShapeError(f"the shapes {', '.join(map(str, shapes))} do not broadcast, at {describe(here())}") from None
+        raise ShapeError(
+            f"the shapes {', '.join(map(str, shapes))} do not broadcast, at {describe(here())}"
+        ) from None
 
 
 def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Array:
@@ -99,7 +104,9 @@ def squeeze(array: Any, dimensions: Sequence[int]) -> Array:
     x = as_array(array)
     gone = _axes(x, dimensions)
     if any(x.shape[d] != 1 for d in gone):
-        raise ShapeError(f"lax.squeeze of axes {tuple(dimensions)} of {x.aval}, at {describe(here())}: they must be of size 1")
+        raise ShapeError(
+            f"lax.squeeze of axes {tuple(dimensions)} of {x.aval}, at {describe(here())}: they must be of size 1"
+        )
     return P.reshape(x, shape=tuple(n for d, n in enumerate(x.shape) if d not in gone))
 
 
@@ -112,7 +119,8 @@ def expand_dims(array: Any, dimensions: Sequence[int]) -> Array:
 
 
 def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Array:
-    """A value before, after and between the elements of every axis: (low, high, interior) each, low and high may be < 0."""
+    """A value before, after and between the elements of every axis: (low, high, interior) each, low and
+    high may be < 0."""
     x, value = operands("pad", as_array(operand), padding_value)
     if len(padding_config) != x.ndim:
         raise ShapeError(f"lax.pad: {len(padding_config)} triples for {x.aval}, at {describe(here())}")
@@ -128,7 +136,8 @@ def concatenate(operands: Sequence[Any], dimension: int) -> Array:
     return P.concatenate(*arrays, axis=dimension % max(arrays[0].ndim, 1))
 
 
-# -- reductions -----------------------------------------------------------------------------------------------
+# -- reductions ----------------------------------------------------------------------------------------------
+
 
 def _reduction(primitive: Any) -> Callable[..., Array]:
     def reduce(operand: Any, axes: Sequence[int]) -> Array:
@@ -142,36 +151,66 @@ def _reduction(primitive: Any) -> Callable[..., Array]:
 
 reduce_sum, reduce_prod = _reduction(P.reduce_sum), _reduction(P.reduce_prod)
 reduce_max, reduce_min = _reduction(P.reduce_max), _reduction(P.reduce_min)
-reduce_and, reduce_or, reduce_xor = _reduction(P.reduce_and), _reduction(P.reduce_or), _reduction(P.reduce_xor)
+reduce_and, reduce_or, reduce_xor = (
+    _reduction(P.reduce_and),
+    _reduction(P.reduce_or),
+    _reduction(P.reduce_xor),
+)
 
 _COMBINERS = {"add": "add", "mul": "mul", "max": "max", "min": "min", "and": "and", "or": "or", "xor": "xor"}
 
 
 def combiner(what: str, computation: Callable[[Any, Any], Any], dtype: np.dtype) -> str:
-    """The name of the primitive that a function of two scalars is: "add", "max" ...; ArgumentError if it is none."""
+    """The name of the primitive that a function of two scalars is: "add", "max" ...; ArgumentError if it
+    is none."""
     scalar = Aval((), dtype)
     graph = closed_stage(lambda x, y: [as_array(computation(x, y))], [scalar, scalar])
     if len(graph.equations) == 1:
         eqn = graph.equations[0]
-        if eqn.primitive.name in _COMBINERS and set(eqn.inputs) == set(graph.inputs) and eqn.outputs[0] is graph.outputs[0]:
+        if (
+            eqn.primitive.name in _COMBINERS
+            and set(eqn.inputs) == set(graph.inputs)
+            and eqn.outputs[0] is graph.outputs[0]
+        ):
             return _COMBINERS[eqn.primitive.name]
-    raise ArgumentError(f"{what} at {describe(here())} takes one of lax.add, mul, max, min, bitwise_and, bitwise_or, bitwise_xor "
-                        "as its computation; fold anything else with lax.scan or lax.associative_scan")
+    raise ArgumentError(
+        f"{what} at {describe(here())} takes one of lax.add, mul, max, min, bitwise_and, bitwise_or, bitwise_xor "
+        "as its computation; fold anything else with lax.scan or lax.associative_scan"
+    )
 
 
-def reduce(operands: Any, init_values: Any, computation: Callable[[Any, Any], Any], dimensions: Sequence[int]) -> Any:
+def reduce(
+    operands: Any, init_values: Any, computation: Callable[[Any, Any], Any], dimensions: Sequence[int]
+) -> Any:
     """Elements along some axes, and an initial value, combined by an associative function of two scalars."""
 
     def one(x: Any, start: Any) -> Array:
         x, start = as_array(x), as_array(start)
         name = combiner("lax.reduce", computation, x.dtype)
-        primitive = {"add": P.reduce_sum, "mul": P.reduce_prod, "max": P.reduce_max, "min": P.reduce_min,
-                     "and": P.reduce_and, "or": P.reduce_or, "xor": P.reduce_xor}[name]
-        both = {"add": P.add, "mul": P.mul, "max": P.max, "min": P.min, "and": P.and_, "or": P.or_, "xor": P.xor}[name]
+        primitive = {
+            "add": P.reduce_sum,
+            "mul": P.reduce_prod,
+            "max": P.reduce_max,
+            "min": P.reduce_min,
+            "and": P.reduce_and,
+            "or": P.reduce_or,
+            "xor": P.reduce_xor,
+        }[name]
+        both = {
+            "add": P.add,
+            "mul": P.mul,
+            "max": P.max,
+            "min": P.min,
+            "and": P.and_,
+            "or": P.or_,
+            "xor": P.xor,
+        }[name]
         axes = _axes(x, dimensions)
         if not math.prod(x.shape[a] for a in axes):  # nothing to combine with
             return full([n for d, n in enumerate(x.shape) if d not in axes], start, x.dtype)
-        return both(primitive(x, axes=axes), start if start.dtype == x.dtype else P.convert(start, dtype=x.dtype))
+        return both(
+            primitive(x, axes=axes), start if start.dtype == x.dtype else P.convert(start, dtype=x.dtype)
+        )
 
     return tree.map(one, operands, init_values)
 
@@ -202,12 +241,19 @@ cumsum, cumprod = _cumulative(P.cumsum), _cumulative(P.cumprod)
 cummax, cummin, cumlogsumexp = _cumulative(P.cummax), _cumulative(P.cummin), _cumulative(P.cumlogsumexp)
 
 
-# -- contractions ---------------------------------------------------------------------------------------------
+# -- contractions --------------------------------------------------------------------------------------------
+
 
 def dot_general(
-    lhs: Any, rhs: Any, dimension_numbers: Any, precision: Any = None, preferred_element_type: Any = None, **ignored: Any
+    lhs: Any,
+    rhs: Any,
+    dimension_numbers: Any,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    **ignored: Any,
 ) -> Array:
-    """Sums of products over pairs of axes: dimension_numbers = ((lhs contracted, rhs contracted), (lhs batch, rhs batch)).
+    """Sums of products over pairs of axes: dimension_numbers = ((lhs contracted, rhs contracted), (lhs batch,
+    rhs batch)).
 
     The result has the batch axes, then lhs's other axes, then rhs's. precision is accepted and ignored."""
     (lc, rc), (lb, rb) = dimension_numbers
@@ -215,7 +261,9 @@ def dot_general(
     if x.dtype != y.dtype:
         dtype, _ = dtypes.result([x.aval, y.aval])
         x, y = (a if a.dtype == dtype else P.convert(a, dtype=dtype) for a in (x, y))
-    out = None if preferred_element_type is None else dtypes.canonicalize(preferred_element_type, explicit=True)
+    out = (
+        None if preferred_element_type is None else dtypes.canonicalize(preferred_element_type, explicit=True)
+    )
     contract = (_axes(x, lc), _axes(y, rc))
     return P.dot_general(x, y, contract=contract, batch=(_axes(x, lb), _axes(y, rb)), out_dtype=out)
 
@@ -224,7 +272,9 @@ def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any =
     """Vector and matrix products: lhs's last axis with rhs's first."""
     x, y = as_array(lhs), as_array(rhs)
     if not (1 <= x.ndim <= 2 and 1 <= y.ndim <= 2) or x.shape[-1] != y.shape[0]:
-        raise ShapeError(f"lax.dot of {x.aval} and {y.aval}, at {describe(here())}: vectors or matrices whose inner sizes agree")
+        raise ShapeError(
+            f"lax.dot of {x.aval} and {y.aval}, at {describe(here())}: vectors or matrices whose inner sizes agree"
+        )
     return dot_general(x, y, (((x.ndim - 1,), (0,)), ((), ())), precision, preferred_element_type)
 
 
@@ -232,12 +282,15 @@ def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Array:
     """Matrix products over equal leading axes."""
     x, y = as_array(lhs), as_array(rhs)
     if x.ndim != y.ndim or x.ndim < 2:
-        raise ShapeError(f"lax.batch_matmul of {x.aval} and {y.aval}, at {describe(here())}: equal numbers of axes, at least two")
+        raise ShapeError(
+            f"lax.batch_matmul of {x.aval} and {y.aval}, at {describe(here())}: equal numbers of axes, at least two"
+        )
     batch = tuple(range(x.ndim - 2))
     return dot_general(x, y, (((x.ndim - 1,), (y.ndim - 2,)), (batch, batch)), precision)
 
 
-# -- sorting --------------------------------------------------------------------------------------------------
+# -- sorting -------------------------------------------------------------------------------------------------
+
 
 def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:
     """An array sorted along an axis, or several sorted together by the first num_keys of them."""
@@ -256,7 +309,9 @@ def top_k(operand: Any, k: int) -> tuple[Array, Array]:
     """(the k largest along the last axis, their positions), largest first."""
     x = as_array(operand)
     if not x.ndim or not 0 <= k <= x.shape[-1]:
-        raise ShapeError(f"lax.top_k of {x.aval} with k={k}, at {describe(here())}: k is at most the size of the last axis")
+        raise ShapeError(
+            f"lax.top_k of {x.aval} with k={k}, at {describe(here())}: k is at most the size of the last axis"
+        )
     values, indices = P.top_k(x, k=int(k))
     return values, indices
 

@@ -1,4 +1,5 @@
-"""Random numbers from keys: counter-based Threefry-2x32 (Salmon et al. 2011), with JAX's conventions and bits.
+"""Random numbers from keys: counter-based Threefry-2x32 (Salmon et al. 2011), with JAX's conventions and
+bits.
 
 A key is a value; using it twice gives the same numbers, so split it.
 
@@ -21,17 +22,7 @@ from fnn.random.distributions import (
     rademacher,
     truncated_normal,
 )
-from fnn.random.keys import (
-    PRNGKey,
-    bits,
-    clone,
-    fold_in,
-    key,
-    key_data,
-    key_impl,
-    split,
-    wrap_key_data,
-)
+from fnn.random.keys import PRNGKey, bits, clone, fold_in, key, key_data, key_impl, split, wrap_key_data
 from fnn.random.uniforms import randint, uniform
 
 __all__ = [

@@ -39,7 +39,9 @@ def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> A
     given = as_array(x)
     if not given.shape:
         if given.dtype.kind not in "iu":
-            raise ArgumentError(f"random.permutation: x is an integer or an array, not {given.aval}, at {describe(here())}")
+            raise ArgumentError(
+                f"random.permutation: x is an integer or an array, not {given.aval}, at {describe(here())}"
+            )
         return _shuffled(key, fnp.arange(int(given)), 0)
     if not -given.ndim <= axis < given.ndim:
         raise ShapeError(f"random.permutation: axis {axis} of {given.aval}, at {describe(here())}")
@@ -55,7 +57,8 @@ def shuffle(key: Any, x: Any, axis: int = 0) -> Array:
 
 
 def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0) -> Array:
-    """Draws from the numbers below a, or from an array a along an axis, with probabilities p (equal by default).
+    """Draws from the numbers below a, or from an array a along an axis, with probabilities p (equal by
+    default).
 
     Raises ArgumentError where more draws are asked for, without replacement, than there are things."""
     one_key("choice", key)
@@ -64,14 +67,16 @@ def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = Non
     if count <= 0 and draws:
         raise ArgumentError(f"random.choice: there is nothing to choose from, at {describe(here())}")
     if not replace and draws > count:
-        raise ArgumentError(f"random.choice: {draws} draws from {count} things without replacement, at {describe(here())}")
+        raise ArgumentError(
+            f"random.choice: {draws} draws from {count} things without replacement, at {describe(here())}"
+        )
 
     def taken(index: Array) -> Array:
         if not given.shape:
             return index
         out = fnp.take(given, index.reshape(-1), axis=axis)
         at = axis % given.ndim
-        return out.reshape((*out.shape[:at], *size, *out.shape[at + 1:]))
+        return out.reshape((*out.shape[:at], *size, *out.shape[at + 1 :]))
 
     if p is None:
         if replace:
@@ -80,10 +85,12 @@ def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = Non
             return permutation(key, count)[:draws].reshape(size)
         at = axis % given.ndim
         out = permutation(key, given, at)[(slice(None),) * at + (slice(draws),)]
-        return out.reshape((*out.shape[:at], *size, *out.shape[at + 1:]))
+        return out.reshape((*out.shape[:at], *size, *out.shape[at + 1 :]))
     chance = fnp.asarray(p)
     if chance.shape != (count,):
-        raise ShapeError(f"random.choice: p has shape {chance.shape} for {count} things, at {describe(here())}")
+        raise ShapeError(
+            f"random.choice: p has shape {chance.shape} for {count} things, at {describe(here())}"
+        )
     if not chance.aval.is_float:
         chance = chance.astype(np.dtype("float32"))
     if replace:
@@ -106,8 +113,10 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Arr
     batch = tuple(n for d, n in enumerate(scores.shape) if d != axis)
     size = batch if shape is None else shape_tuple("categorical", shape)
     lead = size[: len(size) - len(batch)]
-    if size[len(lead):] != batch:
-        raise ShapeError(f"random.categorical: the shape {size} must end with {batch}, the shape of logits without axis "
-                         f"{axis}, at {describe(here())}")
+    if size[len(lead) :] != batch:
+        raise ShapeError(
+            f"random.categorical: the shape {size} must end with {batch}, the shape of logits without axis "
+            f"{axis}, at {describe(here())}"
+        )
     noise = gumbel(key, (*lead, *scores.shape), scores.dtype)
     return fnp.argmax(noise + scores.reshape((1,) * len(lead) + scores.shape), axis=axis + len(lead))

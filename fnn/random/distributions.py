@@ -27,7 +27,9 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     words, _ = one_key("normal", key)
     target, size = float_dtype("normal", dtype), shape_tuple("normal", shape)
     lo = np.nextafter(np.asarray(-1, target), np.asarray(0, target), dtype=target)
-    return P.mul(P.erf_inv(draw(words, size, target, lo, np.ones((), target))), np.asarray(math.sqrt(2), target))
+    return P.mul(
+        P.erf_inv(draw(words, size, target, lo, np.ones((), target))), np.asarray(math.sqrt(2), target)
+    )
 
 
 def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Array:
@@ -41,7 +43,9 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Array:
     return draw(words, size, target, 0.0, 1.0) < fnp.broadcast_to(fnp.asarray(chance, target), size)
 
 
-def _open(what: str, key: Any, shape: Any, dtype: Any, lowest: str, minval: float | None = None) -> tuple[Array, np.dtype]:
+def _open(
+    what: str, key: Any, shape: Any, dtype: Any, lowest: str, minval: float | None = None
+) -> tuple[Array, np.dtype]:
     """Uniform in (0, 1) or, with minval, above it: the lower end is replaced by the dtype's tiny or eps."""
     words, _ = one_key(what, key)
     target = float_dtype(what, dtype)
@@ -94,9 +98,13 @@ def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype:
     words, _ = one_key("truncated_normal", key)
     target = float_dtype("truncated_normal", dtype)
     lo, hi = fnp.asarray(lower, target), fnp.asarray(upper, target)
-    size = np.broadcast_shapes(lo.shape, hi.shape) if shape is None else shape_tuple("truncated_normal", shape)
+    size = (
+        np.broadcast_shapes(lo.shape, hi.shape) if shape is None else shape_tuple("truncated_normal", shape)
+    )
     root = np.asarray(math.sqrt(2), target)
     a, b = (P.erf(x / root) for x in (lo, hi))
     out = P.mul(P.erf_inv(draw(words, size, target, a, b)), root)
     lo, hi = (fnp.broadcast_to(P.stop_gradient(x), size) for x in (lo, hi))
-    return fnp.clip(out, fnp.nextafter(lo, np.asarray(np.inf, target)), fnp.nextafter(hi, np.asarray(-np.inf, target)))
+    return fnp.clip(
+        out, fnp.nextafter(lo, np.asarray(np.inf, target)), fnp.nextafter(hi, np.asarray(-np.inf, target))
+    )

@@ -1,7 +1,7 @@
 """Keys: making, splitting and folding them, and the bits they stand for.
 
-A typed key (`key`) is one element of dtype key<fry>; a raw key (`PRNGKey`) is a uint32 array whose last axis holds its two
-words. Every function takes both and returns the kind it was given."""
+A typed key (`key`) is one element of dtype key<fry>; a raw key (`PRNGKey`) is a uint32 array whose last
+axis holds its two words. Every function takes both and returns the kind it was given."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def shape_tuple(what: str, shape: Any) -> tuple[int, ...]:
     try:
         out = (shape.__index__(),) if hasattr(shape, "__index__") else tuple(n.__index__() for n in shape)
     except (AttributeError, TypeError):
-        raise ShapeError(f"random.{what}: the shape is a tuple of integers, not {shape!r}, at {describe(here())}") from None
+        raise ShapeError(
+            f"random.{what}: the shape is a tuple of integers, not {shape!r}, at {describe(here())}"
+        ) from None
     if any(n < 0 for n in out):
         raise ShapeError(f"random.{what}: the shape {out} has a negative size, at {describe(here())}")
     return out
@@ -49,7 +51,8 @@ def seed_words(seed: Any) -> Words:
 
 
 def _wrapped(seed: int) -> np.generic:
-    """A Python seed as the default integer type holds it: 64-bit seeds keep their upper half only with enable_x64."""
+    """A Python seed as the default integer type holds it: 64-bit seeds keep their upper half only with
+    enable_x64."""
     if dtypes.default_int().itemsize == 8:
         return np.uint64(seed % 2**64)
     return np.uint32(seed % 2**32)
@@ -57,7 +60,9 @@ def _wrapped(seed: int) -> np.generic:
 
 def _check_impl(impl: Any) -> None:
     if impl not in (None, "threefry2x32", "fry"):
-        raise ArgumentError(f"random.key: the only generator is threefry2x32, not {impl!r}, at {describe(here())}")
+        raise ArgumentError(
+            f"random.key: the only generator is threefry2x32, not {impl!r}, at {describe(here())}"
+        )
 
 
 def key(seed: Any, *, impl: str | None = None) -> Array:
@@ -70,7 +75,7 @@ def key(seed: Any, *, impl: str | None = None) -> Array:
     return typed(seed_words(seed))
 
 
-def PRNGKey(seed: Any, *, impl: str | None = None) -> Array:  # noqa: N802  # the field's name
+def PRNGKey(seed: Any, *, impl: str | None = None) -> Array:  # the field's name
     """A raw key: the two words of a seed as uint32[2].
 
     >>> print(PRNGKey(7))
@@ -99,8 +104,10 @@ def words_of(what: str, given: Any) -> tuple[Words, bool]:
         return (_word(pair, 1), _word(pair, 0)), True
     if given.dtype == U32 and given.ndim and given.shape[-1] == 2:
         return (_word(given, 0), _word(given, 1)), False
-    raise ArgumentError(f"random.{what} needs a key, made by random.key(seed), split or fold_in; got {given.aval}, "
-                        f"at {describe(here())}")
+    raise ArgumentError(
+        f"random.{what} needs a key, made by random.key(seed), split or fold_in; got {given.aval}, "
+        f"at {describe(here())}"
+    )
 
 
 def _word(pair: Array, which: int) -> Array:
@@ -113,8 +120,10 @@ def one_key(what: str, given: Any) -> tuple[Words, bool]:
     """As words_of, for functions that take a single key."""
     words, is_typed = words_of(what, given)
     if words[0].shape:
-        raise ArgumentError(f"random.{what} takes one key, not an array of keys of shape {words[0].shape}, at "
-                            f"{describe(here())}; use vmap(random.{what}) for one draw per key")
+        raise ArgumentError(
+            f"random.{what} takes one key, not an array of keys of shape {words[0].shape}, at "
+            f"{describe(here())}; use vmap(random.{what}) for one draw per key"
+        )
     return words, is_typed
 
 
@@ -198,5 +207,7 @@ def bits(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     words, _ = one_key("bits", key)
     target = U32 if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     if target.kind != "u":
-        raise DtypeError(f"random.bits: the dtype is an unsigned integer, not {target}, at {describe(here())}")
+        raise DtypeError(
+            f"random.bits: the dtype is an unsigned integer, not {target}, at {describe(here())}"
+        )
     return random_bits(words, 8 * target.itemsize, shape_tuple("bits", shape))

@@ -6,25 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from fnn import dtypes
+from fnn import dtypes, lax
 from fnn import numpy as fnp
 from fnn import primitives as P
 from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError
-from fnn.random.keys import UINTS, one_key, random_bits, shape_tuple, threefry
-from fnn.random.keys import counters as _counters
+from fnn.random.keys import UINTS, Words, counters, one_key, random_bits, shape_tuple, threefry
 
 
 def float_dtype(what: str, dtype: Any) -> np.dtype:
     """The dtype a draw is of, checked; float32 (float64 with enable_x64) by default."""
-    target = dtypes.default_float() if dtype is None else dtypes.canonicalize(dtype, explicit=dtype is not float)
+    target = (
+        dtypes.default_float() if dtype is None else dtypes.canonicalize(dtype, explicit=dtype is not float)
+    )
     if not dtypes.is_float(target):
         raise DtypeError(f"random.{what}: the dtype is floating point, not {target}, at {describe(here())}")
     return target
 
 
-def unit(words: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+def unit(words: Words, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Uniform in [0, 1): random mantissa bits below the exponent of 1, less 1."""
     info = dtypes.finfo(dtype)
     width, mantissa = int(info.bits), int(info.nmant)
@@ -35,11 +36,13 @@ def unit(words: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         raw = P.convert(raw, dtype=holder)
     one = np.ones((), dtype).view(holder)
     shift = P.broadcast(np.asarray(drawn - mantissa, holder), shape=shape, axes=())
-    kept = P.or_(P.shift_right_logical(raw, shift), P.broadcast(np.asarray(one, holder), shape=shape, axes=()))
+    kept = P.or_(
+        P.shift_right_logical(raw, shift), P.broadcast(np.asarray(one, holder), shape=shape, axes=())
+    )
     return P.sub(P.bitcast(kept, dtype=dtype), np.ones((), dtype))
 
 
-def draw(words: Any, shape: tuple[int, ...], dtype: np.dtype, minval: Any, maxval: Any) -> Array:
+def draw(words: Words, shape: tuple[int, ...], dtype: np.dtype, minval: Any, maxval: Any) -> Array:
     """Uniform in [minval, maxval), bounds of this dtype, scalars or arrays that broadcast to shape."""
     lo, hi = (_bound(b, shape, dtype) for b in (minval, maxval))
     scaled = P.add(P.mul(unit(words, shape, dtype), P.sub(hi, lo)), lo)
@@ -75,7 +78,8 @@ def _clipped(x: Array, dtype: np.dtype) -> Array:
 def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -> Array:
     """Uniform integers in [minval, maxval); minval where the range is empty. int32 by default.
 
-    Twice the bits of the type are drawn and reduced modulo the range, so the bias is below 2**-(bits of the type)."""
+    Twice the bits of the type are drawn and reduced modulo the range, so the bias is below 2**-(bits of
+    the type)."""
     words, _ = one_key("randint", key)
     target = dtypes.default_int() if dtype is None else dtypes.canonicalize(dtype, explicit=dtype is not int)
     if target.kind not in "iu":
@@ -89,8 +93,7 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
     most = np.iinfo(target).max
     beyond = high > np.asarray(most, high.dtype) if most < np.iinfo(high.dtype).max else as_array(False)
     low, high = (fnp.broadcast_to(_clipped(b, target), size) for b in (low, high))
-    k1, k2 = (tuple(w) for w in _halves(words))
-    upper, lower = (random_bits(k, 8 * target.itemsize, size) for k in (k1, k2))
+    upper, lower = (random_bits(k, 8 * target.itemsize, size) for k in _halves(words))
     span = P.convert(P.sub(high, low), dtype=holder)
     one = np.ones((), holder)
     span = fnp.where(high <= low, one, span)
@@ -101,7 +104,7 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
     return P.add(low, P.convert(offset, dtype=target))
 
 
-def _halves(words: Any) -> tuple:
+def _halves(words: Words) -> tuple[Words, ...]:
     """The words of the two keys that split(key) gives."""
-    first, second = threefry(words, *_counters((2,)))
-    return tuple((first[i], second[i]) for i in (0, 1))
+    first, second = threefry(words, *counters((2,)))
+    return tuple([tuple([lax.index_in_dim(w, i, keepdims=False) for w in (first, second)]) for i in (0, 1)])

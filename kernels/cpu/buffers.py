@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
@@ -83,8 +84,28 @@ class Slot:
 def _fresh(shape: tuple[int, ...], dtype: np.dtype, nbytes: int) -> tuple[np.ndarray, np.ndarray]:
     """A buffer, and the view of it that is the template of what is handed out."""
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    number = id(raw)
+    _recycled[number] = weakref.ref(raw, lambda _: _recycled.pop(number, None))
     start = -raw.ctypes.data % ALIGNMENT
     return raw, raw[start : start + nbytes].view(dtype).reshape(shape)
+
+
+_recycled: dict[int, weakref.ref[np.ndarray]] = {}  # the buffers of all slots, by identity
+
+
+def sole_view(array: np.ndarray, holders: int, getrefcount: Callable[[object], int] = sys.getrefcount) -> bool:
+    """Is this array the only way to see its memory? `holders`: how many references to it the caller knows of.
+
+    What overwrites an operand's memory (donation) must ask this first: eager results may be views of their operands.
+    """
+    if not _RECYCLING or getrefcount(array) > holders + 2:  # this function's argument and getrefcount's
+        return False
+    base = array.base
+    if base is None:
+        return True
+    # A slot's buffer is known to the slot's pair and its template besides the array itself.
+    known = 3 if id(base) in _recycled else 1
+    return isinstance(base, np.ndarray) and base.base is None and getrefcount(base) <= known + 2
 
 
 def _calibrate(getrefcount: Callable[[object], int] = sys.getrefcount) -> tuple[int, bool]:

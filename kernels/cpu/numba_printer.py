@@ -56,7 +56,6 @@ class _Printer:
         self.known: dict[Value, _Expression] = {}
         self.pending: dict[Value, _Expression] = {}  # used once, and not written yet
         self.uses: dict[Value, int] = {}
-        self.homes: dict[Value, Block] = {}
         self.counted: set[Block] = set()
         self.state: dict[Variable | Buffer, str] = {a: a.name for a in program.arguments}
         self.counts: dict[str, int] = {}
@@ -84,21 +83,17 @@ class _Printer:
         return f"{prefix}{number}"
 
     def count(self, block: Block) -> None:
-        """How often each value is used; a use in an inner block, which may run more often, counts twice."""
+        """How often each value is used. What waits for one in an inner block is written before it begins."""
         if block in self.counted:
             return
         self.counted.add(block)
         for item in block.items:
-            if isinstance(item, Value):
-                self.homes[item] = block
             for a in item.args:
                 if isinstance(a, Value):
-                    self.uses[a] = self.uses.get(a, 0) + (1 if self.homes.get(a) is block else 2)
+                    self.uses[a] = self.uses.get(a, 0) + 1
             if isinstance(item, Statement):
                 for inner in item.blocks:
                     self.count(inner)
-                if item.kind == "while":  # its condition is computed in its own block
-                    self.uses[item.args[0]] = 2
 
     # -- values
     def use(self, v: Value) -> _Expression:

@@ -16,7 +16,12 @@ def fold(graph: Graph) -> Graph:
         primitive = eqn.primitive
         if not all(type(a) is Literal for a in eqn.inputs) or not eqn.inputs:
             return None
-        if primitive.multiple or primitive.floor or isinstance(primitive.lower, Loop) or eqn.outputs[0].aval.size > LIMIT:
+        if (
+            primitive.multiple
+            or primitive.floor
+            or isinstance(primitive.lower, Loop)
+            or eqn.outputs[0].aval.size > LIMIT
+        ):
             return None
         value = primitive.run([a.value for a in eqn.inputs], eqn.params)  # type: ignore[union-attr]  # literals
         return [Literal(value.value, eqn.outputs[0].aval)]

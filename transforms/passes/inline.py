@@ -9,14 +9,14 @@ from fnn.core.lowering import Decompose
 from fnn.core.trace import closed_stage
 from fnn.transforms.passes.rewriting import copy_into
 
-# Calls that mean just their body: parameter that holds it. Remat is not among them: its body must stay apart, or what it
-# computes again would be found computed already.
+# Calls that mean just their body: parameter that holds it. Remat is not among them: its body must stay apart,
+# or what it computes again would be found computed already.
 INLINED = {"jit": "graph", "custom_jvp": "fun", "custom_vjp": "fun"}
 
 
 def inline(graph: Graph) -> Graph:
-    """Nested jit and custom-derivative calls replaced by their bodies, and primitives that are written with others by
-    what they are written with, at every depth of calls."""
+    """Nested jit and custom-derivative calls replaced by their bodies, and primitives that are written
+    with others by what they are written with, at every depth of calls."""
     equations: list[Equation] = []
 
     def visit(eqn: Equation, operands: list[Atom]) -> Any:
@@ -32,8 +32,8 @@ def inline(graph: Graph) -> Graph:
 
 
 def decomposed(eqn: Equation) -> Graph:
-    """A primitive's decomposition for these operand types. Weak and constant operands keep their nature through their
-    types; the equations carry the user's line."""
+    """A primitive's decomposition for these operand types. Weak and constant operands keep their nature
+    through their types; the equations carry the user's line."""
     primitive, params = eqn.primitive, eqn.params
     avals = tuple([a.aval for a in eqn.inputs])
     key = ("decomposed", avals, tuple(params.items()))
@@ -49,5 +49,8 @@ def decomposed(eqn: Equation) -> Graph:
     return Graph(
         body.inputs,
         body.outputs,
-        [Equation(e.primitive, e.inputs, e.outputs, e.params, eqn.source or e.source) for e in body.equations],
+        [
+            Equation(e.primitive, e.inputs, e.outputs, e.params, eqn.source or e.source)
+            for e in body.equations
+        ],
     )

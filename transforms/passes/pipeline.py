@@ -22,7 +22,8 @@ def nested(graph: Graph) -> Graph:
     if not any(True for e in graph.equations for _ in subgraphs(e.params)):
         return graph
     equations = [
-        Equation(e.primitive, e.inputs, e.outputs, map_subgraphs(e.params, optimize), e.source) for e in graph.equations
+        Equation(e.primitive, e.inputs, e.outputs, map_subgraphs(e.params, optimize), e.source)
+        for e in graph.equations
     ]
     return Graph(graph.inputs, graph.outputs, equations)
 

@@ -24,9 +24,11 @@ def rewrite(graph: Graph, visit: Callable[[Equation], Replacement]) -> Graph:
     return Graph(graph.inputs, [names.get(a, a) for a in graph.outputs], kept)
 
 
-def copy_into(graph: Graph, inputs: Sequence[Atom], equations: list[Equation], visit: Callable[..., Any] | None = None):
-    """Append a graph's equations under fresh names; returns the atoms of its outputs. visit(equation, inputs) may return
-    the atoms of an equation's outputs after appending something else, or None."""
+def copy_into(
+    graph: Graph, inputs: Sequence[Atom], equations: list[Equation], visit: Callable[..., Any] | None = None
+):
+    """Append a graph's equations under fresh names; returns the atoms of its outputs. visit(equation,
+    inputs) may return the atoms of an equation's outputs after appending something else, or None."""
     names: dict[Atom, Atom] = dict(zip(graph.inputs, inputs, strict=True))
     for eqn in graph.equations:
         operands = [names.get(a, a) for a in eqn.inputs]

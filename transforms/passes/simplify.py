@@ -78,7 +78,8 @@ PATTERNS: dict[str, Callable[[Equation, Made], Atom | None]] = {
 
 
 def simplify(graph: Graph) -> Graph:
-    """Equations that return one of their operands, or an operand's operand, unchanged. Never x * 0: x may be NaN.
+    """Equations that return one of their operands, or an operand's operand, unchanged. Never x * 0: x may be
+    NaN.
 
     A replacement must have the output's shape and dtype, so a reshape goes only when it changes nothing."""
     made: Made = {}

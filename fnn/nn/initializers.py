@@ -1,0 +1,160 @@
+"""Initial values of parameters: functions of a key and a shape, with the numbers of JAX's functions of the same names.
+
+>>> import fnn
+>>> fnn.nn.initializers.glorot_uniform()(fnn.random.key(0), (4, 3)).shape
+(4, 3)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes, random
+from fnn import numpy as fnp
+from fnn.core.array import Array
+from fnn.core.source import describe, here
+from fnn.errors import ArgumentError, ShapeError, UnsupportedError
+
+Axes = int | Sequence[int]
+Initializer = Callable[..., Array]  # (key, shape, dtype=None) -> array
+
+_TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a standard normal cut at -2 and 2
+
+
+def _dtype(dtype: Any, default: Any = None) -> np.dtype:
+    chosen = default if dtype is None else dtype
+    return dtypes.default_float() if chosen is None else dtypes.canonicalize(chosen, explicit=chosen is not float)
+
+
+def zeros(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
+    """All 0."""
+    return fnp.zeros(shape, _dtype(dtype))
+
+
+def ones(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
+    """All 1."""
+    return fnp.ones(shape, _dtype(dtype))
+
+
+def constant(value: Any, dtype: Any = None) -> Initializer:
+    """One value everywhere."""
+    default = dtype
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
+        return fnp.full(shape, value, _dtype(dtype, default))
+
+    return init
+
+
+def uniform(scale: Any = 0.01, dtype: Any = None) -> Initializer:
+    """Uniform in [0, scale)."""
+    default = dtype
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
+        target = _dtype(dtype, default)
+        return random.uniform(key, shape, target) * fnp.asarray(scale, target)
+
+    return init
+
+
+def normal(stddev: Any = 0.01, dtype: Any = None) -> Initializer:
+    """Normal with mean 0."""
+    default = dtype
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
+        target = _dtype(dtype, default)
+        return random.normal(key, shape, target) * fnp.asarray(stddev, target)
+
+    return init
+
+
+def truncated_normal(stddev: Any = 0.01, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0) -> Initializer:
+    """stddev times a standard normal cut at lower and upper."""
+    default = dtype
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
+        target = _dtype(dtype, default)
+        return random.truncated_normal(key, lower, upper, shape, target) * fnp.asarray(stddev, target)
+
+    return init
+
+
+def _fans(shape: Sequence[int], in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> tuple[float, float]:
+    """(inputs, outputs) of one unit; axes that are neither inputs, outputs nor batch are a receptive field."""
+    if len(shape) < 2:
+        raise ShapeError(f"an initializer that scales with the number of inputs and outputs needs a shape with at least "
+                         f"two axes, not {tuple(shape)}, at {describe(here())}")
+
+    def product(axes: Axes) -> int:
+        return math.prod(shape[a] for a in ((axes,) if isinstance(axes, int) else axes))
+
+    inputs, outputs, batch = product(in_axis), product(out_axis), product(batch_axis)
+    field = math.prod(shape) / max(inputs * outputs * batch, 1)
+    return inputs * field, outputs * field
+
+
+def variance_scaling(
+    scale: float,
+    mode: str,
+    distribution: str,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    dtype: Any = None,
+) -> Initializer:
+    """Random numbers with mean 0 and variance scale / n.
+
+    mode: n is the number of inputs ("fan_in"), of outputs ("fan_out"), or their arithmetic ("fan_avg") or geometric
+    ("fan_geo_avg") mean. distribution: "truncated_normal", "normal" or "uniform".
+
+    Raises ArgumentError for other words, ShapeError for shapes with fewer than two axes."""
+    default = dtype
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
+        target = _dtype(dtype, default)
+        fan_in, fan_out = _fans(shape, in_axis, out_axis, batch_axis)
+        sizes = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2,
+                 "fan_geo_avg": math.sqrt(fan_in * fan_out)}
+        if mode not in sizes:
+            raise ArgumentError(f"variance_scaling: the mode is one of {', '.join(sizes)}, not {mode!r}")
+        variance = np.asarray(scale / max(sizes[mode], 1e-30), target)
+        if distribution == "normal":
+            return random.normal(key, shape, target) * np.sqrt(variance)
+        if distribution == "uniform":
+            return random.uniform(key, shape, target, -1) * np.sqrt(3 * variance)
+        if distribution == "truncated_normal":
+            deviation = np.sqrt(variance) / np.asarray(_TRUNCATED_DEVIATION, target)
+            return random.truncated_normal(key, -2, 2, shape, target) * deviation
+        raise ArgumentError(
+            f"variance_scaling: the distribution is truncated_normal, normal or uniform, not {distribution!r}"
+        )
+
+    return init
+
+
+def _family(scale: float, mode: str, distribution: str, doc: str) -> Callable[..., Initializer]:
+    def make(in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None) -> Initializer:
+        return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
+
+    make.__doc__ = doc
+    return make
+
+
+glorot_normal = _family(1.0, "fan_avg", "truncated_normal", "Glorot and Bengio (2010), truncated normal.")
+glorot_uniform = _family(1.0, "fan_avg", "uniform", "Glorot and Bengio (2010), uniform.")
+lecun_normal = _family(1.0, "fan_in", "truncated_normal", "LeCun et al. (1998), truncated normal.")
+lecun_uniform = _family(1.0, "fan_in", "uniform", "LeCun et al. (1998), uniform.")
+he_normal = _family(2.0, "fan_in", "truncated_normal", "He et al. (2015), truncated normal.")
+he_uniform = _family(2.0, "fan_in", "uniform", "He et al. (2015), uniform.")
+xavier_normal, xavier_uniform = glorot_normal, glorot_uniform
+kaiming_normal, kaiming_uniform = he_normal, he_uniform
+
+
+def orthogonal(scale: float = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """Not yet: it needs the QR decomposition. Raises UnsupportedError."""
+    raise UnsupportedError(f"nn.initializers.orthogonal needs the QR decomposition, which fnn does not have yet, at "
+                           f"{describe(here())}; initialise with numpy.linalg.qr, or use glorot_normal()")
