@@ -58,7 +58,7 @@ class Call:
     in_place: tuple[tuple[Value, Value], ...] = ()
     sources: tuple[Source, ...] = ()
     text: str = ""  # the loop nest or operation in words, for the printed plan
-    flops: float | None = None  # floating-point operations where a formula says it; None: counted from the loops
+    flops: float | None = None  # arithmetic, where a formula says it; None: counted from the loops
 
 
 @dataclass(eq=False)

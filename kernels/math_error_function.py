@@ -59,7 +59,7 @@ _ERFC = {
         -5.1689376105786646e-09, -1.4825501533714234e-09,
     ),
 }  # fmt: skip
-# erf_inv(x) / x by intervals of w: from where, what is subtracted from w (the first) or sqrt(w), the coefficients
+# erf_inv(x) / x by intervals of w: their start, what is subtracted from w (in the first) or sqrt(w), coefficients
 _ERF_INV = {
     "f4": (
         (0.0, 2.5, (
@@ -127,7 +127,7 @@ def _tail(m: Arithmetic, a: Value) -> Value:
     below, below_low = m.unordered_sum(a, shift)
     inverse = 1.0 / below
     lost = m.fma(-inverse, below_low, m.fma(-inverse, below, 1.0))
-    q = m.polynomial(m.fma(inverse, -2.0 * shift, 1.0), _ERFC[m.dtype])
+    q = m.horner(m.fma(inverse, -2.0 * shift, 1.0), _ERFC[m.dtype])
     return m.scale(m.fma(q, p + lost, q) * inverse, k)
 
 

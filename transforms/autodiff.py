@@ -119,7 +119,7 @@ def vjp_flat(
                         _accumulate(table, parents, back(ct))
                 else:
                     several = [None if s is None else table.pop(s, None) for s in slots]
-                    if any([c is not None for c in several]):
+                    if any(c is not None for c in several):
                         _accumulate(table, parents, back(several))
         finally:
             current.source = outer

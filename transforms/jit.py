@@ -88,7 +88,7 @@ class Jitted:
         if config.disable_jit:
             return self._f(*args, **kwargs)
         entry, leaves = self._entry(args, kwargs)
-        if state.stage is not None or entry.captured or any([type(x) is Tracer for x in leaves]):
+        if state.stage is not None or entry.captured or any(type(x) is Tracer for x in leaves):
             outs = jit_call(
                 *leaves, *entry.captured, graph=entry.graph, name=getattr(self._f, "__name__", "jit")
             )
@@ -102,10 +102,8 @@ class Jitted:
         if self._has_static:
             dynamic, named, static = self._take_static(args, kwargs)
         leaves, structure = tree.flatten((dynamic, named))
-        for i, x in enumerate(leaves):
-            if not isinstance(x, Array):
-                leaves = flatten_arguments(f"jit of {function_place(self._f)}", (dynamic, named))[0]
-                break
+        if not all(isinstance(x, Array) for x in leaves):
+            leaves = flatten_arguments(f"jit of {function_place(self._f)}", (dynamic, named))[0]
         axes = tuple([(name, trace.size) for name, trace in state.axes.items()]) if state.axes else ()  # type: ignore[attr-defined]
         avals = tuple([x.aval for x in leaves])
         key = tree.structure_key(structure), avals, static, axes, config.enable_x64
@@ -335,6 +333,11 @@ class Compiled(Lowered):
     def cost_analysis(self) -> Any:
         """As `cost`."""
         return self.cost()
+
+    def profile(self, *args: Any, **kwargs: Any) -> Any:
+        """The time of every kernel in one run with these arguments, printable."""
+        leaves, _ = flatten_arguments("a compiled program", (args, kwargs))
+        return self._program().profile([numpy_value(x, x.dtype) for x in leaves])
 
     @property
     def times(self) -> dict[str, float]:

@@ -41,7 +41,7 @@ def _shape(
     *avals: Aval, graph: Graph, consts: int, carry: int, length: int, reverse: bool
 ) -> tuple[Aval, ...]:
     outs = graph.out_avals
-    return tuple([*(a.strong() for a in outs[:carry]), *(_stacked(a, length) for a in outs[carry:])])
+    return (*(a.strong() for a in outs[:carry]), *(_stacked(a, length) for a in outs[carry:]))
 
 
 def _evaluate(*args: Any, **p: Any) -> list[Any]:

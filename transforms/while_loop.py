@@ -53,7 +53,7 @@ def _parts(items: Sequence[Any], p: dict[str, Any]) -> list[list[Any]]:
 def _evaluate(*args: Any, **p: Any) -> list[Any]:
     if config.disable_jit:
         left, right, carry = _parts(args, p)
-        while bool(p["test"](*left, *carry)[0]):
+        while bool(np.asarray(p["test"](*left, *carry)[0])):
             carry = p["body"](*right, *carry)
         return carry
     return run_equation(while_p, args, p, p["body"])

@@ -30,6 +30,7 @@ def parameter_text(value: Any) -> str:
 
 
 def literal_text(atom: Literal) -> str:
+    """A constant operand: a number, or the type of an array."""
     if np.ndim(atom.value) == 0 and not atom.aval.dtype.names:
         return repr(np.asarray(atom.value).item())
     return f"const:{atom.aval}"

@@ -58,6 +58,7 @@ def here() -> Source | None:
 
 
 def line_of(source: Source) -> int:
+    """The line of a source."""
     code, instruction = source
     return next(
         (line for lo, hi, line in code.co_lines() if lo <= instruction < hi and line is not None),

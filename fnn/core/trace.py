@@ -82,6 +82,7 @@ class Tracer(Array):
 
 
 def raise_leak(tracer: Tracer) -> None:
+    """The error of a tracer that outlived its trace."""
     raise LeakError(
         f"a traced array, made at {describe(tracer.source)}, was used at {describe(here())} after the {tracer.trace.kind} "
         "that made it had ended. Return it from the transformed function instead of storing it in a global, an attribute "

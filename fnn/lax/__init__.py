@@ -4,8 +4,8 @@ Strict where fnn.numpy is lenient: dtypes are not promoted (but for Python numbe
 broadcast."""
 
 from fnn.lax import linalg
-from fnn.lax.elementwise import *  # noqa: F403  # their __all__ lists them
-from fnn.lax.slicing import *  # noqa: F403  # the same
+from fnn.lax.elementwise import *  # their __all__ lists them
+from fnn.lax.slicing import *  # the same
 from fnn.lax.structure import (
     Precision,
     approx_max_k,
