@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from fnn import primitives as P
 from fnn import tree
 from fnn.core.aval import Aval
 from fnn.core.primitive import Unsupported
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Trace, Tracer, aval_of, shape_of, state
 from fnn.errors import ArgumentError, ConcretizationError, ShapeError, UnsupportedError
+from fnn.primitives.rules import lift, moveaxis
 from fnn.transforms.flattening import argument_name, flat_call, flatten_arguments
 
 
@@ -50,24 +50,6 @@ class Batch(Trace):
         if primitive.multiple:
             return [Tracer(self, o, None) if f else o for o, f in zip(out, flag, strict=True)]
         return Tracer(self, out, None) if flag else out
-
-
-def moveaxis(x: Any, source: int, target: int) -> Any:
-    """x with one axis moved."""
-    rank = len(shape_of(x))
-    if source == target:
-        return x
-    perm = [d for d in range(rank) if d != source]
-    perm.insert(target, source)
-    return P.transpose(x, perm=tuple(perm))
-
-
-def lift(size: int, x: Any, batched: bool) -> Any:
-    """x with a leading batch axis, repeated there if it had none."""
-    if batched:
-        return x
-    shape = shape_of(x)
-    return P.broadcast(x, shape=(size, *shape), axes=tuple(range(1, len(shape) + 1)))
 
 
 def vmap_flat(

@@ -15,7 +15,8 @@ from fnn.core.primitive import Primitive, not_differentiable, unsupported
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of, state
 from fnn.errors import ArgumentError, AxisNameError
-from fnn.transforms.batching import Batch, lift, moveaxis
+from fnn.primitives.rules import lift, moveaxis
+from fnn.transforms.batching import Batch
 
 AxisName = Hashable | tuple[Hashable, ...]
 

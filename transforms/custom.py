@@ -19,8 +19,9 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place
 from fnn.core.trace import aval_of, stage
 from fnn.errors import ArgumentError, DifferentiationError, TreeError
+from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill, vjp_flat
-from fnn.transforms.batching import lift, vmap_flat
+from fnn.transforms.batching import vmap_flat
 from fnn.transforms.calls import graph_floor
 from fnn.transforms.flattening import flatten_arguments, flatten_result
 
@@ -202,12 +203,12 @@ class _Custom:
     aside."""
 
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()):
-        functools.update_wrapper(self, f)
+        functools.update_wrapper(self, f)  # pyright: ignore[reportArgumentType]  # subclasses are callable
         self.f = f
         self.nondiff = tuple(nondiff_argnums)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else functools.partial(self, instance)  # pyright: ignore[reportArgumentType]  # as above
 
     def _bind(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         """All arguments by position, with defaults."""

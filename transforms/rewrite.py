@@ -11,8 +11,9 @@ from typing import Any
 
 from fnn.core.ir import Atom, Equation, Graph, Var
 from fnn.core.trace import closed_stage
+from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill, jvp_flat, vjp_flat
-from fnn.transforms.batching import lift, vmap_flat
+from fnn.transforms.batching import vmap_flat
 from fnn.transforms.passes.cse import cse
 from fnn.transforms.passes.dce import dce
 

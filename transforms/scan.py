@@ -19,8 +19,8 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, aval_of, closed_stage, stage
 from fnn.errors import ArgumentError, ShapeError
+from fnn.primitives.rules import lift, moveaxis
 from fnn.transforms.autodiff import fill
-from fnn.transforms.batching import lift, moveaxis
 from fnn.transforms.calls import graph_floor, staged
 from fnn.transforms.compiled import run_equation
 from fnn.transforms.flattening import argument_name, flatten_arguments

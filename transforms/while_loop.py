@@ -14,12 +14,12 @@ from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.ir import Graph, Literal, Var
 from fnn.core.lowering import Loop
-from fnn.core.primitive import Primitive, Sample
+from fnn.core.primitive import Primitive, Sample, registry
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, aval_of, closed_stage, stage
 from fnn.errors import ArgumentError, DifferentiationError, TreeError
+from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill
-from fnn.transforms.batching import lift
 from fnn.transforms.calls import graph_floor, staged
 from fnn.transforms.compiled import run_equation
 from fnn.transforms.control import same_types, spread_right
@@ -166,7 +166,6 @@ def _known(atom: Any, graph: Graph, consts: Sequence[Any]) -> int | None:
 
 
 def _as_scan(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any], steps: int) -> Any:
-    from fnn.transforms.scan import scan_p  # scan is written after while_loop, which fori_loop needs
 
     cut = p["cond_consts"]
     params = {
@@ -176,7 +175,7 @@ def _as_scan(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any], step
         "length": steps,
         "reverse": False,
     }
-    outs, pull, active = scan_p.vjp(tuple(needs[cut:]), list(args[cut:]), params)
+    outs, pull, active = registry["scan"].vjp(tuple(needs[cut:]), list(args[cut:]), params)  # type: ignore[misc]
     return outs, (None if pull is None else lambda cts: [None] * cut + list(pull(cts))), active
 
 

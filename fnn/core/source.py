@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from types import CodeType
+from typing import Any
 
 Source = tuple[CodeType, int]
 
@@ -80,7 +81,7 @@ def short(source: Source | None) -> str:
     return f"{os.path.basename(source[0].co_filename)}:{line_of(source)}"
 
 
-def function_place(f: object) -> str:
+def function_place(f: Any) -> str:
     """'name (file.py:12)' for a function of the user."""
     while hasattr(f, "__wrapped__"):
         f = f.__wrapped__
