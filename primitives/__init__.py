@@ -35,6 +35,7 @@ from fnn.primitives.bitwise import (
 from fnn.primitives.comparison import eq, ge, gt, is_finite, le, lt, ne, select
 from fnn.primitives.contraction import dot_general
 from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient
+from fnn.primitives.convolution import ConvDimensionNumbers, conv_general_dilated
 from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
 from fnn.primitives.indexing import (
     GatherDimensionNumbers,
@@ -93,6 +94,7 @@ from fnn.primitives.transcendental import (
 )
 
 __all__ = [
+    "ConvDimensionNumbers",
     "GatherDimensionNumbers",
     "ScatterDimensionNumbers",
     "abs",
@@ -115,6 +117,7 @@ __all__ = [
     "clamp",
     "clz",
     "concatenate",
+    "conv_general_dilated",
     "convert",
     "copy",
     "cos",

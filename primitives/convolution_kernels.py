@@ -130,8 +130,10 @@ class Convolution:
 
     @property
     def products(self) -> int:
+        """How many products are summed, padding included."""
         positions = math.prod(s.out for s in self.spatial)
-        return self.batch * positions * self.groups * self.width * self.features * self.taps
+        taps = self.taps // math.prod(s.period for s in self.spatial)
+        return self.batch * positions * self.groups * self.width * self.features * taps
 
 
 def _steps(shape: Sequence[int]) -> list[int]:

@@ -292,6 +292,7 @@ NESTED: dict[str, tuple[Callable[..., State], Callable[..., State], int]] = {  #
     "collective": (_psum, _sums, 1),
 }
 FORWARD_ONLY = frozenset({"while", "fori_traced"})  # the number of steps is not known: no reverse mode
+BACKWARD = frozenset({"gradient", "linearize", "custom_vjp"})  # use reverse mode on what is inside of them
 
 
 # -- drawing them ------------------------------------------------------------------------------------------------------
@@ -309,8 +310,7 @@ def programs(draw: st.DrawFn, reverse: bool = True, depth: int = 2, most: int = 
             names = [n for n in NESTED if not (reverse and n in FORWARD_ONLY)]
         kind = draw(st.sampled_from(names))
         count = NESTED[kind][2] if kind in NESTED else 0
-        # The gradient inside is reverse mode of what is inside of it.
-        inner = tuple(draw(programs(reverse or kind == "gradient", depth - 1, 2)) for _ in range(count))
+        inner = tuple(draw(programs(reverse or kind in BACKWARD, depth - 1, 2)) for _ in range(count))
         blocks.append(Block(kind, draw(st.sampled_from(CONSTANTS)), inner))
     return Program(tuple(blocks))
 

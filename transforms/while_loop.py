@@ -16,7 +16,7 @@ from fnn.core.ir import Graph, Literal, Var
 from fnn.core.lowering import Loop
 from fnn.core.primitive import Primitive, Sample, registry
 from fnn.core.source import describe, function_place, here
-from fnn.core.trace import Tracer, aval_of, closed_stage, stage
+from fnn.core.trace import Stage, Tracer, aval_of, closed_stage, stage
 from fnn.errors import ArgumentError, DifferentiationError, TreeError
 from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill
@@ -133,9 +133,9 @@ def trip_count(args: Sequence[Any], p: dict[str, Any]) -> int | None:
     if bound is None or x not in test.inputs[p["cond_consts"] :]:
         return None
     k = test.inputs.index(x) - p["cond_consts"]
-    first, out = args[start + k], body.outputs[k]
+    first, out = known_integer(args[start + k]), body.outputs[k]
     maker = next((e for e in body.equations if e.outputs[0] is out), None)
-    if type(first) is Tracer or maker is None or maker.primitive.name not in ("add", "sub"):
+    if first is None or maker is None or maker.primitive.name not in ("add", "sub"):
         return None
     counter, other = body.inputs[p["body_consts"] + k], [a for a in maker.inputs if type(a) is Literal]
     if (
@@ -144,25 +144,33 @@ def trip_count(args: Sequence[Any], p: dict[str, Any]) -> int | None:
         or (maker.primitive.name == "sub" and maker.inputs[0] is not counter)
     ):
         return None
-    value = first.value if type(first) is ConcreteArray else np.asarray(first)
-    if value.dtype.kind not in "iu" or np.ndim(value):
-        return None
-    i, step = int(value), int(np.asarray(other[0].value)) * (1 if maker.primitive.name == "add" else -1)
-    far = {"lt": bound - i, "le": bound - i + 1, "gt": i - bound, "ge": i - bound + 1}[name]
+    step = int(np.asarray(other[0].value)) * (1 if maker.primitive.name == "add" else -1)
+    far = {"lt": bound - first, "le": bound - first + 1, "gt": first - bound, "ge": first - bound + 1}[name]
     stride = step if name in ("lt", "le") else -step
     return None if stride <= 0 else max(0, -(-far // stride))
 
 
+def known_integer(x: Any) -> int | None:
+    """A scalar integer whose value is known while tracing: a number, or one that a stage has only converted."""
+    while type(x) is Tracer:
+        if type(x.trace) is not Stage or x.aval.shape or x.aval.dtype.kind not in "iu":
+            return None
+        maker = next((e for e in reversed(x.trace.equations) if e.outputs[0] is x.note), None)
+        if maker is None or maker.primitive.name not in ("convert", "broadcast", "reshape", "copy"):
+            return None
+        if type(maker.inputs[0]) is not Literal:
+            return None
+        x = maker.inputs[0].value
+    value = x.value if type(x) is ConcreteArray else np.asarray(x)
+    return int(value) if value.ndim == 0 and value.dtype.kind in "iu" else None
+
+
 def _known(atom: Any, graph: Graph, consts: Sequence[Any]) -> int | None:
     """A bound that is a constant of the test, or a constant passed to it."""
-    if type(atom) is Var:
-        where = [x for v, x in zip(graph.inputs, consts, strict=False) if v is atom]
-        if not where or type(where[0]) is Tracer:
-            return None
-        value = np.asarray(where[0].value if type(where[0]) is ConcreteArray else where[0])
-    else:
-        value = np.asarray(atom.value)
-    return int(value) if value.ndim == 0 and value.dtype.kind in "iu" else None
+    if type(atom) is not Var:
+        return known_integer(atom.value)
+    given = [x for v, x in zip(graph.inputs, consts, strict=False) if v is atom]
+    return known_integer(given[0]) if given else None
 
 
 def _as_scan(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any], steps: int) -> Any:

@@ -1,0 +1,512 @@
+"""Convolutions of any rank, layout, stride, padding, dilation and grouping.
+
+>>> import numpy as np
+>>> numbers = ConvDimensionNumbers((0, 1, 2), (0, 1, 2), (0, 1, 2))
+>>> x, w = np.array([[[1, 2, 3, 4]]], np.float32), np.array([[[1, 1]]], np.float32)
+>>> conv_general_dilated(
+...     x, w, window_strides=(1,), padding=((0, 1),), lhs_dilation=(1,), rhs_dilation=(1,),
+...     dimension_numbers=numbers, feature_group_count=1, batch_group_count=1,
+... ).tolist()
+[[[3.0, 5.0, 7.0, 4.0]]]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.core.aval import Aval
+from fnn.core.lowering import Decompose, Kernel
+from fnn.core.primitive import Primitive, Sample
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of, shape_of
+from fnn.errors import DtypeError, ShapeError
+from fnn.primitives import convolution_kernels
+from fnn.primitives.contraction import dot_general
+from fnn.primitives.rules import HALVES, bilinear, check_kinds, moveaxis, of_dtype, zeros
+from fnn.primitives.structural import pad, reshape, rev, transpose
+
+FEW_FEATURES = 16  # an image of fewer features is padded in memory: its loops are too short to be clipped
+
+
+@dataclass(frozen=True, slots=True)
+class ConvDimensionNumbers:
+    """Which axis is which. lhs_spec: (batch, feature, *spatial) of the image; rhs_spec: (output feature, input
+    feature, *spatial) of the kernel; out_spec: (batch, feature, *spatial) of the result.
+
+    NHWC with a kernel HWIO is ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))."""
+
+    lhs_spec: tuple[int, ...]
+    rhs_spec: tuple[int, ...]
+    out_spec: tuple[int, ...]
+
+
+# -- types ---------------------------------------------------------------------------------------------------
+
+
+def dilated(size: int, dilation: int) -> int:
+    """The extent of an axis with dilation - 1 zeros between its elements."""
+    return 0 if size == 0 else (size - 1) * dilation + 1
+
+
+def _shape(
+    lhs: Aval,
+    rhs: Aval,
+    window_strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int],
+    rhs_dilation: Sequence[int],
+    dimension_numbers: ConvDimensionNumbers,
+    feature_group_count: int,
+    batch_group_count: int,
+    out_dtype: np.dtype | None = None,
+) -> Aval:
+    name, n = "conv_general_dilated", lhs.ndim - 2
+    check_kinds(name, (lhs, rhs), "iuf")
+    ls, rs, os = dimension_numbers.lhs_spec, dimension_numbers.rhs_spec, dimension_numbers.out_spec
+
+    def refuse(what: str) -> ShapeError:
+        return ShapeError(f"{name}: {what}, for operands {lhs} and {rhs} at {describe(here())}")
+
+    if n < 0 or rhs.ndim != lhs.ndim:
+        raise refuse("the image and the kernel need the same number of axes, at least 2")
+    for what, spec in (("lhs_spec", ls), ("rhs_spec", rs), ("out_spec", os)):
+        if sorted(spec) != list(range(n + 2)):
+            raise refuse(f"{what} {spec} does not name each of the axes 0 to {n + 1} once")
+    settings = {
+        "window_strides": window_strides, "padding": padding, "lhs_dilation": lhs_dilation,
+        "rhs_dilation": rhs_dilation,
+    }  # fmt: skip
+    for what, given in settings.items():
+        if len(given) != n:
+            raise refuse(f"{what} has {len(given)} entries for {n} spatial axes")
+        if what != "padding" and any(g < 1 for g in given):
+            raise refuse(f"{what} {tuple(given)} has an entry below 1")
+    if feature_group_count < 1 or batch_group_count < 1 or min(feature_group_count, batch_group_count) > 1:
+        raise refuse(
+            f"feature_group_count {feature_group_count} and batch_group_count {batch_group_count} must be at "
+            "least 1, and one of them must be 1"
+        )
+    batch, features = lhs.shape[ls[0]], lhs.shape[ls[1]]
+    outputs, inputs = rhs.shape[rs[0]], rhs.shape[rs[1]]
+    if features != inputs * feature_group_count:
+        raise refuse(
+            f"the image has {features} features, the kernel takes {inputs} in each of {feature_group_count} "
+            "groups"
+        )
+    groups = max(feature_group_count, batch_group_count)
+    if outputs % groups:
+        raise refuse(f"{outputs} output features do not divide into {groups} groups")
+    if batch % batch_group_count:
+        raise refuse(f"a batch of {batch} does not divide into {batch_group_count} groups")
+    shape = [0] * (n + 2)
+    shape[os[0]], shape[os[1]] = batch // batch_group_count, outputs
+    for d in range(n):
+        whole = dilated(lhs.shape[ls[d + 2]], lhs_dilation[d]) + sum(padding[d])
+        window = dilated(rhs.shape[rs[d + 2]], rhs_dilation[d])
+        if whole < 0:
+            raise refuse(f"padding {tuple(padding[d])} takes more away than spatial axis {d} has")
+        shape[os[d + 2]] = max(0, (whole - window) // window_strides[d] + 1)
+    if lhs.dtype != rhs.dtype:
+        raise DtypeError(
+            f"{name}: the operands {lhs} and {rhs} differ in dtype, at {describe(here())}; convert one with "
+            "x.astype(dtype)"
+        )
+    if out_dtype is not None and dtypes.kind(np.dtype(out_dtype)) not in "iuf":
+        raise DtypeError(f"{name}: out_dtype {out_dtype} is not a number, at {describe(here())}")
+    dtype = lhs.dtype if out_dtype is None else np.dtype(out_dtype)
+    return Aval(tuple(shape), dtype, out_dtype is None and lhs.weak_type and rhs.weak_type)
+
+
+def _summed_in(lhs: np.dtype, out: np.dtype) -> np.dtype:
+    """In which dtype products are summed: 16-bit floats in float32, to be rounded once."""
+    wide = dtypes.promote_types(lhs, out)
+    return np.dtype(np.float32) if wide in HALVES else np.dtype(wide)
+
+
+# -- meaning -------------------------------------------------------------------------------------------------
+
+
+def _evaluate(lhs: Any, rhs: Any, **p: Any) -> np.ndarray:
+    lhs, rhs, numbers = np.asarray(lhs), np.asarray(rhs), p["dimension_numbers"]
+    out = _shape(Aval(lhs.shape, lhs.dtype), Aval(rhs.shape, rhs.dtype), **p)
+    wide = _summed_in(lhs.dtype, out.dtype)
+    x = padded(lhs.transpose(numbers.lhs_spec).astype(wide), p["padding"], p["lhs_dilation"])
+    w = rhs.transpose(numbers.rhs_spec).astype(wide)
+    n, by_batch = x.ndim - 2, p["batch_group_count"]
+    groups = max(p["feature_group_count"], by_batch)
+    extents = [out.shape[d] for d in numbers.out_spec[2:]]
+    if 0 in (out.size, w.size):
+        return np.zeros(out.shape, out.dtype)
+    # windows[batch, feature, *positions, *taps]
+    steps = x.strides[2:]
+    windows = np.lib.stride_tricks.as_strided(
+        x,
+        (*x.shape[:2], *extents, *w.shape[2:]),
+        (
+            *x.strides[:2],
+            *[s * k for s, k in zip(steps, p["window_strides"])],
+            *[s * k for s, k in zip(steps, p["rhs_dilation"])],
+        ),
+        writeable=False,
+    )
+    parts = np.split(windows, groups, 0 if by_batch > 1 else 1)
+    taps = range(2, n + 2)
+    sums = [
+        np.tensordot(part, kernel, ((1, *range(n + 2, 2 * n + 2)), (1, *taps)))
+        for part, kernel in zip(parts, np.split(w, groups, 0), strict=True)
+    ]
+    whole = np.moveaxis(np.concatenate(sums, -1), -1, 1)
+    return whole.transpose(np.argsort(numbers.out_spec)).astype(out.dtype)
+
+
+def padded(x: np.ndarray, padding: Sequence[tuple[int, int]], dilation: Sequence[int]) -> np.ndarray:
+    """An array (batch, feature, *spatial) with zeros between and around the elements of its spatial axes."""
+    shape = [*x.shape[:2], *[dilated(s, d) for s, d in zip(x.shape[2:], dilation)]]
+    wide = np.zeros(shape, x.dtype)
+    wide[(..., *[np.s_[::d] for d in dilation])] = x
+    wide = np.pad(wide, [(0, 0), (0, 0), *[(max(lo, 0), max(hi, 0)) for lo, hi in padding]])
+    cut = [
+        np.s_[max(-lo, 0) : size - max(-hi, 0)] for (lo, hi), size in zip(padding, wide.shape[2:])
+    ]
+    return wide[(..., *cut)]
+
+
+# -- axes ----------------------------------------------------------------------------------------------------
+
+
+def _merge(x: Any, source: int, target: int) -> Any:
+    """Axis `source` moved in front of `target` (as numbered without it), the two made one."""
+    shape = list(shape_of(x))
+    size = shape.pop(source)
+    shape[target] *= size
+    return reshape(moveaxis(x, source, target), shape=tuple(shape))
+
+
+def _split(x: Any, axis: int, count: int) -> Any:
+    """An axis as two, the first of `count`."""
+    shape = shape_of(x)
+    return reshape(x, shape=(*shape[:axis], count, shape[axis] // count, *shape[axis + 1 :]))
+
+
+# -- derivatives ---------------------------------------------------------------------------------------------
+
+
+def _swapped(spec: tuple[int, ...]) -> tuple[int, ...]:
+    return (spec[1], spec[0], *spec[2:])
+
+
+def _extents(avals: Sequence[Aval], p: dict[str, Any], out: Aval) -> list[tuple[int, int, int]]:
+    """Per spatial axis: of the dilated image, of the dilated kernel, and of the result dilated by the stride."""
+    numbers = p["dimension_numbers"]
+    return [
+        (
+            dilated(avals[0].shape[numbers.lhs_spec[d + 2]], p["lhs_dilation"][d]),
+            dilated(avals[1].shape[numbers.rhs_spec[d + 2]], p["rhs_dilation"][d]),
+            dilated(out.shape[numbers.out_spec[d + 2]], p["window_strides"][d]),
+        )
+        for d in range(len(numbers.lhs_spec) - 2)
+    ]
+
+
+def _common(ct: Any, other: Any) -> tuple[Any, Any]:
+    dtype = dtypes.promote_types(aval_of(ct).dtype, aval_of(other).dtype)
+    return of_dtype(ct, dtype), of_dtype(other, dtype)
+
+
+def _gradient_of_image(ct: Any, rhs: Any, avals: Sequence[Aval], p: dict[str, Any]) -> Any:
+    """The cotangent convolved with the kernel turned around, strides and dilations of the image swapped."""
+    out = aval_of(ct)
+    if 0 in (out.size, avals[0].size, avals[1].size):
+        return zeros(avals[0].strong())
+    numbers, by_feature, by_batch = p["dimension_numbers"], p["feature_group_count"], p["batch_group_count"]
+    ls, rs, os = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
+    groups = max(by_feature, by_batch)
+    ct, rhs = _common(ct, rhs)
+    if rs[2:]:
+        rhs = rev(rhs, axes=rs[2:])
+    if groups > 1:  # output features of a group become input features, and the groups output features
+        rhs = _split(rhs, rs[0], groups)
+        rhs = _merge(rhs, rs[0], rs[1])
+    padding = []
+    for (lo, _), (image, window, result) in zip(p["padding"], _extents(avals, p, out)):
+        before = window - lo - 1
+        padding.append((before, image + window - 1 - result - before))
+    grad = conv_general_dilated(
+        ct,
+        rhs,
+        window_strides=p["lhs_dilation"],
+        padding=tuple(padding),
+        lhs_dilation=p["window_strides"],
+        rhs_dilation=p["rhs_dilation"],
+        dimension_numbers=ConvDimensionNumbers(os, _swapped(rs), ls),
+        feature_group_count=groups,
+        batch_group_count=1,
+        out_dtype=None,
+    )
+    if by_batch > 1:
+        grad = _merge(_split(grad, ls[1], by_batch), ls[1], ls[0])
+    return of_dtype(grad, avals[0].dtype)
+
+
+def _gradient_of_kernel(ct: Any, lhs: Any, avals: Sequence[Aval], p: dict[str, Any]) -> Any:
+    """The image convolved with the cotangent: batch and features, and strides and dilations of the kernel,
+    change places."""
+    out = aval_of(ct)
+    if 0 in (out.size, avals[0].size, avals[1].size):
+        return zeros(avals[1].strong())
+    numbers = p["dimension_numbers"]
+    padding = tuple(
+        [
+            (lo, result - image + window - lo - 1)
+            for (lo, _), (image, window, result) in zip(p["padding"], _extents(avals, p, out))
+        ]
+    )
+    ct, lhs = _common(ct, lhs)
+    grad = conv_general_dilated(
+        lhs,
+        ct,
+        window_strides=p["rhs_dilation"],
+        padding=padding,
+        lhs_dilation=p["lhs_dilation"],
+        rhs_dilation=p["window_strides"],
+        dimension_numbers=ConvDimensionNumbers(
+            _swapped(numbers.lhs_spec), _swapped(numbers.out_spec), _swapped(numbers.rhs_spec)
+        ),
+        feature_group_count=p["batch_group_count"],
+        batch_group_count=p["feature_group_count"],
+        out_dtype=None,
+    )
+    return of_dtype(grad, avals[1].dtype)
+
+
+# -- batching ------------------------------------------------------------------------------------------------
+
+
+def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> tuple[Any, bool]:
+    """The batch joins that of the image, or the features, or becomes groups."""
+    lhs, rhs = args
+    size, numbers = frame.size, p["dimension_numbers"]
+    ls, rs, os = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
+    by_feature, by_batch = p["feature_group_count"], p["batch_group_count"]
+    groups = max(by_feature, by_batch)
+    if size == 0:
+        single = tuple([aval_of(a).update(shape=shape_of(a)[f:]) for a, f in zip(args, flags)])
+        out = conv_general_dilated.out_aval(single, p)
+        return zeros(out.update(shape=(0, *out.shape))), True
+    if all(flags):
+        if by_batch > 1:
+            lhs, counts = _merge(lhs, 0, ls[0]), {"batch_group_count": by_batch * size}
+        else:
+            lhs, counts = _merge(lhs, 0, ls[1]), {"feature_group_count": by_feature * size}
+        out = conv_general_dilated(lhs, _merge(rhs, 0, rs[0]), **{**p, **counts})
+        return moveaxis(_split(out, os[1], size), os[1], 0), True
+    if flags[0]:
+        if by_batch > 1:  # (groups, batch, rest)
+            lhs = _split(lhs, ls[0] + 1, by_batch)
+            lhs = _merge(lhs, 0, ls[0] + 1)
+            lhs = _merge(lhs, ls[0], ls[0])
+        else:
+            lhs = _merge(lhs, 0, ls[0])
+        out = conv_general_dilated(lhs, rhs, **p)
+        return moveaxis(_split(out, os[0], size), os[0], 0), True
+    if groups == 1:
+        out = conv_general_dilated(lhs, _merge(rhs, 0, rs[0]), **p)
+        return moveaxis(_split(out, os[1], size), os[1], 0), True
+    rhs = _split(rhs, rs[0] + 1, groups)  # (groups, batch, rest)
+    rhs = _merge(rhs, 0, rs[0] + 1)
+    rhs = _merge(rhs, rs[0], rs[0])
+    out = _split(conv_general_dilated(lhs, rhs, **p), os[1], groups)
+    out = moveaxis(_split(out, os[1] + 1, size), os[1] + 1, 0)
+    return _merge(out, os[1] + 1, os[1] + 1), True
+
+
+# -- lowering ------------------------------------------------------------------------------------------------
+
+
+def _written(lhs: Any, rhs: Any, **p: Any) -> Any:
+    """With output features last in the kernel and in the result, for which there is a loop program; a kernel
+    of one tap is a matrix product."""
+    numbers: ConvDimensionNumbers = p["dimension_numbers"]
+    ls, rs, os = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
+    n, size = len(ls) - 2, shape_of(rhs)
+    groups = max(p["feature_group_count"], p["batch_group_count"])
+    if (
+        groups == 1
+        and all(size[d] == 1 for d in rs[2:])
+        and p["padding"] == ((0, 0),) * n
+        and p["window_strides"] == p["lhs_dilation"] == (1,) * n
+    ):
+        return _product(lhs, rhs, numbers, p.get("out_dtype"))
+    positive = all(lo >= 0 and hi >= 0 for lo, hi in p["padding"]) and p["lhs_dilation"] == (1,) * n
+    if positive and any(map(any, p["padding"])) and shape_of(lhs)[ls[1]] < FEW_FEATURES:
+        low, high = [0] * (n + 2), [0] * (n + 2)
+        for d, (lo, hi) in zip(ls[2:], p["padding"]):
+            low[d], high[d] = lo, hi
+        zero = zeros(Aval((), aval_of(lhs).dtype))
+        lhs = pad(lhs, zero, low=tuple(low), high=tuple(high), interior=(0,) * (n + 2))
+        p = {**p, "padding": ((0, 0),) * n}
+    last = n + 1
+    if rs[0] != last:
+        order = (*[d for d in range(n + 2) if d != rs[0]], rs[0])
+        rhs, rs = transpose(rhs, perm=order), tuple([order.index(d) for d in rs])
+    order = tuple([d for d in range(n + 2) if d != os[1]] + [os[1]])
+    spec = tuple([order.index(d) for d in os])
+    p = {**p, "dimension_numbers": ConvDimensionNumbers(ls, rs, spec)}
+    out = direct_convolution(lhs, rhs, **p)
+    return out if spec == os else transpose(out, perm=tuple([order.index(d) for d in range(n + 2)]))
+
+
+def _product(lhs: Any, rhs: Any, numbers: ConvDimensionNumbers, out_dtype: np.dtype | None) -> Any:
+    """A convolution with a kernel of one tap."""
+    ls, rs, os = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
+    shape = shape_of(rhs)
+    kept = [d for d in range(len(rs)) if d in rs[:2]]
+    rhs = reshape(rhs, shape=tuple([shape[d] for d in kept]))
+    contract = ((ls[1],), (kept.index(rs[1]),))
+    out = dot_general(lhs, rhs, contract=contract, batch=((), ()), out_dtype=out_dtype)
+    # the product's axes: those of the image but its features, then the output features
+    order = [d for d in range(len(ls)) if d != ls[1]]
+    place = {os[0]: order.index(ls[0]), os[1]: len(order)}
+    place |= {o: order.index(d) for o, d in zip(os[2:], ls[2:])}
+    perm = tuple([place[d] for d in range(len(os))])
+    return out if perm == tuple(range(len(perm))) else transpose(out, perm=perm)
+
+
+def _loops(avals: Sequence[Any], out: Any, p: dict[str, Any]) -> convolution_kernels.Convolution:
+    return convolution_kernels.Convolution.of(avals[0].shape, avals[1].shape, out.shape, p)
+
+
+def _element(dtype: np.dtype) -> str:
+    return f"{dtype.kind if dtype not in HALVES else 'f'}{dtype.itemsize}"
+
+
+def _tiles(in_avals: Sequence[Aval], out_avals: Sequence[Aval], p: dict[str, Any]) -> int:
+    wide = _summed_in(in_avals[0].dtype, out_avals[0].dtype)
+    conv = _loops(in_avals, out_avals[0], p)
+    return convolution_kernels.tiles(conv, _element(wide), wide == out_avals[0].dtype)
+
+
+def _write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], p: dict[str, Any]) -> None:
+    (lhs, rhs), (out,) = inputs, outputs
+    dtype = {"bf": np.dtype(dtypes.bfloat16)}
+    element = _element(_summed_in(*[dtype.get(x.dtype) or np.dtype(x.dtype) for x in (lhs, out)]))
+    convolution_kernels.write(b, _loops(inputs, out, p), lhs.buffer, rhs.buffer, out.buffer, element)
+
+
+# -- the primitives ------------------------------------------------------------------------------------------
+
+
+def _direct_shape(lhs: Aval, rhs: Aval, **p: Any) -> Aval:
+    numbers, last = p["dimension_numbers"], lhs.ndim - 1
+    if numbers.rhs_spec[0] != last or numbers.out_spec[1] != last:
+        raise ShapeError(
+            f"direct_convolution: output features are not last in {numbers}, at {describe(here())}; "
+            "conv_general_dilated takes any order"
+        )
+    return _shape(lhs, rhs, **p)
+
+
+def _family(name: str, shape: Callable[..., Aval], lower: Any, samples: Sequence[Sample]) -> Primitive:
+    return bilinear(
+        name,
+        shape=shape,
+        evaluate=_evaluate,
+        transposes=(_gradient_of_image, _gradient_of_kernel),
+        batch=_batch,
+        lower=lower,
+        samples=samples,
+    )
+
+
+CHANNELS_LAST = ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
+CHANNELS_FIRST = ConvDimensionNumbers((0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2, 3))
+
+
+def _case(
+    lhs: str,
+    rhs: str,
+    numbers: ConvDimensionNumbers | None = None,
+    strides: Sequence[int] | None = None,
+    padding: Sequence[tuple[int, int]] | None = None,
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    feature_groups: int = 1,
+    batch_groups: int = 1,
+    **more: Any,
+) -> Sample:
+    n = lhs.count(",") - 1
+    order = tuple(range(n + 2))
+    ones = (1,) * n
+    return Sample(
+        (lhs, rhs),
+        {
+            "window_strides": tuple(strides or ones),
+            "padding": tuple(padding or ((0, 0),) * n),
+            "lhs_dilation": tuple(lhs_dilation or ones),
+            "rhs_dilation": tuple(rhs_dilation or ones),
+            "dimension_numbers": numbers or ConvDimensionNumbers(order, order, order),
+            "feature_group_count": feature_groups,
+            "batch_group_count": batch_groups,
+            **more,
+        },
+        tolerance=4.0,
+    )
+
+
+_LAST = ConvDimensionNumbers((0, 2, 1), (2, 1, 0), (0, 2, 1))
+_MIXED = ConvDimensionNumbers((3, 0, 2, 1), (1, 3, 0, 2), (2, 1, 3, 0))
+_SAME = ((1, 1), (1, 1))
+
+
+def _samples() -> list[Sample]:
+    return [
+        _case("f4[2,5,4,3]", "f4[3,3,3,2]", CHANNELS_LAST, padding=_SAME),
+        _case("f4[2,3,5,4]", "f4[2,3,3,3]", CHANNELS_FIRST, padding=_SAME),
+        _case("f4[2,6,5,3]", "f4[3,2,3,4]", CHANNELS_LAST, (2, 2), ((1, 2), (0, 1))),
+        _case("f4[1,2,7,6]", "f4[4,2,3,2]", None, (3, 2), ((1, 0), (-1, 2)), None, (2, 3)),
+        _case("f4[2,2,4,3]", "f4[3,2,3,2]", None, (1, 1), ((2, 1), (1, 2)), (2, 3)),
+        _case("f4[2,2,4,3]", "f4[3,2,3,4]", None, (2, 3), ((2, 3), (4, 2)), (3, 2), (2, 3)),
+        _case("f4[3,4,2,2]", "f4[2,4,2,3]", _MIXED, padding=_SAME),
+        _case("f4[2,5,5,6]", "f4[3,3,1,6]", CHANNELS_LAST, padding=_SAME, feature_groups=6),
+        _case("f4[2,4,3,3]", "f4[6,2,2,2]", None, feature_groups=2),
+        _case("f4[1,5,18]", "f4[2,9,18]", _LAST, feature_groups=2),
+        _case("f4[4,3,4,3]", "f4[6,3,2,2]", None, padding=_SAME, batch_groups=2),
+        _case("f4[3,4,2]", "f4[3,2,3]", _LAST, batch_groups=3),
+        _case("f4[2,3,4,2,3]", "f4[2,3,2,2,3]", None, (2, 1, 1), ((1, 0), (1, 1), (0, 2))),
+        _case("f4[2,9,3]", "f4[4,3,17]", _LAST, (2,), ((3, 2),)),
+        _case("f4[2,3]", "f4[4,3]"),
+        _case("f4[2,3,4,3]", "f4[1,1,3,5]", CHANNELS_LAST),
+        _case("f4[2,3,4,3]", "f4[5,3,1,1]", None, (2, 2)),
+        _case("f4[0,4,3]", "f4[2,3,2]", _LAST),
+        _case("f4[2,1,3]", "f4[2,3,2]", _LAST),
+        _case("f4[2,4,0]", "f4[2,0,2]", _LAST),
+        _case("i4[2,5,3]", "i4[2,3,4]", _LAST, padding=((1, 1),)),
+        _case("i1[2,5,3]", "i1[2,3,4]", _LAST, out_dtype=np.dtype("int32")),
+        _case("bf[2,5,3]", "bf[2,3,4]", _LAST, out_dtype=np.dtype("float32")),
+        _case("bf[2,5,3]", "bf[2,3,4]", _LAST, padding=((1, 1),)),
+        _case("f4[2,5,3]", "f4[2,3,4]", _LAST, out_dtype=np.dtype("float64")),
+    ]
+
+
+# dimension_numbers: a ConvDimensionNumbers. padding: pairs per spatial axis, below 0 they cut; lhs_dilation,
+# rhs_dilation: distance of the image's and the kernel's elements. The features of the image divide into
+# feature_group_count groups, or its batch into batch_group_count, and the output features likewise. out_dtype:
+# in which it is summed and returned (16-bit floats are summed in float32)
+conv_general_dilated = _family("conv_general_dilated", _shape, Decompose(_written), _samples())
+
+# the same with output features last in rhs and out: what there is a loop program for
+direct_convolution = _family(
+    "direct_convolution",
+    _direct_shape,
+    Kernel(_write, _tiles, lambda ins, outs, p: convolution_kernels.cost(_loops(ins, outs[0], p))),
+    [
+        _case("f4[2,5,17,3]", "f4[3,3,3,2]", CHANNELS_LAST, padding=_SAME),
+        _case("f4[2,4,16]", "f4[3,16,33]", _LAST, (1,), ((2, 2),), (2,)),
+    ],
+)
