@@ -1,0 +1,103 @@
+"""fnn: composable transformations of array programs, compiled to Numba kernels.
+
+>>> import fnn
+>>> import fnn.numpy as fnp
+>>> loss = lambda w, x: fnp.sum((x @ w) ** 2)
+>>> step = fnn.jit(fnn.grad(loss))
+>>> print(step(fnp.ones(2), fnp.eye(2)))
+[2. 2.]
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fnn import array as _array  # installs the operators of arrays
+from fnn import lax, tree, tree_util
+from fnn.array import block_until_ready, device_get, device_put, devices
+from fnn.config import config, disable_jit, enable_x64
+from fnn.core.array import Array
+from fnn.core.ir import Graph
+from fnn.core.primitive import Primitive
+from fnn.errors import FnnError
+from fnn.module import Module
+from fnn.transforms.batching import vmap
+from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
+from fnn.transforms.differentiate import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
+from fnn.transforms.flattening import ShapeDtypeStruct
+from fnn.transforms.jacobians import hessian, jacfwd, jacrev
+from fnn.transforms.jit import jit
+from fnn.transforms.remat import checkpoint, checkpoint_policies, remat
+from fnn.transforms.shapes import eval_shape, make_ir
+from fnn.version import __version__
+
+if TYPE_CHECKING:
+    from fnn import cache, errors, nn, numpy, optim, random
+
+del _array
+jacobian = jacrev
+make_jaxpr = make_ir
+stop_gradient = lax.stop_gradient
+
+_LAZY = ("cache", "dtypes", "errors", "nn", "numpy", "optim", "random")
+
+
+def __getattr__(name: str) -> Any:
+    """Sub-packages are imported when they are first used."""
+    if name in _LAZY:
+        return importlib.import_module(f"fnn.{name}")
+    raise AttributeError(f"module 'fnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])
+
+
+__all__ = [
+    "Array",
+    "FnnError",
+    "Graph",
+    "Module",
+    "Primitive",
+    "ShapeDtypeStruct",
+    "__version__",
+    "block_until_ready",
+    "cache",
+    "checkpoint",
+    "checkpoint_policies",
+    "config",
+    "custom_gradient",
+    "custom_jvp",
+    "custom_vjp",
+    "device_get",
+    "device_put",
+    "devices",
+    "disable_jit",
+    "enable_x64",
+    "errors",
+    "eval_shape",
+    "grad",
+    "hessian",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jit",
+    "jvp",
+    "lax",
+    "linear_transpose",
+    "linearize",
+    "make_ir",
+    "make_jaxpr",
+    "nn",
+    "numpy",
+    "optim",
+    "random",
+    "remat",
+    "stop_gradient",
+    "tree",
+    "tree_util",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

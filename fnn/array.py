@@ -26,7 +26,7 @@ from fnn.indexing import IndexUpdateHelper, index
 from fnn.operations import choice, elementwise, products, reductions, selection, shaping
 from fnn.operations.elementwise import BINARY, UNARY
 from fnn.operations.operands import operand, sizes_of
-from fnn.primitives import structural
+from fnn import primitives as P
 
 # -- operators --------------------------------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ def _item(self: Any, *position: int) -> Any:
 
 def _copied(self: Any) -> Any:
     """The array in memory of its own."""
-    return structural.copy(self)
+    return P.copy(self)
 
 
 def _tolist(self: Any) -> Any:

@@ -92,6 +92,7 @@ from fnn.primitives.transcendental import (
     tan,
     tanh,
 )
+from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
 
 __all__ = [
     "ConvDimensionNumbers",
@@ -169,6 +170,7 @@ __all__ = [
     "reduce_or",
     "reduce_prod",
     "reduce_sum",
+    "reduce_window",
     "reduce_xor",
     "rem",
     "reshape",
@@ -177,6 +179,8 @@ __all__ = [
     "rsqrt",
     "scatter",
     "select",
+    "select_and_gather_add",
+    "select_and_scatter_add",
     "shift_left",
     "shift_right_arithmetic",
     "shift_right_logical",

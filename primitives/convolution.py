@@ -136,7 +136,8 @@ def _evaluate(lhs: Any, rhs: Any, **p: Any) -> np.ndarray:
     lhs, rhs, numbers = np.asarray(lhs), np.asarray(rhs), p["dimension_numbers"]
     out = _shape(Aval(lhs.shape, lhs.dtype), Aval(rhs.shape, rhs.dtype), **p)
     wide = _summed_in(lhs.dtype, out.dtype)
-    x = padded(lhs.transpose(numbers.lhs_spec).astype(wide), p["padding"], p["lhs_dilation"])
+    x = lhs.transpose(numbers.lhs_spec).astype(wide)
+    x = padded(x, ((0, 0), (0, 0), *p["padding"]), (1, 1, *p["lhs_dilation"]))
     w = rhs.transpose(numbers.rhs_spec).astype(wide)
     n, by_batch = x.ndim - 2, p["batch_group_count"]
     groups = max(p["feature_group_count"], by_batch)
@@ -165,16 +166,15 @@ def _evaluate(lhs: Any, rhs: Any, **p: Any) -> np.ndarray:
     return whole.transpose(np.argsort(numbers.out_spec)).astype(out.dtype)
 
 
-def padded(x: np.ndarray, padding: Sequence[tuple[int, int]], dilation: Sequence[int]) -> np.ndarray:
-    """An array (batch, feature, *spatial) with zeros between and around the elements of its spatial axes."""
-    shape = [*x.shape[:2], *[dilated(s, d) for s, d in zip(x.shape[2:], dilation)]]
-    wide = np.zeros(shape, x.dtype)
-    wide[(..., *[np.s_[::d] for d in dilation])] = x
-    wide = np.pad(wide, [(0, 0), (0, 0), *[(max(lo, 0), max(hi, 0)) for lo, hi in padding]])
-    cut = [
-        np.s_[max(-lo, 0) : size - max(-hi, 0)] for (lo, hi), size in zip(padding, wide.shape[2:])
-    ]
-    return wide[(..., *cut)]
+def padded(
+    x: np.ndarray, padding: Sequence[tuple[int, int]], dilation: Sequence[int], fill: Any = 0
+) -> np.ndarray:
+    """An array with `fill` between and around its elements; padding below 0 cuts."""
+    wide = np.full([dilated(s, d) for s, d in zip(x.shape, dilation)], fill, x.dtype)
+    wide[tuple([np.s_[::d] for d in dilation])] = x
+    around = [(max(lo, 0), max(hi, 0)) for lo, hi in padding]
+    wide = np.pad(wide, around, constant_values=fill) if any(map(any, around)) else wide
+    return wide[tuple([np.s_[max(-lo, 0) : n - max(-hi, 0)] for (lo, hi), n in zip(padding, wide.shape)])]
 
 
 # -- axes ----------------------------------------------------------------------------------------------------
@@ -508,5 +508,6 @@ direct_convolution = _family(
     [
         _case("f4[2,5,17,3]", "f4[3,3,3,2]", CHANNELS_LAST, padding=_SAME),
         _case("f4[2,4,16]", "f4[3,16,33]", _LAST, (1,), ((2, 2),), (2,)),
+        _case("f4[0,4,3]", "f4[2,3,2]", _LAST),
     ],
 )

@@ -166,7 +166,7 @@ class Arrangement:
         by_batch = positions < min(8, conv.batch)
         count = conv.batch if by_batch else positions
         most = 8 if vectors == 2 or wide == 2 or not shared else 14
-        spread = by_batch and exact and conv.taps >= MANY_TAPS and conv.features > 1
+        spread = exact and conv.taps >= MANY_TAPS and conv.features > 1
         rows = math.ceil(count / math.ceil(count / most)) if count else 1
         if spread:
             rows = next((r for r in range(min(count, most), 3, -1) if count % r == 0), min(count, most))
@@ -368,7 +368,8 @@ class _Writer:
                 self.features_of(at, spread, places, None, tap, c, sums)
                 return
             merged = (
-                last.inside
+                c is None
+                and last.inside
                 and last.reach * last.image_step == conv.features * conv.feature_step
                 and last.period * final == conv.features * conv.feature_tap
                 and last.image_dilation == 1
@@ -382,18 +383,18 @@ class _Writer:
             first = met.start + m * last.reach
             moved = at + first * last.image_step
             if last.inside:
-                self.features_of(moved, spread, places, None, tap, None, sums)
+                self.features_of(moved, spread, places, None, tap, c, sums)
                 return
             columns = [first + r * last.advance for r in rows]
             low, high = columns[0], columns[-1]
             full = b.op("and", low >= 0, high < self.image[-1])
             with b.when(full):
-                self.features_of(moved, spread, places, None, tap, None, sums)
+                self.features_of(moved, spread, places, None, tap, c, sums)
             some = b.op("and", high >= 0, low < self.image[-1])
             with b.when(b.op("and", some, b.op("not", full))):
                 inside = [b.op("and", x >= 0, x < self.image[-1]) for x in columns]
                 safe = [b.op("max", b.op("min", x, self.image[-1] - 1), 0) * last.image_step for x in columns]
-                self.features_of(at, spread, safe, inside, tap, None, sums)
+                self.features_of(at, spread, safe, inside, tap, c, sums)
 
     def features_of(
         self, at: Any, spread: Any, places: Sequence[Any], inside: Sequence[Any] | None, tap: Any, c: Any,

@@ -109,7 +109,7 @@ SIMPLE: dict[str, Callable[[float, Any, Any], State]] = {
     "outer": lambda c, v, m: (v, fnp.sin(v[:2, None] * v[None, 1:])),
     "reverse": lambda c, v, m: (v[::-1] * (1 + c), m),
     "rotate": lambda c, v, m: (fnp.concatenate([v[1:], v[:1]]), m),
-    "where": lambda c, v, m: (fnp.where(v > c, fnp.sin(v), v * v * 0.5), m),
+    "where": lambda c, v, m: (fnp.where(v > c, fnp.sin(v), fnp.sin(v * v) * 0.5), m),
     "maximum": lambda c, v, m: (fnp.maximum(v, fnp.sin(2.0 * v) + c), m),
     "product": lambda c, v, m: (v + c * fnp.prod(fnp.tanh(m)), m),
     "power": lambda c, v, m: ((1.0 + v * v) ** c, m),
@@ -120,7 +120,7 @@ SIMPLE: dict[str, Callable[[float, Any, Any], State]] = {
     "stack": lambda c, v, m: (v, fnp.stack([v[:2], v[1:]], axis=1) * c),
     "rows": lambda c, v, m: (fnp.concatenate([m[0], m[1, 1:]]) * c, m),
     "pad": lambda c, v, m: (lax.pad(v[1:], np.zeros((), v.dtype), [(1, 0, 0)]) + c * v, m),
-    "largest": lambda c, v, m: (v * v[fnp.argmax(v)], m),
+    "largest": lambda c, v, m: (fnp.tanh(v * v[fnp.argmax(v)]), m),
     "window": lambda c, v, m: (v, m * lax.dynamic_slice(v, (_count(v) // 2,), (2,))),
     "sort": lambda c, v, m: (lax.sort(v) * (1 - c), m),
     "divide": lambda c, v, m: (v / (1.5 + fnp.max(m) ** 2), m),
@@ -263,12 +263,12 @@ def _columns(c: float, g: Function, v: Any, m: Any) -> State:
 
 
 def _psum(c: float, g: Function, v: Any, m: Any) -> State:
-    a = fnn.vmap(lambda x: x * lax.psum(x * x, "i") - c * lax.pmean(x, "i"), axis_name="i")(v)
+    a = fnn.vmap(lambda x: fnp.sin(x) * lax.psum(fnp.tanh(x) ** 2, "i") - c * lax.pmean(x, "i"), axis_name="i")(v)
     return g((a, m))
 
 
 def _sums(c: float, g: Function, v: Any, m: Any) -> State:
-    return g((v * fnp.sum(v * v) - c * fnp.mean(v), m))
+    return g((fnp.sin(v) * fnp.sum(fnp.tanh(v) ** 2) - c * fnp.mean(v), m))
 
 
 NESTED: dict[str, tuple[Callable[..., State], Callable[..., State], int]] = {  # ..., number of programs inside

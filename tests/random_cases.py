@@ -65,24 +65,18 @@ def _cases() -> dict[str, Case]:
     cases["choice_once"] = lambda r, k: r.choice(k, TABLE, (4,), replace=False)
     cases["choice_p_table"] = lambda r, k: r.choice(k, TABLE[:5], (7,), p=P)
     cases["choice_p_once_table"] = lambda r, k: r.choice(k, TABLE[:5], (3,), replace=False, p=P)
+    cases["permutation_9"] = lambda r, k: r.permutation(k, 9)
+    cases["choice_10"] = lambda r, k: r.choice(k, 10, (7,))
+    cases["choice_10_once"] = lambda r, k: r.choice(k, 10, (7,), replace=False)
+    cases["choice_p"] = lambda r, k: r.choice(k, 5, (4, 3), p=P)
+    cases["choice_p_once"] = lambda r, k: r.choice(k, 5, (3,), replace=False, p=P)
+    cases["categorical"] = lambda r, k: r.categorical(k, LOGITS)
+    cases["categorical_shape"] = lambda r, k: r.categorical(k, LOGITS, shape=(4, 2))
+    cases["categorical_axis"] = lambda r, k: r.categorical(k, LOGITS, axis=0)
     return cases
 
 
-def _index_cases() -> dict[str, Case]:
-    """Draws of positions: int32 here, whatever integer is JAX's default."""
-    return {
-        "permutation_9": lambda r, k: r.permutation(k, 9),
-        "choice_10": lambda r, k: r.choice(k, 10, (7,)),
-        "choice_10_once": lambda r, k: r.choice(k, 10, (7,), replace=False),
-        "choice_p": lambda r, k: r.choice(k, 5, (4, 3), p=P),
-        "choice_p_once": lambda r, k: r.choice(k, 5, (3,), replace=False, p=P),
-        "categorical": lambda r, k: r.categorical(k, LOGITS),
-        "categorical_shape": lambda r, k: r.categorical(k, LOGITS, shape=(4, 2)),
-        "categorical_axis": lambda r, k: r.categorical(k, LOGITS, axis=0),
-    }
-
-
-CASES, INDEX_CASES = _cases(), _index_cases()
+CASES = _cases()
 
 
 def stored(x: Any) -> np.ndarray:
@@ -99,10 +93,9 @@ def record() -> None:
     import jax
 
     found = {}
-    for enable_x64, cases in ((True, CASES), (False, INDEX_CASES)):
-        jax.config.update("jax_enable_x64", enable_x64)
-        for name, case in cases.items():
-            found[name] = np.stack([stored(case(jax.random, jax.random.key(seed))) for seed in SEEDS])
+    for name, case in CASES.items():
+        jax.config.update("jax_enable_x64", "64" in name or name.startswith("randint"))  # JAX needs it for wide types
+        found[name] = np.stack([stored(case(jax.random, jax.random.key(seed))) for seed in SEEDS])
     RECORD.parent.mkdir(exist_ok=True)
     np.savez_compressed(RECORD, **found)
     print(f"{len(found)} arrays in {RECORD}, {RECORD.stat().st_size} bytes, from JAX {jax.__version__}")

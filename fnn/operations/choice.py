@@ -11,12 +11,9 @@ from fnn.errors import ArgumentError, DtypeError, UnsupportedError
 from fnn.operations import operands
 from fnn.operations.elementwise import BINARY, UNARY, truth
 from fnn.operations.operands import array_of, meet, to_dtype
-from fnn.primitives import conversion
-from fnn.primitives.arithmetic import div, mul
-from fnn.primitives.arithmetic import round as round_p
-from fnn.primitives.comparison import ne, select
 from fnn.primitives.rules import zeros
-from fnn.primitives.structural import reshape
+from fnn import primitives as P
+from fnn.primitives import div, mul, ne, reshape, round as round_p, select
 
 
 def where(condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -70,7 +67,7 @@ def round(x: Any, decimals: int = 0, out: None = None) -> Any:
         return UNARY["rint"](x) if aval_of(x).is_float else x
     factor = 10.0**decimals
     if aval_of(x).dtype.itemsize == 2:  # the factor must not overflow
-        return to_dtype(round(conversion.convert(x, dtype=dtypes.float32), decimals), aval_of(x).dtype)
+        return to_dtype(round(P.convert(x, dtype=dtypes.float32), decimals), aval_of(x).dtype)
     return div(round_p(mul(x, factor), method="nearest_even"), factor)
 
 
@@ -81,7 +78,7 @@ def astype(x: Any, dtype: Any, copy: bool = False) -> Any:
     aval = aval_of(x)
     if dtypes.is_key(aval.dtype) and target == aval.dtype:
         return x
-    return x if aval.dtype == target and not aval.weak_type else conversion.convert(x, dtype=target)
+    return x if aval.dtype == target and not aval.weak_type else P.convert(x, dtype=target)
 
 
 def view(x: Any, dtype: Any) -> Any:
@@ -94,14 +91,14 @@ def view(x: Any, dtype: Any) -> Any:
     if dtypes.is_bool(have.dtype) or dtypes.is_bool(target):
         if have.dtype.itemsize != target.itemsize:
             raise DtypeError(f"view: bool can only be viewed as 8-bit integers, at {describe(here())}; use x.astype(dtype)")
-        return conversion.convert(x, dtype=target) if dtypes.is_bool(have.dtype) else ne(x, 0)
+        return P.convert(x, dtype=target) if dtypes.is_bool(have.dtype) else ne(x, 0)
     narrow, wide = have.dtype.itemsize, target.itemsize
     if narrow < wide and have.shape:
         parts = wide // narrow
         if have.shape[-1] % parts:
             raise DtypeError(f"view: the last axis of {have} does not hold whole {target}s, at {describe(here())}")
         x = reshape(x, shape=(*have.shape[:-1], have.shape[-1] // parts, parts))
-    out = conversion.bitcast(x, target)
+    out = P.bitcast(x, target)
     if narrow > wide and have.shape:
         out = reshape(out, shape=(*have.shape[:-1], have.shape[-1] * (narrow // wide)))
     return out

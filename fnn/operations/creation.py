@@ -18,9 +18,7 @@ from fnn.operations.choice import astype
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axis_of, meet, sizes_of, to_dtype, to_shape
 from fnn.operations.shaping import stack
-from fnn.primitives.conversion import convert
-from fnn.primitives.structural import broadcast, iota
-from fnn.primitives.structural import copy as copy_p
+from fnn.primitives import broadcast, convert, copy as copy_p, iota
 
 
 # -- from what there is -----------------------------------------------------------------------------------------------

@@ -17,15 +17,9 @@ from fnn.core.trace import Tracer, aval_of
 from fnn.errors import DtypeError
 from fnn.operations import operands
 from fnn.operations.operands import aval_of_key, array_of, key_of, meet, operand
-from fnn.primitives import arithmetic, bitwise, comparison, conversion, transcendental
-from fnn.primitives.arithmetic import abs as abs_p
-from fnn.primitives.arithmetic import add as add_p
-from fnn.primitives.arithmetic import div, mul, neg, rem, sub
-from fnn.primitives.arithmetic import floor as floor_p
-from fnn.primitives.arithmetic import round as round_p
-from fnn.primitives.bitwise import and_, not_, or_
-from fnn.primitives.comparison import eq, gt, lt, ne, select
 from fnn.primitives.rules import zeros
+from fnn import primitives as P
+from fnn.primitives import abs as abs_p, add as add_p, and_, div, eq, floor as floor_p, gt, lt, mul, ne, neg, not_, or_, rem, round as round_p, select, sub
 
 Function = Callable[..., Any]
 LONGEST_INTEGER_POWER = 64  # x ** 7.0 is computed by squaring up to here
@@ -135,7 +129,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
     if dtypes.kind(aval_of(q).dtype) == "u":
         return q
     inexact = and_(ne(rem(x, y), _zero(q)), _differ_in_sign(x, y))
-    return sub(q, conversion.convert(inexact, dtype=aval_of(q).dtype))
+    return sub(q, P.convert(inexact, dtype=aval_of(q).dtype))
 
 
 def _floor_divmod(x: Any, y: Any) -> tuple[Any, Any]:
@@ -144,7 +138,7 @@ def _floor_divmod(x: Any, y: Any) -> tuple[Any, Any]:
     q = div(sub(x, r), y)
     low = and_(ne(r, _zero(r)), _differ_in_sign(r, y))
     q = select(low, sub(q, 1.0), q)
-    q = select(comparison.is_finite(q), round_p(q, method="nearest_even"), q)
+    q = select(P.is_finite(q), round_p(q, method="nearest_even"), q)
     return q, select(low, add_p(r, y), r)
 
 
@@ -152,7 +146,7 @@ def _log_add(exp: Function, log1p: Function) -> Function:
     """log(exp(x) + exp(y)) without overflow; also where both are the same infinity."""
 
     def compute(x: Any, y: Any) -> Any:
-        top = arithmetic.max(x, y)
+        top = P.max(x, y)
         gap = sub(x, y)
         undefined = ne(gap, gap)  # equal infinities, or NaN
         safe = select(undefined, _zero(gap), gap)
@@ -163,10 +157,10 @@ def _log_add(exp: Function, log1p: Function) -> Function:
 
 def _hypot(x: Any, y: Any) -> Any:
     x, y = abs_p(x), abs_p(y)
-    top, low = arithmetic.max(x, y), arithmetic.min(x, y)
+    top, low = P.max(x, y), P.min(x, y)
     none = eq(top, 0.0)
     ratio = div(low, select(none, _one(top), top))
-    root = mul(top, transcendental.sqrt(add_p(1.0, arithmetic.square(ratio))))
+    root = mul(top, P.sqrt(add_p(1.0, P.square(ratio))))
     infinite = eq(top, math.inf)
     return select(none, top, select(infinite, top, root))
 
@@ -178,7 +172,7 @@ def _one(x: Any) -> Any:
 def _copysign(x: Any, y: Any) -> Any:
     dtype = aval_of(x).dtype
     word = np.dtype(f"u{dtype.itemsize}")
-    sign = bitwise.shift_right_logical(conversion.bitcast(_like(y, x), word), dtype.itemsize * 8 - 1)
+    sign = P.shift_right_logical(P.bitcast(_like(y, x), word), dtype.itemsize * 8 - 1)
     negative = ne(sign, 0)
     size = abs_p(x)
     return select(negative, neg(size), size)
@@ -186,16 +180,16 @@ def _copysign(x: Any, y: Any) -> Any:
 
 def _like(x: Any, other: Any) -> Any:
     """A number as an array of the other operand's dtype; arrays as they are."""
-    return x if isinstance(x, Array) else conversion.convert(x, dtype=aval_of(other).dtype)
+    return x if isinstance(x, Array) else P.convert(x, dtype=aval_of(other).dtype)
 
 
 def _shift_right(x: Any, y: Any) -> Any:
     unsigned = dtypes.kind(aval_of(x).dtype) == "u"
-    return (bitwise.shift_right_logical if unsigned else bitwise.shift_right_arithmetic)(x, y)
+    return (P.shift_right_logical if unsigned else P.shift_right_arithmetic)(x, y)
 
 
 def _heaviside(x: Any, y: Any) -> Any:
-    step = conversion.convert(gt(x, _zero(x)), dtype=aval_of(x).dtype)
+    step = P.convert(gt(x, _zero(x)), dtype=aval_of(x).dtype)
     return select(eq(x, _zero(x)), y, select(ne(x, x), x, step))
 
 
@@ -220,29 +214,29 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "floor_divide": ("x // y, rounded down, as in Python.", _floor_divide, "number", None),
     "remainder": ("x % y with the sign of y, as in Python.", _mod, "number", None),
     "fmod": ("The remainder of x / y with the sign of x, as in C.", rem, "number", None),
-    "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", transcendental.atan2, "inexact", None),
-    "maximum": ("The larger of each pair; NaN wins.", arithmetic.max, "same", or_),
-    "minimum": ("The smaller of each pair; NaN wins.", arithmetic.min, "same", and_),
-    "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(arithmetic.max), "same", or_),
-    "fmin": ("The smaller of each pair; numbers win over NaN.", _fmax(arithmetic.min), "same", and_),
+    "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", P.atan2, "inexact", None),
+    "maximum": ("The larger of each pair; NaN wins.", P.max, "same", or_),
+    "minimum": ("The smaller of each pair; NaN wins.", P.min, "same", and_),
+    "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(P.max), "same", or_),
+    "fmin": ("The smaller of each pair; numbers win over NaN.", _fmax(P.min), "same", and_),
     "equal": ("Where x == y.", eq, "same", None),
     "not_equal": ("Where x != y.", ne, "same", None),
     "less": ("Where x < y.", lt, "same", None),
-    "less_equal": ("Where x <= y.", comparison.le, "same", None),
+    "less_equal": ("Where x <= y.", P.le, "same", None),
     "greater": ("Where x > y.", gt, "same", None),
-    "greater_equal": ("Where x >= y.", comparison.ge, "same", None),
+    "greater_equal": ("Where x >= y.", P.ge, "same", None),
     "bitwise_and": ("x & y of bools or of the bits of integers.", and_, "same", None),
     "bitwise_or": ("x | y of bools or of the bits of integers.", or_, "same", None),
-    "bitwise_xor": ("x ^ y of bools or of the bits of integers.", bitwise.xor, "same", None),
-    "left_shift": ("The bits of x, y places to the left.", bitwise.shift_left, "number", None),
+    "bitwise_xor": ("x ^ y of bools or of the bits of integers.", P.xor, "same", None),
+    "left_shift": ("The bits of x, y places to the left.", P.shift_left, "number", None),
     "right_shift": ("The bits of x, y places to the right; negative numbers stay negative.", _shift_right, "number", None),
     "logaddexp": ("log(exp(x) + exp(y)), computed without overflow.",
-                  _log_add(transcendental.exp, transcendental.log1p), "inexact", None),
+                  _log_add(P.exp, P.log1p), "inexact", None),
     "logaddexp2": ("log2(2**x + 2**y), computed without overflow.",
-                   _log_add(transcendental.exp2, lambda x: div(transcendental.log1p(x), math.log(2))), "inexact", None),
+                   _log_add(P.exp2, lambda x: div(P.log1p(x), math.log(2))), "inexact", None),
     "hypot": ("sqrt(x**2 + y**2), computed without overflow.", _hypot, "inexact", None),
     "copysign": ("The magnitude of x with the sign of y.", _copysign, "inexact", None),
-    "nextafter": ("The number next to x on the way to y.", conversion.nextafter, "inexact", None),
+    "nextafter": ("The number next to x on the way to y.", P.nextafter, "inexact", None),
     "heaviside": ("0 where x < 0, y where x == 0, 1 where x > 0.", _heaviside, "inexact", None),
 }  # fmt: skip
 
@@ -269,7 +263,7 @@ def truth(x: Any) -> Any:
 
 logical_and = _logical("logical_and", "Where both x and y hold; numbers hold where they are not 0.", and_)
 logical_or = _logical("logical_or", "Where x or y holds; numbers hold where they are not 0.", or_)
-logical_xor = _logical("logical_xor", "Where one of x and y holds, not both; numbers hold where they are not 0.", bitwise.xor)
+logical_xor = _logical("logical_xor", "Where one of x and y holds, not both; numbers hold where they are not 0.", P.xor)
 
 
 def logical_not(x: Any, /) -> Any:
@@ -285,7 +279,7 @@ def divmod_of(x: Any, y: Any, /) -> tuple[Any, Any]:
     return _floor_divide(x, y), _mod(x, y)
 
 
-_pow = binary("power", "", arithmetic.pow, "number")
+_pow = binary("power", "", P.pow, "number")
 
 
 def power(x: Any, y: Any, /) -> Any:
@@ -304,15 +298,15 @@ def power(x: Any, y: Any, /) -> Any:
         aval = aval_of_key(key_of(x))
         if cls is int or aval.is_float:
             if dtypes.is_bool(aval.dtype):
-                x = conversion.convert(x, dtype=dtypes.default_int())
+                x = P.convert(x, dtype=dtypes.default_int())
             if y < 0 and not aval.is_float:
                 raise DtypeError(f"power: integers ({aval}) have no power {y}, at {describe(here())}; write x ** {float(y)}, or "
                                  "convert x to a float")
-            return arithmetic.integer_pow(x, n=int(y))
+            return P.integer_pow(x, n=int(y))
     return _pow(x, y)
 
 
-float_power = binary("float_power", "x to the power y, in floats." + _MEETING, arithmetic.pow, "inexact")
+float_power = binary("float_power", "x to the power y, in floats." + _MEETING, P.pow, "inexact")
 
 # -- of one operand -------------------------------------------------------------------------------------------------
 
@@ -322,7 +316,7 @@ def _keep_integers(compute: Function) -> Function:
 
 
 def _log_base(base: float) -> Function:
-    return lambda x: div(transcendental.log(x), math.log(base))
+    return lambda x: div(P.log(x), math.log(base))
 
 
 def _sinc(x: Any) -> Any:
@@ -330,8 +324,8 @@ def _sinc(x: Any) -> Any:
     none = eq(y, 0.0)
     safe = select(none, _one(y), y)
     # near 0 the series keeps every derivative right: at 0 itself select would give none
-    near = sub(1.0, div(arithmetic.square(y), 6.0))
-    return select(none, near, div(transcendental.sin(safe), safe))
+    near = sub(1.0, div(P.square(y), 6.0))
+    return select(none, near, div(P.sin(safe), safe))
 
 
 def _rounded(x: Any) -> Any:
@@ -354,55 +348,54 @@ def _sign_bit(x: Any) -> Any:
     if not _is_float(x):
         return lt(x, _zero(x))
     dtype = aval_of(x).dtype
-    return lt(conversion.bitcast(_like(x, x), np.dtype(f"i{dtype.itemsize}")), 0)
+    return lt(P.bitcast(_like(x, x), np.dtype(f"i{dtype.itemsize}")), 0)
 
 
-_t = transcendental
 # name: (what it gives, on the promoted operand, the mode, on bools)
 _UNARY: dict[str, tuple[Any, ...]] = {
     "negative": ("-x.", neg, "same", _refuse_bool("~x negates bools")),
     "positive": ("+x: x itself.", lambda x: x if isinstance(x, Array) else array_of("positive", x), "same"),
     "absolute": ("|x|.", abs_p, "same", lambda x: x),
     "fabs": ("|x| as a float.", abs_p, "inexact"),
-    "sign": ("-1, 0 or 1; NaN for NaN.", arithmetic.sign, "number"),
-    "square": ("x * x.", arithmetic.square, "number"),
+    "sign": ("-1, 0 or 1; NaN for NaN.", P.sign, "number"),
+    "square": ("x * x.", P.square, "number"),
     "reciprocal": ("1 / x.", lambda x: div(1.0, x), "inexact"),
-    "sqrt": ("The square root; NaN below 0.", _t.sqrt),
-    "cbrt": ("The cube root.", _t.cbrt),
-    "exp": ("e to the power x.", _t.exp),
-    "exp2": ("2 to the power x.", _t.exp2),
-    "expm1": ("exp(x) - 1, exact for small x.", _t.expm1),
-    "log": ("The natural logarithm; -inf at 0, NaN below.", _t.log),
+    "sqrt": ("The square root; NaN below 0.", P.sqrt),
+    "cbrt": ("The cube root.", P.cbrt),
+    "exp": ("e to the power x.", P.exp),
+    "exp2": ("2 to the power x.", P.exp2),
+    "expm1": ("exp(x) - 1, exact for small x.", P.expm1),
+    "log": ("The natural logarithm; -inf at 0, NaN below.", P.log),
     "log2": ("The logarithm to base 2.", _log_base(2)),
     "log10": ("The logarithm to base 10.", _log_base(10)),
-    "log1p": ("log(1 + x), exact for small x.", _t.log1p),
-    "sin": ("The sine of an angle in radians.", _t.sin),
-    "cos": ("The cosine of an angle in radians.", _t.cos),
-    "tan": ("The tangent of an angle in radians.", _t.tan),
-    "arcsin": ("The angle in radians whose sine is x.", _t.asin),
-    "arccos": ("The angle in radians whose cosine is x.", _t.acos),
-    "arctan": ("The angle in radians whose tangent is x.", _t.atan),
-    "sinh": ("The hyperbolic sine.", _t.sinh),
-    "cosh": ("The hyperbolic cosine.", _t.cosh),
-    "tanh": ("The hyperbolic tangent.", _t.tanh),
-    "arcsinh": ("The inverse hyperbolic sine.", _t.asinh),
-    "arccosh": ("The inverse hyperbolic cosine.", _t.acosh),
-    "arctanh": ("The inverse hyperbolic tangent.", _t.atanh),
+    "log1p": ("log(1 + x), exact for small x.", P.log1p),
+    "sin": ("The sine of an angle in radians.", P.sin),
+    "cos": ("The cosine of an angle in radians.", P.cos),
+    "tan": ("The tangent of an angle in radians.", P.tan),
+    "arcsin": ("The angle in radians whose sine is x.", P.asin),
+    "arccos": ("The angle in radians whose cosine is x.", P.acos),
+    "arctan": ("The angle in radians whose tangent is x.", P.atan),
+    "sinh": ("The hyperbolic sine.", P.sinh),
+    "cosh": ("The hyperbolic cosine.", P.cosh),
+    "tanh": ("The hyperbolic tangent.", P.tanh),
+    "arcsinh": ("The inverse hyperbolic sine.", P.asinh),
+    "arccosh": ("The inverse hyperbolic cosine.", P.acosh),
+    "arctanh": ("The inverse hyperbolic tangent.", P.atanh),
     "deg2rad": ("Degrees in radians.", lambda x: mul(x, math.pi / 180)),
     "rad2deg": ("Radians in degrees.", lambda x: mul(x, 180 / math.pi)),
     "sinc": ("sin(pi x) / (pi x); 1 at 0.", _sinc),
     "floor": ("The largest whole number not above x.", _keep_integers(floor_p), "same"),
-    "ceil": ("The smallest whole number not below x.", _keep_integers(arithmetic.ceil), "same"),
+    "ceil": ("The smallest whole number not below x.", _keep_integers(P.ceil), "same"),
     "trunc": ("x without its fraction.",
-              _keep_integers(lambda x: select(lt(x, 0.0), arithmetic.ceil(x), floor_p(x))), "same"),
+              _keep_integers(lambda x: select(lt(x, 0.0), P.ceil(x), floor_p(x))), "same"),
     "rint": ("The nearest whole number; halves go to even ones.", _rounded, "inexact"),
-    "isfinite": ("Where x is neither infinite nor NaN.", _where_float(comparison.is_finite, True), "same"),
+    "isfinite": ("Where x is neither infinite nor NaN.", _where_float(P.is_finite, True), "same"),
     "isnan": ("Where x is NaN.", _where_float(lambda x: ne(x, x), False), "same"),
     "isinf": ("Where x is infinite.", _where_float(lambda x: eq(abs_p(x), math.inf), False), "same"),
     "isposinf": ("Where x is positive infinity.", _where_float(lambda x: eq(x, math.inf), False), "same"),
     "isneginf": ("Where x is negative infinity.", _where_float(lambda x: eq(x, -math.inf), False), "same"),
     "signbit": ("Where the sign bit is set: below 0, and -0.0.", _sign_bit, "number"),
     "invert": ("~x: not for bools, all bits flipped for integers.", not_, "same"),
-    "bitwise_count": ("How many bits of |x| are set.", lambda x: bitwise.population_count(abs_p(x)), "number"),
+    "bitwise_count": ("How many bits of |x| are set.", lambda x: P.population_count(abs_p(x)), "number"),
 }  # fmt: skip
 UNARY = {name: unary(name, text, *rest) for name, (text, *rest) in _UNARY.items()}

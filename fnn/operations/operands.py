@@ -20,8 +20,7 @@ from fnn.core.aval import Aval, Shape
 from fnn.core.source import describe, here
 from fnn.core.trace import Tracer, aval_of
 from fnn.errors import ArgumentError, ConcretizationError, DtypeError, ShapeError, UnsupportedError
-from fnn.primitives.conversion import convert
-from fnn.primitives.structural import broadcast
+from fnn.primitives import broadcast, convert
 
 Key = Aval | type
 Fix = Callable[[Any], Any] | None

@@ -13,7 +13,7 @@ from fnn.operations import operands
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axes_of, meet, to_dtype, to_shape
 from fnn.operations.shaping import permuted, ravel, to
-from fnn.primitives.contraction import dot_general
+from fnn.primitives import dot_general
 
 
 def _shape(x: Any) -> tuple[int, ...]:

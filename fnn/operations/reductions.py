@@ -16,9 +16,8 @@ from fnn.operations.choice import astype, choose
 from fnn.operations.elementwise import BINARY, truth
 from fnn.operations.operands import array_of, axes_of, axis_of, no_out, to_dtype
 from fnn.operations.shaping import expand_dims, moveaxis, ravel, to
-from fnn.primitives import cumulative, reductions
-from fnn.primitives.arithmetic import div, square, sub
-from fnn.primitives.transcendental import sqrt
+from fnn import primitives as P
+from fnn.primitives import div, sqrt, square, sub
 
 HALVES = (dtypes.bfloat16, dtypes.float16)
 
@@ -77,14 +76,14 @@ def sum(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims:
     [3. 3.]
     """
     no_out("sum", out)
-    return _total("sum", reductions.reduce_sum, "add", 0, x, axis, dtype, keepdims, initial, where, promote_integers)
+    return _total("sum", P.reduce_sum, "add", 0, x, axis, dtype, keepdims, initial, where, promote_integers)
 
 
 def prod(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
          where: Any = None, promote_integers: bool = True) -> Any:
     """The product along axes; arguments as in `sum`."""
     no_out("prod", out)
-    return _total("prod", reductions.reduce_prod, "multiply", 1, x, axis, dtype, keepdims, initial, where, promote_integers)
+    return _total("prod", P.reduce_prod, "multiply", 1, x, axis, dtype, keepdims, initial, where, promote_integers)
 
 
 def _inexact(x: Any, dtype: Any) -> tuple[Any, np.dtype]:
@@ -106,7 +105,7 @@ def _number(x: Any, where: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     from fnn.operations.shaping import broadcast_to
 
     mask = broadcast_to(truth(array_of("where", where)), aval_of(x).shape)
-    return reduce_with(reductions.reduce_sum, to_dtype(mask, aval_of(x).dtype), axes, keepdims)
+    return reduce_with(P.reduce_sum, to_dtype(mask, aval_of(x).dtype), axes, keepdims)
 
 
 def mean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
@@ -114,7 +113,7 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
     no_out("mean", out)
     x, target = _inexact(array_of("mean", x), dtype)
     axes = axes_of("mean", axis, aval_of(x).ndim)
-    total = reduce_with(reductions.reduce_sum, _masked("mean", x, where, 0), axes, keepdims)
+    total = reduce_with(P.reduce_sum, _masked("mean", x, where, 0), axes, keepdims)
     return _back(div(total, _number(x, where, axes, keepdims)), target)
 
 
@@ -126,7 +125,7 @@ def var(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: flo
     axes = axes_of("var", axis, aval_of(x).ndim)
     centre = mean(x, axes, keepdims=True, where=where)
     spread = square(BINARY["subtract"](x, centre))
-    total = reduce_with(reductions.reduce_sum, _masked("var", spread, where, 0), axes, keepdims)
+    total = reduce_with(P.reduce_sum, _masked("var", spread, where, 0), axes, keepdims)
     less = ddof if correction is None else correction
     count = _number(x, where, axes, keepdims)
     # with count <= ddof the variance is undefined, not negative
@@ -165,22 +164,22 @@ def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) 
     return call
 
 
-max_of = _extreme("max", reductions.reduce_max, reductions.reduce_or, "maximum", 1)
-min_of = _extreme("min", reductions.reduce_min, reductions.reduce_and, "minimum", -1)
+max_of = _extreme("max", P.reduce_max, P.reduce_or, "maximum", 1)
+min_of = _extreme("min", P.reduce_min, P.reduce_and, "minimum", -1)
 
 
 def all(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """Whether every element along axes holds (is not 0)."""
     no_out("all", out)
     x = truth(array_of("all", x))
-    return reduce_with(reductions.reduce_and, _masked("all", x, where, True), axes_of("all", axis, aval_of(x).ndim), keepdims)
+    return reduce_with(P.reduce_and, _masked("all", x, where, True), axes_of("all", axis, aval_of(x).ndim), keepdims)
 
 
 def any(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """Whether some element along axes holds (is not 0)."""
     no_out("any", out)
     x = truth(array_of("any", x))
-    return reduce_with(reductions.reduce_or, _masked("any", x, where, False), axes_of("any", axis, aval_of(x).ndim), keepdims)
+    return reduce_with(P.reduce_or, _masked("any", x, where, False), axes_of("any", axis, aval_of(x).ndim), keepdims)
 
 
 def ptp(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
@@ -214,9 +213,9 @@ def _position(name: str, primitive: Any, text: str) -> Callable[..., Any]:
     return call
 
 
-argmax = _position("argmax", reductions.argmax,
+argmax = _position("argmax", P.argmax,
                    "The index of the largest element along an axis (of the flattened array for None): the first of several.")
-argmin = _position("argmin", reductions.argmin,
+argmin = _position("argmin", P.argmin,
                    "The index of the smallest element along an axis (of the flattened array for None): the first of several.")
 
 # -- running --------------------------------------------------------------------------------------------------------
@@ -239,8 +238,8 @@ def _running(name: str, primitive: Any, text: str) -> Callable[..., Any]:
     return call
 
 
-cumsum = _running("cumsum", cumulative.cumsum, "Sums of the first elements along an axis (of the flattened array for None).")
-cumprod = _running("cumprod", cumulative.cumprod,
+cumsum = _running("cumsum", P.cumsum, "Sums of the first elements along an axis (of the flattened array for None).")
+cumprod = _running("cumprod", P.cumprod,
                    "Products of the first elements along an axis (of the flattened array for None).")
 
 

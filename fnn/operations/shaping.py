@@ -14,7 +14,7 @@ from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError, UnsupportedError
 from fnn.operations import operands
 from fnn.operations.operands import array_of, axes_of, axis_of, meet, sizes_of, to_shape
-from fnn.primitives import structural
+from fnn import primitives as P
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -24,7 +24,7 @@ def _shape(x: Any) -> tuple[int, ...]:
 def to(x: Any, shape: Sequence[int]) -> Any:
     """x in another shape of as many elements, x itself if it has it."""
     shape = tuple(shape)
-    return x if _shape(x) == shape else structural.reshape(x, shape=shape)
+    return x if _shape(x) == shape else P.reshape(x, shape=shape)
 
 
 # -- reshape and transpose ------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
 def permuted(x: Any, perm: Sequence[int]) -> Any:
     """x with its axes in another order, x itself if they are in order."""
     perm = tuple(perm)
-    return x if perm == tuple(range(len(perm))) else structural.transpose(x, perm=perm)
+    return x if perm == tuple(range(len(perm))) else P.transpose(x, perm=perm)
 
 
 def matrix_transpose(x: Any) -> Any:
@@ -169,7 +169,7 @@ def atleast_3d(*xs: Any) -> Any:
 def flip(x: Any, axis: Any = None) -> Any:
     """x backwards along axes; along all of them for None."""
     x = array_of("flip", x)
-    return structural.rev(x, axes=axes_of("flip", axis, len(_shape(x))))
+    return P.rev(x, axes=axes_of("flip", axis, len(_shape(x))))
 
 
 def fliplr(x: Any) -> Any:
@@ -256,7 +256,7 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
         xs = [astype(x, dtype) for x in xs]
     elif len(xs) > 1:
         xs = meet("concatenate", *xs, spread=False)
-    return xs[0] if len(xs) == 1 else structural.concatenate(*xs, axis=place)
+    return xs[0] if len(xs) == 1 else P.concatenate(*xs, axis=place)
 
 
 def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Any:
@@ -323,7 +323,7 @@ def cut(x: Any, axis: int, start: int, limit: int, step: int = 1) -> Any:
     shape = _shape(x)
     low, high, steps = [0] * len(shape), list(shape), [1] * len(shape)
     low[axis], high[axis], steps[axis] = start, limit, step
-    return structural.slice(x, start=tuple(low), limit=tuple(high), step=tuple(steps))
+    return P.slice(x, start=tuple(low), limit=tuple(high), step=tuple(steps))
 
 
 def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
@@ -427,5 +427,5 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
         size = _shape(x)[d]
         by = by % size if size else 0
         if by:
-            x = structural.concatenate(cut(x, d, size - by, size), cut(x, d, 0, size - by), axis=d)
+            x = P.concatenate(cut(x, d, size - by, size), cut(x, d, 0, size - by), axis=d)
     return x

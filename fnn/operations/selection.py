@@ -1,0 +1,233 @@
+"""Elements picked, repeated, sorted and searched."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.core.array import ConcreteArray
+from fnn.core.aval import Aval
+from fnn.core.source import describe, here
+from fnn.core.trace import Tracer, aval_of
+from fnn.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError, ShapeError
+from fnn.operations import operands
+from fnn.operations.choice import where
+from fnn.operations.elementwise import BINARY, truth
+from fnn.operations.operands import array_of, axis_of, meet, to_dtype, to_shape
+from fnn.operations.reductions import cumsum, sum
+from fnn.operations.shaping import cut, flip, moveaxis, ravel, repeat_each, to
+from fnn.primitives.rules import rest, zeros
+from fnn import primitives as P
+from fnn.primitives import GatherDimensionNumbers, ScatterDimensionNumbers, add, gather, le, lt, scatter, select, sub
+
+INT32 = np.dtype("int32")
+
+
+def _positions(length: int) -> Any:
+    return P.iota(dtype=INT32, shape=(length,), dimension=0)
+
+
+# -- picking ----------------------------------------------------------------------------------------------------------
+
+
+def take(x: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
+         unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None) -> Any:
+    """The elements of x at integer indices along an axis (of the flattened array for None).
+
+    mode: what indices out of range give: NaN or the like ("fill", the default, or fill_value), the nearest element
+    ("clip"), or one counted around the end ("wrap"). Negative indices count from the end."""
+    from fnn.indexing import _mode, read
+    from fnn.operations.creation import asarray
+
+    operands.no_out("take", out)
+    x, picks = array_of("take", x), asarray(indices)
+    if axis is None:
+        x, axis = ravel(x), 0
+    place = axis_of("take", axis, aval_of(x).ndim)
+    if mode == "wrap":
+        picks, mode = BINARY["remainder"](picks, aval_of(x).shape[place]), "promise_in_bounds"
+    return read(x, (slice(None),) * place + (picks,), _mode(mode, "fill"), fill_value)
+
+
+def take_along_axis(x: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None) -> Any:
+    """x[..., indices[..., i, ...], ...] for every place i along the axis; the other axes go along (or broadcast)."""
+    from fnn.indexing import _mode, _wrapped
+
+    x, picks = array_of("take_along_axis", x), array_of("take_along_axis", indices)
+    if not dtypes.is_integer(aval_of(picks).dtype):
+        raise ArgumentError(f"take_along_axis: the indices {aval_of(picks)} are not integers, at {describe(here())}; convert them "
+                            "with astype(int)")
+    if axis is None:
+        x, picks, axis = ravel(x), ravel(picks), 0
+    rank = aval_of(x).ndim
+    if aval_of(picks).ndim != rank:
+        raise ShapeError(f"take_along_axis: {aval_of(x)} and the indices {aval_of(picks)} must have equally many axes, at "
+                         f"{describe(here())}; write indices[..., None]")
+    place = axis_of("take_along_axis", axis, rank)
+    free = lambda s: (*s[:place], 1, *s[place + 1 :])  # noqa: E731
+    lead = operands.broadcast_shapes("take_along_axis", free(aval_of(x).shape), free(aval_of(picks).shape))
+    x = to_shape(x, (*lead[:place], aval_of(x).shape[place], *lead[place + 1 :]))
+    picks = to_shape(picks, (*lead[:place], aval_of(picks).shape[place], *lead[place + 1 :]))
+    picks = _wrapped(picks, aval_of(x).shape[place])
+    others = rest(rank, (place,))
+    numbers = GatherDimensionNumbers((), (place,), (place,), others, others)
+    sizes = tuple([1 if d == place else min(n, 1) for d, n in enumerate(aval_of(x).shape)])
+    return gather(x, to(picks, (*aval_of(picks).shape, 1)), dimension_numbers=numbers, slice_sizes=sizes,
+                  mode=_mode(mode, "fill"), fill_value=fill_value)
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The diagonal of the plane of two axes, `offset` places to the right, as the last axis."""
+    x = array_of("diagonal", x)
+    if aval_of(x).ndim < 2:
+        raise ShapeError(f"diagonal: {aval_of(x)} has no two axes, at {describe(here())}; diag makes a matrix of a vector")
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    *lead, n, m = aval_of(x).shape
+    length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
+    if not length:
+        return to(cut(x, len(lead), 0, 0), (*lead, 0)) if m else zeros(aval_of(x).update(shape=(*lead, 0)))
+    start = offset if offset >= 0 else -offset * m
+    return cut(to(x, (*lead, n * m)), len(lead), start, start + (length - 1) * (m + 1) + 1, m + 1)
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+    """The sum of the diagonal of the plane of two axes."""
+    operands.no_out("trace", out)
+    return sum(diagonal(x, offset, axis1, axis2), -1, dtype)
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
+    """Every element along an axis (of the flattened array for None) `repeats` times in succession.
+
+    repeats: a number, or an array with one number per element. Traced numbers need total_repeat_length."""
+    x = array_of("repeat", x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    place = axis_of("repeat", axis, aval_of(x).ndim)
+    size = aval_of(x).shape[place]
+    if total_repeat_length is None:
+        if isinstance(repeats, Tracer):
+            repeats = repeats.concrete("repeat: without total_repeat_length the number of repeats, which sets the length,")
+        times = np.asarray(repeats)
+        if times.size == 1:
+            return repeat_each(x, int(times.reshape(())), place)
+        if times.shape != (size,):
+            raise ShapeError(f"repeat: {times.shape} repeats for an axis of size {size}, at {describe(here())}; they must be equal")
+        return take(x, np.repeat(np.arange(size, dtype=np.int32), times), place, mode="promise_in_bounds")
+    times = to_shape(array_of("repeat", repeats) if not isinstance(repeats, (list, tuple)) else np.asarray(repeats), (size,))
+    ends = cumsum(times)
+    picks = searchsorted(ends, _positions(operator.index(total_repeat_length)), side="right")
+    return take(x, BINARY["minimum"](picks, max(size - 1, 0)), place, mode="clip")
+
+
+def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:
+    """The indices of elements that are not 0, one array per axis. Under jit `size` says how many; missing ones are
+    fill_value (0)."""
+    x = array_of("nonzero", x)
+    mask, shape = truth(x), aval_of(x).shape
+    if size is None:
+        if isinstance(mask, Tracer):
+            try:
+                mask = mask.concrete("nonzero")
+            except ConcretizationError:
+                raise NonConcreteBooleanIndexError(
+                    f"nonzero (or where with one argument) of a traced {aval_of(x)} at {describe(here())}: how many elements are "
+                    "not 0 is not known while tracing; say how many at most: size=n, or use where(mask, x, y)"
+                ) from None
+        return tuple([ConcreteArray(i.astype(INT32), Aval(i.shape, INT32)) for i in np.nonzero(mask.value)])
+    mask = ravel(mask)
+    count = aval_of(mask).size
+    place = sub(cumsum(to_dtype(mask, INT32)), 1)
+    slots = select(mask, place, size)
+    numbers = ScatterDimensionNumbers((), (0,), (0,))
+    empty = zeros(Aval((size,), INT32))
+    flat = scatter(empty, to(slots, (count, 1)), _positions(count), dimension_numbers=numbers, combine="set", mode="drop",
+                   unique=False, sorted=False)
+    found = lt(_positions(size), sum(to_dtype(mask, INT32)))
+    fills = fill_value if isinstance(fill_value, tuple) else (0 if fill_value is None else fill_value,) * len(shape)
+    out, rest_of = [], flat
+    for n, fill in zip(reversed(shape), reversed(fills)):
+        out.append(where(found, BINARY["remainder"](rest_of, max(n, 1)), fill))
+        rest_of = BINARY["floor_divide"](rest_of, max(n, 1))
+    return tuple(out[::-1])
+
+
+# -- order ------------------------------------------------------------------------------------------------------------
+
+
+def sort(x: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
+         descending: bool = False) -> Any:
+    """x in ascending order along an axis (flattened for None); NaN last."""
+    x = array_of("sort", x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    place = axis_of("sort", axis, aval_of(x).ndim)
+    out = P.sort(x, axis=place, keys=1, stable=stable)[0]
+    return flip(out, place) if descending else out
+
+
+def argsort(x: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
+            descending: bool = False) -> Any:
+    """The indices that sort x along an axis (flattened for None); equal elements keep their order."""
+    x = array_of("argsort", x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    place = axis_of("argsort", axis, aval_of(x).ndim)
+    shape = aval_of(x).shape
+    places = P.iota(dtype=INT32, shape=shape, dimension=place)
+    if descending:
+        x, places = flip(x, place), flip(places, place)
+    out = P.sort(x, places, axis=place, keys=1, stable=True)[1]
+    return flip(out, place) if descending else out
+
+
+def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
+    """Indices such that the element in place kth is where it would be sorted, smaller ones before it."""
+    return argsort(x, axis)
+
+
+def partition(x: Any, kth: int, axis: int = -1) -> Any:
+    """x rearranged so that the element in place kth is where it would be sorted, smaller ones before it."""
+    return sort(x, axis)
+
+
+def lexsort(keys: Any, axis: int = -1) -> Any:
+    """The indices that sort by several keys; the last one counts most."""
+    arrays = [array_of("lexsort", k) for k in keys]
+    shape = aval_of(arrays[0]).shape
+    place = axis_of("lexsort", axis, len(shape))
+    places = P.iota(dtype=INT32, shape=shape, dimension=place)
+    return P.sort(*arrays[::-1], places, axis=place, keys=len(arrays), stable=True)[-1]
+
+
+def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None, *, method: str | None = None) -> Any:
+    """Where the elements of v would have to be inserted into the sorted x to keep it sorted, by binary search.
+
+    side: before ("left") or behind ("right") equal elements."""
+    if side not in ("left", "right"):
+        raise ArgumentError(f'searchsorted: side is "left" or "right", not {side!r}, at {describe(here())}')
+    x = array_of("searchsorted", x)
+    if aval_of(x).ndim != 1:
+        raise ShapeError(f"searchsorted: {aval_of(x)} has not one axis, at {describe(here())}")
+    if sorter is not None:
+        x = take(x, sorter, 0)
+    x, v = meet("searchsorted", x, array_of("searchsorted", v), spread=False)
+    v = to_dtype(v, aval_of(x).dtype)
+    size, shape = aval_of(x).size, aval_of(v).shape
+    low = zeros(Aval(shape, INT32))
+    if not size:
+        return low
+    if aval_of(x).is_float:  # NaN is sorted last
+        v = where(BINARY["not_equal"](v, v), np.inf, v) if side == "left" else v
+    numbers = GatherDimensionNumbers((), (0,), (0,))
+    for width in [1 << k for k in reversed(range(size.bit_length()))]:
+        middle = add(low, width)
+        at = gather(x, to(sub(middle, 1), (*shape, 1)), dimension_numbers=numbers, slice_sizes=(1,), mode="clip", fill_value=None)
+        before = lt(at, v) if side == "left" else le(at, v)
+        inside = le(middle, size)
+        low = select(BINARY["bitwise_and"](before, inside), middle, low)
+    return low
+

@@ -1,0 +1,178 @@
+"""Random numbers: JAX's bits for JAX's seeds, under every transformation; shapes, dtypes and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fnn
+import fnn.numpy as fnp
+from fnn import dtypes, random
+from fnn.errors import ArgumentError, DtypeError, ShapeError
+from tests import random_cases
+from tests.random_cases import CASES, SEEDS
+
+RECORD = np.load(random_cases.RECORD)
+# Draws that are functions of uniform bits by formulas which differ in rounding; the rest agree to the bit.
+ROUNDED = ("normal", "gumbel", "exponential", "laplace", "cauchy", "logistic", "truncated", "uniform_between")
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "float16": 4e-3, "bfloat16": 2e-2}
+
+
+def check(name: str, got: Any, want: np.ndarray) -> None:
+    x, y = np.asarray(got), random_cases.restored(want, name)
+    assert x.shape == y.shape and x.dtype == y.dtype, (x.shape, x.dtype, y.shape, y.dtype)
+    if name.startswith(ROUNDED):
+        tolerance = TOLERANCE[x.dtype.name]
+        np.testing.assert_allclose(x.astype(float), y.astype(float), tolerance, tolerance)
+    else:
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_numbers_of_jax(name: str) -> None:
+    for seed, want in zip(SEEDS, RECORD[name], strict=True):
+        check(name, CASES[name](random, random.key(seed)), want)
+
+
+JITTED = [
+    "bits_uint8_3x7", "bits_uint64_129", "uniform_float32_129", "uniform_bfloat16_3x7", "normal_float32_129",
+    "randint_int32_0_10", "randint_int8_-5_7", "permutation_9", "permutation_independent", "choice_p", "choice_p_once",
+    "categorical_shape", "truncated_129", "split_3x2", "fold_in",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JITTED)
+def test_compiled_with_a_traced_seed(name: str) -> None:
+    draw = fnn.jit(lambda seed: CASES[name](random, random.key(seed)))
+    for seed, want in zip(SEEDS, RECORD[name], strict=True):
+        check(name, draw(np.int32(seed)), want)
+
+
+def test_raw_keys_draw_what_typed_keys_draw() -> None:
+    for seed in SEEDS:
+        raw, key = random.PRNGKey(seed), random.key(seed)
+        assert raw.dtype == np.uint32 and raw.shape == (2,)
+        assert dtypes.is_key(key.dtype) and key.shape == ()
+        np.testing.assert_array_equal(random.normal(raw, (3,)), random.normal(key, (3,)))
+        np.testing.assert_array_equal(random.split(raw, 3), random.key_data(random.split(key, 3)))
+        np.testing.assert_array_equal(raw, random.key_data(key))
+        np.testing.assert_array_equal(random.key_data(random.wrap_key_data(raw)), raw)
+
+
+def test_vmap_over_keys_draws_what_each_key_draws() -> None:
+    keys = random.split(random.key(3), 4)
+    draws: list[Callable[[Any], Any]] = [
+        lambda k: random.normal(k, (3,)),
+        lambda k: random.randint(k, (5,), 0, 100),
+        lambda k: random.permutation(k, 6),
+        lambda k: random.categorical(k, np.zeros(7, np.float32)),
+        lambda k: random.key_data(random.split(k)),
+    ]
+    for draw in draws:
+        together = fnn.vmap(draw)(keys)
+        for i in range(4):
+            np.testing.assert_array_equal(together[i], draw(keys[i]))
+
+
+def test_keys_inside_scan_cond_and_loops() -> None:
+    def step(key: Any, _: None) -> tuple[Any, Any]:
+        key, use = random.split(key)
+        return key, random.uniform(use)
+
+    _, drawn = fnn.jit(lambda k: fnn.lax.scan(step, k, None, length=5))(random.key(0))
+    key, want = random.key(0), []
+    for _ in range(5):
+        key, use = random.split(key)
+        want.append(float(random.uniform(use)))
+    np.testing.assert_array_equal(drawn, np.array(want, np.float32))
+
+    branch = fnn.jit(lambda p, k: fnn.lax.cond(p, lambda k: random.fold_in(k, 1), lambda k: k, k))
+    np.testing.assert_array_equal(random.key_data(branch(True, key)), random.key_data(random.fold_in(key, 1)))
+    np.testing.assert_array_equal(random.key_data(branch(False, key)), random.key_data(key))
+
+    last = fnn.lax.fori_loop(0, 3, lambda i, k: random.fold_in(k, i), key)
+    for i in range(3):
+        key = random.fold_in(key, i)
+    np.testing.assert_array_equal(random.key_data(last), random.key_data(key))
+
+
+def test_draws_are_differentiable_in_their_bounds() -> None:
+    key = random.key(1)
+    grad = fnn.grad(lambda high: fnp.sum(random.uniform(key, (4,), minval=0.0, maxval=high)))(2.0)
+    np.testing.assert_allclose(grad, random.uniform(key, (4,)).sum(), rtol=1e-6)
+
+
+def test_default_types() -> None:
+    key = random.key(0)
+    assert random.uniform(key).dtype == random.normal(key).dtype == np.float32
+    assert random.randint(key, (), 0, 3).dtype == random.permutation(key, 3).dtype == np.int32
+    assert random.bits(key).dtype == np.uint32 and random.bernoulli(key).dtype == np.bool_
+    with fnn.enable_x64(True):
+        assert random.uniform(key).dtype == np.float64
+        assert random.randint(key, (), 0, 3).dtype == np.int64
+
+
+def test_uniforms_stay_below_one_and_normals_are_finite() -> None:
+    for name in ("float16", "bfloat16", "float32"):
+        drawn = np.asarray(random.uniform(random.key(5), (20000,), name)).astype(float)
+        assert drawn.min() >= 0 and drawn.max() < 1
+        assert np.isfinite(np.asarray(random.normal(random.key(5), (20000,), name)).astype(float)).all()
+
+
+def test_distributions_have_their_moments() -> None:
+    key, n = random.key(11), 40000
+    expected = {
+        "normal": (0, 1), "gumbel": (0.5772, np.pi / 6**0.5), "exponential": (1, 1), "laplace": (0, 2**0.5),
+        "logistic": (0, np.pi / 3**0.5),
+    }  # fmt: skip
+    for name, (mean, deviation) in expected.items():
+        drawn = np.asarray(getattr(random, name)(key, (n,)))
+        assert abs(drawn.mean() - mean) < 5 * deviation / n**0.5
+        assert abs(drawn.std() - deviation) < 0.05 * deviation
+    assert set(np.asarray(random.rademacher(key, (100,))).tolist()) == {-1, 1}
+
+
+def test_permutations_permute() -> None:
+    table = np.arange(30).reshape(5, 6)
+    for axis in (0, 1, -1):
+        out = np.asarray(random.permutation(random.key(2), table, axis=axis))
+        assert sorted(map(tuple, np.moveaxis(out, axis, 0))) == sorted(map(tuple, np.moveaxis(table, axis, 0)))
+    out = np.asarray(random.permutation(random.key(2), table, axis=0, independent=True))
+    assert (np.sort(out, 0) == table).all()
+    assert random.permutation(random.key(2), 0).shape == (0,)
+
+
+def test_seeds() -> None:
+    np.testing.assert_array_equal(random.key_data(random.key(-1)), random.key_data(random.key(np.int32(-1))))
+    assert random.key(np.arange(3)).shape == (3,)
+    with fnn.enable_x64(True):
+        np.testing.assert_array_equal(random.PRNGKey(2**32 + 5), [1, 5])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda k: random.normal(3, (2,)), ArgumentError, r"random.key\(seed\)"),
+        (lambda k: random.normal(random.split(k), (2,)), ArgumentError, "vmap"),
+        (lambda k: random.uniform(k, (-1,)), ShapeError, "negative"),
+        (lambda k: random.uniform(k, "ab"), ShapeError, "tuple of integers"),
+        (lambda k: random.uniform(k, (2,), "int32"), DtypeError, "floating"),
+        (lambda k: random.randint(k, (2,), 0, 1.5), DtypeError, "maxval"),
+        (lambda k: random.randint(k, (2,), 0, 2, "float32"), DtypeError, "integer"),
+        (lambda k: random.bits(k, (), "int32"), DtypeError, "unsigned"),
+        (lambda k: random.key(1.5), DtypeError, "integer"),
+        (lambda k: random.key(2**64), ArgumentError, "64 bits"),
+        (lambda k: random.key(0, impl="rbg"), ArgumentError, "threefry"),
+        (lambda k: random.choice(k, 3, (4,), replace=False), ArgumentError, "without replacement"),
+        (lambda k: random.choice(k, 3, (4,), p=np.ones(2) / 2), ShapeError, "p has shape"),
+        (lambda k: random.choice(k, 0, (4,)), ArgumentError, "nothing"),
+        (lambda k: random.categorical(k, np.zeros((2, 3), np.float32), shape=(3,)), ShapeError, "must end with"),
+        (lambda k: random.permutation(k, np.zeros((2, 3)), axis=2), ShapeError, "axis 2"),
+    ],
+)
+def test_errors_say_what_to_do(call: Callable[[Any], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(random.key(0))
