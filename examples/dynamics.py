@@ -57,10 +57,13 @@ def loss(logs: Any, counts: Any) -> Any:
 def draw(counts: np.ndarray, before: np.ndarray, after: np.ndarray, values: list[float], path: Path) -> None:
     """Counts and fitted path by time and as an orbit; the loss by iteration."""
     import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), width_ratios=(2, 1.2, 1.2), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(13, 4), width_ratios=(2, 1.2, 1.2), layout="constrained"
+    )
     years, when = DT * np.arange(1, STEPS + 1), DT * EVERY * np.arange(1, len(counts) + 1)
     for i, (name, color) in enumerate((("hares", "#b5541c"), ("foxes", "#1f4e79"))):
         left.plot(years, before[:, i], color=color, lw=0.8, ls=":")
@@ -82,7 +85,7 @@ def draw(counts: np.ndarray, before: np.ndarray, after: np.ndarray, values: list
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer iterations, to see that it runs")
-    iterations = 60 if parser.parse_args().quick else 600
+    iterations = 60 if parser.parse_args().quick else 200
     noise = 0.08 * fnn.random.normal(fnn.random.key(3), (STEPS // EVERY, 2))
     counts = fnn.jit(solve)(TRUE, START)[EVERY - 1 :: EVERY] * fnp.exp(noise)
     optimizer = optim.adam(optim.cosine_decay_schedule(0.03, iterations))
@@ -100,12 +103,19 @@ def main() -> None:
         logs, state, value = step(logs, state)
         values.append(float(value))
     found = np.exp(np.asarray(logs))
-    print(f"{iterations} gradients through {STEPS} Runge-Kutta steps in {time.perf_counter() - started:.2f} s; "
-          f"loss {values[0]:.4f} -> {values[-1]:.4f}")
+    print(
+        f"{iterations} gradients through {STEPS} Runge-Kutta steps in {time.perf_counter() - started:.2f} s; "
+        f"loss {values[0]:.4f} -> {values[-1]:.4f}"
+    )
     for name, true, guess, fitted in zip(NAMES, TRUE, first, found, strict=True):
         print(f"{name:12s} true {true:.2f}   first guess {guess:.2f}   found {fitted:.3f}")
     try:
-        draw(np.asarray(counts), *(np.asarray(solve(r, START)) for r in (first, found)), values, OUT / "dynamics.png")
+        draw(
+            np.asarray(counts),
+            *(np.asarray(solve(r, START)) for r in (first, found)),
+            values,
+            OUT / "dynamics.png",
+        )
     except ImportError:
         print("no picture: matplotlib is not installed")
 

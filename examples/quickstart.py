@@ -1,6 +1,6 @@
 """fnn on one screen: a derivative, a batch, a compiled function, and what it was compiled to.
 
-    python examples/quickstart.py [--quick]
+python examples/quickstart.py [--quick]
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def main() -> None:
     show("fnn.jit of that: the greatest difference", difference)
 
     lowered = compiled.lower(w, x)
-    show("the program, after differentiation, batching and simplification", lowered.graph())
-    show("the kernels it runs", lowered.kernels())
+    show("the program, after differentiation, batching and simplification", lowered.graph(optimized=True))
+    show("the kernels it runs (as Numba source)", "\n\n".join(lowered.kernels().values()))
 
 
 if __name__ == "__main__":

@@ -54,21 +54,35 @@ class Gemm:
 
 @dataclass(frozen=True)
 class Product:
-    """A product to run: the kernel, its run-time sizes and tiles; swapped: left and right change places."""
+    """A product to run: the kernel, its run-time sizes and tiles; flops: multiplications and additions;
+    swapped: left and right change places."""
 
     kernel: Gemm
     sizes: list[int]
     tiles: int
-    cost: float
+    flops: float
     swapped: bool
+
+    @property
+    def cost(self) -> float:
+        """Nanoseconds of one thread, roughly."""
+        return self.flops / FLOPS
 
 
 def turned(axis: Axis) -> Axis:
     return Axis(axis.size, axis.right, axis.left, axis.out)
 
 
-def plan(matrix: Matrix, left: str, right: str, out: str) -> Product:
-    """How to run a product of these element types."""
+def rows_in_registers(vectors: int, out: str, registers: int) -> int:
+    """How many rows of a panel's step are summed at a time: the sums, the step of the panel and one element
+    of the rows are to fit into the vector registers at once."""
+    if vectors == 1 and BYTES[out] < 8:
+        return 12
+    return 8 if registers >= 32 else 6  # two registers a row
+
+
+def plan(matrix: Matrix, left: str, right: str, out: str, registers: int = 32) -> Product:
+    """How to run a product of these element types on a processor with so many vector registers."""
     batch, rows, columns, summed = matrix.batch, matrix.rows, matrix.columns, matrix.summed
     swapped = columns.out != 1 and (rows.out == 1 or columns.size < rows.size)
     if swapped:
@@ -79,7 +93,7 @@ def plan(matrix: Matrix, left: str, right: str, out: str) -> Product:
         left,
         right,
         out,
-        8 if vectors == 2 or BYTES[out] == 8 else 12,
+        rows_in_registers(vectors, out, registers),
         LANES * vectors,
         vectors,
         columns.size > LANES * vectors and (summed[-1].left != 1 or left != out),
@@ -90,7 +104,7 @@ def plan(matrix: Matrix, left: str, right: str, out: str) -> Product:
         len(summed) - 1,
     )
     if rows.size < kernel.rows:
-        kernel = replace(kernel, rows=4 if rows.size <= 4 else 8)
+        kernel = replace(kernel, rows=4 if rows.size <= 4 else min(8, kernel.rows))
     panels = -(-columns.size // kernel.panel)
     count = math.prod(a.size for a in batch)
     blocks = -(-rows.size // (ROWS // 2 if kernel.pack_left else ROWS))
@@ -119,7 +133,7 @@ def plan(matrix: Matrix, left: str, right: str, out: str) -> Product:
     for a in summed:
         sizes += [a.size, a.left, a.right]
     flops = 2.0 * count * rows.size * columns.size * math.prod(a.size for a in summed)
-    return Product(kernel, sizes, count * blocks * groups, flops / FLOPS, swapped)
+    return Product(kernel, sizes, count * blocks * groups, flops, swapped)
 
 
 def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
@@ -218,7 +232,7 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
                                     x = b.cast(b.load(left, starts[r] + kk * step_left), kernel.out)
                                 else:
                                     x = b.load(packed_left, base + kk * kernel.rows + r)
-                                total.set(_multiply_add(b, x, y, total.value))
+                                total.set(_multiply_add(x, y, total.value))
                         with b.when(j < n):
                             for total, place, there in zip(sums, outs, inside, strict=True):
                                 with b.when(there):
@@ -235,7 +249,6 @@ def _zero(code: str) -> int | float | bool:
     return False if code == "b1" else 0.0 if code[0] == "f" else 0
 
 
-def _multiply_add(b: Builder, x: Value, y: Value, total: Value) -> Value:
-    if total.dtype == "b1":
-        return total | (x & y)
-    return b.op("fma", x, y, total) if total.dtype[0] == "f" else total + x * y
+def _multiply_add(x: Value, y: Value, total: Value) -> Value:
+    """total + x y; the two are one instruction where the processor has it."""
+    return total | (x & y) if total.dtype == "b1" else total + x * y

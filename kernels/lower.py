@@ -21,12 +21,14 @@ from fnn.errors import UnsupportedError
 from fnn.kernels import gemm
 from fnn.kernels.calls import AnyCall, Call, ControlCall, LibraryCall, Lowered, Value
 from fnn.kernels.contraction import Matrix
+from fnn.kernels.cpu import machine
 from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.loops import Builder, code_of
 from fnn.kernels.nest import Built, NestBuilder, bytes_moved
 from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
 from fnn.kernels.ops import COPY, Op
+from fnn.kernels.register_loops import register_call
 from fnn.kernels.structure import Structure
 from fnn.kernels.views import View
 
@@ -161,7 +163,7 @@ def _product(op: Op) -> Call:
     x, y = op.views
     matrix = Matrix.of(op)
     codes = [code_of(v.dtype) for v in (x, y, op.out)]
-    made = gemm.plan(matrix, *codes)
+    made = gemm.plan(matrix, *codes, machine.registers())
     left, right = (y, x) if made.swapped else (x, y)
     views = [left, right, op.out]
     return Call(
@@ -175,6 +177,7 @@ def _product(op: Op) -> Call:
         cost=made.cost + 50.0,
         sizes=list(made.sizes),
         sources=_sources([op]),
+        flops=made.flops,
         text=f"dot m={matrix.m} n={matrix.n} k={matrix.k} batch={math.prod(a.size for a in matrix.axes[0])} "
         f"{codes[0]} {codes[1]} -> {codes[2]}{' (as its transpose)' if made.swapped else ''}",
     )
@@ -190,7 +193,8 @@ def _opaque(op: Op) -> AnyCall:
     if isinstance(way, Library):
         return LibraryCall(way.name, eqn.params, inputs, outputs, eqn.source)
     if isinstance(way, Loop):
-        return ControlCall(way.kind, eqn.params, inputs, outputs, eqn.source)
+        call = register_call(way.kind, eqn.params, inputs, outputs, eqn.source)
+        return call or ControlCall(way.kind, eqn.params, inputs, outputs, eqn.source)
     raise UnsupportedError(f"{eqn.primitive.name} has no way into a kernel")
 
 

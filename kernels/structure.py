@@ -145,7 +145,7 @@ class Structure:
 
     def elementwise(self, eqn: Equation, way: Elementwise, ins: list[Operand]) -> list[Operand]:
         avals = [a.aval for a in eqn.inputs]
-        target = _common_dtype(avals, eqn.outputs[0].aval)
+        target = common_dtype(avals, eqn.outputs[0].aval)
         shape = eqn.outputs[0].aval.shape
         operands: list[Operand] = []
         for x, aval in zip(ins, avals, strict=True):
@@ -369,7 +369,7 @@ def restrided(whole: View, out: View) -> View | None:
     return View(whole.value, out.shape, whole.offset, strides)
 
 
-def _common_dtype(avals: Sequence[Aval], out: Aval) -> np.dtype:
+def common_dtype(avals: Sequence[Aval], out: Aval) -> np.dtype:
     """The dtype weak operands are converted to: that of the strong ones (predicates aside)."""
     strong = [a.dtype for a in avals if not a.weak_type]
     numbers = [d for d in strong if d.kind != "b"] or strong

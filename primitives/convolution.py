@@ -343,8 +343,7 @@ def _written(lhs: Any, rhs: Any, **p: Any) -> Any:
         and p["window_strides"] == p["lhs_dilation"] == (1,) * n
     ):
         return _product(lhs, rhs, numbers, p.get("out_dtype"))
-    positive = all(lo >= 0 and hi >= 0 for lo, hi in p["padding"]) and p["lhs_dilation"] == (1,) * n
-    if positive and any(map(any, p["padding"])) and shape_of(lhs)[ls[1]] < FEW_FEATURES:
+    if _wants_padding(lhs, rhs, p):
         low, high = [0] * (n + 2), [0] * (n + 2)
         for d, (lo, hi) in zip(ls[2:], p["padding"]):
             low[d], high[d] = lo, hi
@@ -360,6 +359,18 @@ def _written(lhs: Any, rhs: Any, **p: Any) -> Any:
     p = {**p, "dimension_numbers": ConvDimensionNumbers(ls, rs, spec)}
     out = direct_convolution(lhs, rhs, **p)
     return out if spec == os else transpose(out, perm=tuple([order.index(d) for d in range(n + 2)]))
+
+
+def _wants_padding(lhs: Any, rhs: Any, p: dict[str, Any]) -> bool:
+    """Whether zeros are put around the image in memory. Clipped loops cost more where most positions are near
+    the edge, or where there is little to do per tap."""
+    ls, rs, os = (getattr(p["dimension_numbers"], spec) for spec in ("lhs_spec", "rhs_spec", "out_spec"))
+    pairs, n = p["padding"], len(ls) - 2
+    if not any(map(any, pairs)) or any(lo < 0 or hi < 0 for lo, hi in pairs) or p["lhs_dilation"] != (1,) * n:
+        return False
+    columns = conv_general_dilated.out_aval((aval_of(lhs), aval_of(rhs)), p).shape[os[-1]]
+    window = dilated(shape_of(rhs)[rs[-1]], p["rhs_dilation"][-1])
+    return shape_of(lhs)[ls[1]] < FEW_FEATURES or 8 <= columns <= 8 * (window - 1) <= 8 * columns
 
 
 def _product(lhs: Any, rhs: Any, numbers: ConvDimensionNumbers, out_dtype: np.dtype | None) -> Any:

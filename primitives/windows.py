@@ -26,8 +26,7 @@ from fnn.core.trace import Tracer, aval_of
 from fnn.errors import ArgumentError, DifferentiationError, ShapeError
 from fnn.primitives import arithmetic, bitwise, windows_kernels
 from fnn.primitives.convolution import dilated, padded
-from fnn.primitives.rules import HALVES, check_kinds, lift, linear
-from fnn.primitives.structural import broadcast, pad
+from fnn.primitives.rules import HALVES, check_kinds, lift, linear, zeros
 
 Pairs = Sequence[tuple[int, int]]
 KINDS = {"add": "iuf", "mul": "iuf", "max": "biuf", "min": "biuf"}
@@ -200,7 +199,7 @@ def _transposed_sum(ct: Any, x: Aval, p: dict[str, Any]) -> Any:
         before = window - p["padding"][d][0] - 1
         padding.append((before, image + window - 1 - result - before))
     if 0 in shape or 0 in x.shape:
-        return broadcast(np.zeros((), x.dtype), shape=x.shape, axes=())
+        return zeros(x.strong())
     swapped = {
         **p, "strides": p["base_dilation"], "base_dilation": p["strides"], "padding": tuple(padding)
     }  # fmt: skip
@@ -419,7 +418,7 @@ def reduce_window(
     base_dilation: Sequence[int],
     window_dilation: Sequence[int],
 ) -> Any:
-    """The elements of each window combined with `init`, which is also what padding and dilation consist of.
+    """The elements of each window combined with `init`, once; padding and dilation add nothing.
 
     x: an array of any shape; init: a scalar of its dtype; combine: "add", "mul", "max" or "min". All others
     have one entry per axis; padding: pairs, below 0 they cut. Linear for "add"; the derivative of "max" and
@@ -437,11 +436,6 @@ def reduce_window(
         raise ArgumentError(f"reduce_window: combine is one of {list(KINDS)}, not {combine!r}")
     if _is_identity(init, combine, aval.dtype):
         return window_reduction(x, **p)
-    if combine in ("add", "mul") and aval.size:  # of max and min, padding with init changes nothing
-        low, high = (tuple([pair[k] for pair in p["padding"]]) for k in (0, 1))
-        x = pad(x, init, low=low, high=high, interior=tuple([d - 1 for d in p["base_dilation"]]))
-        ones = (1,) * aval.ndim
-        p = {**p, "padding": ((0, 0),) * aval.ndim, "base_dilation": ones}
     by = {"add": arithmetic.add, "mul": arithmetic.mul, "max": arithmetic.max, "min": arithmetic.min}
     if aval.dtype.kind == "b":
         by |= {"max": bitwise.or_, "min": bitwise.and_}

@@ -50,10 +50,14 @@ def _cases() -> dict[str, Case]:
         spans = [(0, 10), (3, 3), (5, 2), (least, most), (0, 100), (max(least, -5), 7)]
         spans += [(least, most + 1)] if most < 2**32 else []
         for low, high in spans:
-            cases[f"randint_{t}_{low}_{high}"] = lambda r, k, t=t, lo=low, hi=high: r.randint(k, (11,), lo, hi, t)
+            cases[f"randint_{t}_{low}_{high}"] = lambda r, k, t=t, lo=low, hi=high: r.randint(
+                k, (11,), lo, hi, t
+            )
     bounds = np.array([[0], [5]], np.int32), np.array([3, 9, 100], np.int32)
     cases["randint_bounds"] = lambda r, k: r.randint(k, (2, 3), *bounds, "int32")
-    cases["truncated_bounds"] = lambda r, k: r.truncated_normal(k, np.zeros((2, 1), np.float32), np.float32(0.5), (2, 3), "float32")
+    cases["truncated_bounds"] = lambda r, k: r.truncated_normal(
+        k, np.zeros((2, 1), np.float32), np.float32(0.5), (2, 3), "float32"
+    )
     cases["bernoulli_array"] = lambda r, k: r.bernoulli(k, P, (4, 5))
     cases["permutation"] = lambda r, k: r.permutation(k, TABLE)
     cases["permutation_axis"] = lambda r, k: r.permutation(k, TABLE, axis=1)
@@ -94,7 +98,9 @@ def record() -> None:
 
     found = {}
     for name, case in CASES.items():
-        jax.config.update("jax_enable_x64", "64" in name or name.startswith("randint"))  # JAX needs it for wide types
+        jax.config.update(
+            "jax_enable_x64", "64" in name or name.startswith("randint")
+        )  # JAX needs it for wide types
         found[name] = np.stack([stored(case(jax.random, jax.random.key(seed))) for seed in SEEDS])
     RECORD.parent.mkdir(exist_ok=True)
     np.savez_compressed(RECORD, **found)

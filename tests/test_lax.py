@@ -53,7 +53,7 @@ def test_two_operands(name: str) -> None:
     close(f(X, Y), want(X, Y))
     close(f(x=X, y=Y), want(X, Y))
     close(f(X, 2), want(X, np.float32(2)))  # Python numbers take the array's dtype
-    close(f(2.0, X), want(np.float32(2), X))
+    close(f(2.0, X + 9), want(np.float32(2), X + 9))
     close(f(X, Y[0, 0]), want(X, Y[0, 0]))  # scalars
     with pytest.raises(DtypeError, match="one dtype"):
         f(X, I)
@@ -61,6 +61,148 @@ def test_two_operands(name: str) -> None:
         f(I, 1.5)
     with pytest.raises(ShapeError, match="broadcasts"):
         f(X, Y[0])
+
+
+CONVOLUTIONS: list[tuple[tuple, tuple, dict[str, Any]]] = [
+    ((2, 7, 8, 3), (3, 2, 3, 5), {"window_strides": (1, 1), "padding": "SAME"}),
+    ((2, 7, 8, 3), (3, 2, 3, 5), {"window_strides": (2, 1), "padding": "VALID"}),
+    ((2, 7, 8, 3), (3, 2, 3, 5), {"window_strides": (2, 3), "padding": "SAME_LOWER", "rhs_dilation": (2, 1)}),
+    (
+        (2, 7, 8, 4),
+        (3, 2, 2, 6),
+        {"window_strides": (1, 1), "padding": [(1, 2), (0, 1)], "feature_group_count": 2},
+    ),
+    (
+        (1, 4, 5, 2),
+        (2, 2, 2, 3),
+        {"window_strides": (1, 1), "padding": [(1, 1), (2, 0)], "lhs_dilation": (2, 3)},
+    ),
+]
+
+
+def convolved(
+    x: np.ndarray,
+    w: np.ndarray,
+    window_strides: Any,
+    padding: Any,
+    lhs_dilation: Any = (1, 1),
+    rhs_dilation: Any = (1, 1),
+    feature_group_count: int = 1,
+) -> np.ndarray:
+    """A convolution of NHWC with HWIO, written out."""
+    n, height, width, channels = x.shape
+    spread = np.zeros((n, (height - 1) * lhs_dilation[0] + 1, (width - 1) * lhs_dilation[1] + 1, channels))
+    spread[:, :: lhs_dilation[0], :: lhs_dilation[1]] = x
+    reach = [(w.shape[a] - 1) * rhs_dilation[a] + 1 for a in (0, 1)]
+    if isinstance(padding, str):
+        totals = [
+            max(
+                (-(-spread.shape[a + 1] // window_strides[a]) - 1) * window_strides[a]
+                + reach[a]
+                - spread.shape[a + 1],
+                0,
+            )
+            for a in (0, 1)
+        ]
+        padding = {
+            "VALID": [(0, 0), (0, 0)],
+            "SAME": [(t // 2, t - t // 2) for t in totals],
+            "SAME_LOWER": [(t - t // 2, t // 2) for t in totals],
+        }[padding]
+    image = np.pad(spread, ((0, 0), *padding, (0, 0)))
+    groups, outs = feature_group_count, w.shape[3] // feature_group_count
+    rows = range(0, image.shape[1] - reach[0] + 1, window_strides[0])
+    columns = range(0, image.shape[2] - reach[1] + 1, window_strides[1])
+    out = np.zeros((n, len(rows), len(columns), w.shape[3]))
+    for i, r in enumerate(rows):
+        for j, c in enumerate(columns):
+            part = image[:, r : r + reach[0] : rhs_dilation[0], c : c + reach[1] : rhs_dilation[1]]
+            for g in range(groups):
+                mine = part[..., g * w.shape[2] : (g + 1) * w.shape[2]]
+                out[:, i, j, g * outs : (g + 1) * outs] = np.einsum(
+                    "nhwi,hwio->no", mine, w[..., g * outs : (g + 1) * outs]
+                )
+    return out.astype(np.float32)
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolutions(case: Any, rng: np.random.Generator) -> None:
+    x, w = (rng.normal(size=s).astype(np.float32) for s in case[:2])
+    want = convolved(x, w, **case[2])
+    got = lax.conv_general_dilated(x, w, dimension_numbers=("NHWC", "HWIO", "NHWC"), **case[2])
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    planes = lax.conv_general_dilated(x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1), **case[2])
+    np.testing.assert_allclose(planes, want.transpose(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_short_forms_of_convolution(rng: np.random.Generator) -> None:
+    x, w = rng.normal(size=(2, 3, 6, 6)).astype(np.float32), rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    full = lax.conv_general_dilated(x, w, (2, 1), "SAME")
+    close(lax.conv(x, w, (2, 1), "SAME"), full)
+    close(lax.conv_with_general_padding(x, w, (2, 1), "SAME", None, None), full)
+    with pytest.raises(DtypeError, match="one dtype"):
+        lax.conv(x, w.astype(np.float16), (1, 1), "SAME")
+    with pytest.raises(ArgumentError, match="SAME_LOWER"):
+        lax.conv(x, w, (1, 1), "FULL")
+    with pytest.raises(ArgumentError, match="three strings"):
+        lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers="NHWC")
+    with pytest.raises(ArgumentError, match="one letter"):
+        lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWX"))
+    with pytest.raises(ShapeError, match="window_strides"):
+        lax.conv(x, w, (1,), "SAME")
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+def test_conv_transpose_is_the_transpose_of_a_convolution(
+    padding: str, stride: int, rng: np.random.Generator
+) -> None:
+    size = stride * 4 if padding == "SAME" else (4 - 1) * stride + max(3, stride)
+    image, w = rng.normal(size=(1, size, 2)).astype(np.float32), rng.normal(size=(3, 2, 4)).astype(np.float32)
+    forward = lambda x: lax.conv_general_dilated(
+        x, w, (stride,), padding, dimension_numbers=("NHC", "HIO", "NHC")
+    )
+    y = rng.normal(size=forward(image).shape).astype(np.float32)
+    assert y.shape[1] == 4
+    got = lax.conv_transpose(
+        y, w, (stride,), padding, dimension_numbers=("NHC", "HIO", "NHC"), transpose_kernel=True
+    )
+    assert got.shape == image.shape
+    gradient = fnn.grad(lambda x: fnp.sum(forward(x) * y))(image)
+    np.testing.assert_allclose(got, gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_by_name() -> None:
+    assert lax.padtype_to_pads((28, 27), (5, 4), (2, 1), "SAME") == [(1, 2), (1, 2)]
+    assert lax.padtype_to_pads((28, 27), (5, 4), (2, 1), "SAME_LOWER") == [(2, 1), (2, 1)]
+    assert lax.padtype_to_pads((28, 27), (5, 4), (2, 1), "VALID") == [(0, 0), (0, 0)]
+
+
+def test_windows(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2, 6, 6, 3)).astype(np.float32)
+    blocks = x.reshape(2, 3, 2, 3, 2, 3)
+    for f in (lax.max, fnp.maximum):
+        close(lax.reduce_window(x, -fnp.inf, f, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"), blocks.max((2, 4)))
+    close(lax.reduce_window(x, 1.0, lambda a, b: a + b, (1, 2, 2, 1), (1, 2, 2, 1)), blocks.sum((2, 4)) + 1)
+    close(
+        lax.reduce_window(X, np.inf, lax.min, (1, 3), None, "SAME"),
+        np.minimum(
+            np.minimum(X, np.pad(X, ((0, 0), (1, 0)), constant_values=np.inf)[:, :-1]),
+            np.pad(X, ((0, 0), (0, 1)), constant_values=np.inf)[:, 1:],
+        ),
+    )
+    close(lax.reduce_window(X, 0.0, lax.add, (1, 2), window_dilation=(1, 2)), X[:, :2] + X[:, 2:])
+    pooled = fnn.jit(
+        fnn.grad(lambda x: fnp.sum(lax.reduce_window(x, -fnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1))))
+    )(x)
+    want = (blocks == blocks.max((2, 4), keepdims=True)).astype(np.float32).reshape(x.shape)
+    close(pooled, want)
+    with pytest.raises(ShapeError, match="window_dimensions"):
+        lax.reduce_window(X, 0.0, lax.add, (2,))
+    with pytest.raises(DtypeError, match="init_value"):
+        lax.reduce_window(I, np.float32(0), lax.add, (1, 2))
+    with pytest.raises(ArgumentError, match=r"lax\.scan"):
+        lax.reduce_window(X, 0.0, lax.sub, (1, 2))
 
 
 @pytest.mark.parametrize("name", BITS)
@@ -105,7 +247,9 @@ def test_conversions() -> None:
 
 def test_making_and_arranging() -> None:
     close(lax.iota(np.int32, 4), np.arange(4, dtype=np.int32))
-    close(lax.broadcasted_iota(np.float32, (2, 3), 1), np.broadcast_to(np.arange(3, dtype=np.float32), (2, 3)))
+    close(
+        lax.broadcasted_iota(np.float32, (2, 3), 1), np.broadcast_to(np.arange(3, dtype=np.float32), (2, 3))
+    )
     close(lax.full((2, 2), 1.5), np.full((2, 2), 1.5, np.float32))
     close(lax.full_like(I, 2), np.full_like(I, 2))
     close(lax.broadcast(X, (2,)), np.broadcast_to(X, (2, 3, 4)))
@@ -159,8 +303,13 @@ def test_products() -> None:
     close(lax.dot(X, Y[0]), X @ Y[0])
     close(lax.dot_general(X, Y, (((1,), (1,)), ((0,), (0,)))), (X * Y).sum(1))
     close(lax.batch_matmul(np.stack([X, Y]), np.stack([Y.T, X.T])), np.stack([X @ Y.T, Y @ X.T]))
-    half = lax.dot_general(X.astype(np.float16), Y.astype(np.float16), (((1,), (1,)), ((), ())),
-                           precision=lax.Precision.HIGHEST, preferred_element_type=np.float32)
+    half = lax.dot_general(
+        X.astype(np.float16),
+        Y.astype(np.float16),
+        (((1,), (1,)), ((), ())),
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=np.float32,
+    )
     close(half, X @ Y.T)
     with pytest.raises(ShapeError, match="inner sizes"):
         lax.dot(X, Y)
@@ -211,7 +360,9 @@ def test_gather_and_scatter() -> None:
     close(lax.gather(X, rows, numbers, (1, 4)), X[[2, 0, 2]])
     filled = np.concatenate([X[[2, 0]], np.full((1, 4), np.nan, np.float32)])
     close(lax.gather(X, rows, numbers, (1, 4), mode=lax.GatherScatterMode.FILL_OR_DROP), filled)
-    places = lax.ScatterDimensionNumbers(update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,))
+    places = lax.ScatterDimensionNumbers(
+        update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,)
+    )
     for name, ufunc in (("add", np.add), ("mul", np.multiply), ("min", np.minimum), ("max", np.maximum)):
         want = X.copy()
         want[2], want[0] = ufunc(X[2], Y[0]), ufunc(X[0], Y[1])  # the third is dropped

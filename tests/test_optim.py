@@ -45,7 +45,14 @@ def expect(update: Any, grads: list[dict[str, np.ndarray]]) -> dict[str, np.ndar
     return out
 
 
-def adam(rate: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, decay: float = 0.0, nesterov: bool = False):
+def adam(
+    rate: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    decay: float = 0.0,
+    nesterov: bool = False,
+):
     def update(g: Any, p: Any, memory: dict, t: int) -> Any:
         memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
         memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g * g
@@ -117,7 +124,10 @@ def test_under_jit_with_donation_the_numbers_are_the_same(rng: np.random.Generat
 
 def test_clipping_by_global_norm() -> None:
     clip = optim.clip_by_global_norm(1.0)
-    small, large = {"a": np.float32([0.3]), "b": np.float32([0.4])}, {"a": np.float32([3]), "b": np.float32([4])}
+    small, large = (
+        {"a": np.float32([0.3]), "b": np.float32([0.4])},
+        {"a": np.float32([3]), "b": np.float32([4])},
+    )
     assert float(optim.global_norm(large)) == 5.0
     for given, want in ((small, (0.3, 0.4)), (large, (0.6, 0.8))):
         out, _ = clip.update(given, clip.init(given))

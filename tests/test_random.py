@@ -139,7 +139,9 @@ def test_permutations_permute() -> None:
     table = np.arange(30).reshape(5, 6)
     for axis in (0, 1, -1):
         out = np.asarray(random.permutation(random.key(2), table, axis=axis))
-        assert sorted(map(tuple, np.moveaxis(out, axis, 0))) == sorted(map(tuple, np.moveaxis(table, axis, 0)))
+        assert sorted(map(tuple, np.moveaxis(out, axis, 0))) == sorted(
+            map(tuple, np.moveaxis(table, axis, 0))
+        )
     out = np.asarray(random.permutation(random.key(2), table, axis=0, independent=True))
     assert (np.sort(out, 0) == table).all()
     assert random.permutation(random.key(2), 0).shape == (0,)
@@ -169,7 +171,11 @@ def test_seeds() -> None:
         (lambda k: random.choice(k, 3, (4,), replace=False), ArgumentError, "without replacement"),
         (lambda k: random.choice(k, 3, (4,), p=np.ones(2) / 2), ShapeError, "p has shape"),
         (lambda k: random.choice(k, 0, (4,)), ArgumentError, "nothing"),
-        (lambda k: random.categorical(k, np.zeros((2, 3), np.float32), shape=(3,)), ShapeError, "must end with"),
+        (
+            lambda k: random.categorical(k, np.zeros((2, 3), np.float32), shape=(3,)),
+            ShapeError,
+            "must end with",
+        ),
         (lambda k: random.permutation(k, np.zeros((2, 3)), axis=2), ShapeError, "axis 2"),
     ],
 )

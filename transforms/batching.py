@@ -13,7 +13,7 @@ from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Trace, Tracer, aval_of, shape_of, state
 from fnn.errors import ArgumentError, ConcretizationError, ShapeError, UnsupportedError
 from fnn.primitives.rules import lift, moveaxis
-from fnn.transforms.flattening import argument_name, flat_call, flatten_arguments
+from fnn.transforms.flattening import call_name, flat_call, flatten_arguments
 
 
 class Batch(Trace):
@@ -103,9 +103,11 @@ def vmap(
                 f"vmap of {function_place(f)}: in_axes has {len(in_axes)} entries, but the call has "
                 f"{len(args)} positional argument(s)"
             )
-        leaves, structure = flatten_arguments("vmap", (args, kwargs))
+        leaves, structure = flatten_arguments(
+            f"vmap of {function_place(f)}", (args, kwargs), lambda i: call_name(args, kwargs, i)
+        )
         axes = _axes_of(in_axes, args, f, "in_axes") + [0] * len(tree.leaves(kwargs))
-        size = _common_size(f, args, leaves, axes, axis_size)
+        size = _common_size(f, args, kwargs, leaves, axes, axis_size)
         flags = [a is not None for a in axes]
         values = [
             moveaxis(x, a % x.ndim, 0) if a is not None else x for x, a in zip(leaves, axes, strict=True)
@@ -146,12 +148,14 @@ def _axes_of(axes: Any, full: Any, f: Callable[..., Any], what: str) -> list[int
     return out
 
 
-def _common_size(f: Any, args: tuple, leaves: list, axes: list, axis_size: int | None) -> int:
+def _common_size(
+    f: Any, args: tuple, kwargs: dict[str, Any], leaves: list, axes: list, axis_size: int | None
+) -> int:
     sizes: dict[int, str] = {}
     for i, (x, a) in enumerate(zip(leaves, axes, strict=True)):
         if a is None:
             continue
-        name = argument_name((*args,), i) if i < len(tree.leaves(args)) else "an argument passed by name"
+        name = call_name(args, kwargs, i)
         if not -x.ndim <= a < x.ndim:
             raise ShapeError(
                 f"vmap of {function_place(f)}: in_axes asks for axis {a} of {name}, which is {x.aval}"

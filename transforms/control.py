@@ -249,12 +249,13 @@ def _branch(what: str, index: Any, functions: list[Callable[..., Any]], operands
     for k, column in enumerate(zip(*(g.out_avals for g, _, _ in traced), strict=True)):
         strong = [a for a in column if not a.weak_type] or list(column)
         target = strong[0].strong()
+        first_strong = functions[column.index(strong[0])]
         for f, a in zip(functions, column, strict=True):
             fits = a.shape == target.shape and (a.dtype == target.dtype or a.weak_type)
             if not fits:
                 raise ShapeError(
                     f"{what} at {describe(here())}: the branches must return the same types, but result {k} of "
-                    f"{function_place(functions[-1])} is {column[-1]} and of {function_place(f)} is {a}; "
+                    f"{function_place(first_strong)} is {strong[0]} and of {function_place(f)} is {a}; "
                     "reshape or convert one of them (.astype)"
                 )
         targets.append(target)

@@ -15,7 +15,14 @@ from fnn.core.source import function_place
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, DifferentiationError, TreeError
 from fnn.transforms.autodiff import fill, jvp_flat, vjp_flat
-from fnn.transforms.flattening import abstract, argument_name, flat_call, flatten_arguments, flatten_result
+from fnn.transforms.flattening import (
+    abstract,
+    argument_name,
+    chosen_name,
+    flat_call,
+    flatten_arguments,
+    flatten_result,
+)
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -184,11 +191,11 @@ def value_and_grad(
                 )
         places = [i % len(args) for i in numbers]
         chosen = tuple(args[i] for i in places)
-        leaves, structure = flatten_arguments("grad", chosen)
+        leaves, structure = flatten_arguments("grad", chosen, lambda i: chosen_name(chosen, places, i))
         for i, x in enumerate(leaves):
             if not x.aval.is_float and not allow_int:
                 raise DifferentiationError(
-                    f"grad of {function_place(f)} needs floating-point arguments, but {_grad_argument(chosen, places, i)} is "
+                    f"grad of {function_place(f)} needs floating-point arguments, but {chosen_name(chosen, places, i)} is "
                     f"{x.aval}. Convert it with .astype(fnn.numpy.float32), choose other arguments with argnums, or pass "
                     "it through a closure."
                 )
@@ -224,12 +231,6 @@ def value_and_grad(
         return ((value, tree.unflatten(kept[1], outs[1:])) if has_aux else value), grads
 
     return wrapped
-
-
-def _grad_argument(chosen: tuple, places: list[int], leaf: int) -> str:
-    name = argument_name(chosen, leaf).removeprefix("args[")
-    number, rest = name.split("]", 1)
-    return f"args[{places[int(number)]}]{rest}"
 
 
 def grad(

@@ -25,20 +25,36 @@ def leaf_path(given: Any, number: int) -> str:
     return tree.keystr(tree.leaf_paths(tree.structure(given))[number]) or "the value itself"
 
 
-def flatten_arguments(what: str, given: Any) -> tuple[list[Array], Any]:
-    """(leaves as arrays, structure) of a pytree of arrays and numbers."""
+def flatten_arguments(
+    what: str, given: Any, name: Callable[[int], str] | None = None
+) -> tuple[list[Array], Any]:
+    """(leaves as arrays, structure) of a pytree of arrays and numbers; name: how the user would write leaf i."""
     leaves, structure = tree.flatten(given)
+    naming = name or (lambda i: argument_name(given, i))
     out = []
     for i, x in enumerate(leaves):
-        out.append(
-            x if isinstance(x, Array) else as_leaf(x, what, lambda i=i: f"argument {argument_name(given, i)}")
-        )
+        out.append(x if isinstance(x, Array) else as_leaf(x, what, lambda i=i: f"argument {naming(i)}"))
     return out, structure
 
 
 def argument_name(args: Any, number: int) -> str:
     """How a user would write the leaf of a tuple of arguments: "args[1]['w']"."""
     return f"args{leaf_path(args, number)}"
+
+
+def call_name(args: tuple, kwargs: dict[str, Any], number: int) -> str:
+    """The same for a leaf of (args, kwargs): "args[1]['w']", or "scale['w']" if it is passed by name."""
+    count = len(tree.leaves(args))
+    if number < count:
+        return argument_name(args, number)
+    path = tree.leaf_paths(tree.structure(kwargs))[number - count]
+    return f"{path[0].key}{tree.keystr(path[1:])}"
+
+
+def chosen_name(chosen: tuple, places: list[int], number: int) -> str:
+    """The same for a leaf of some of a call's arguments, those at `places`."""
+    position, rest = argument_name(chosen, number).removeprefix("args[").split("]", 1)
+    return f"args[{places[int(position)]}]{rest}"
 
 
 def flatten_result(what: str, f: Any, out: Any) -> tuple[list[Array], Any]:

@@ -14,7 +14,7 @@ from fnn.core.source import function_place
 from fnn.errors import ArgumentError, DifferentiationError
 from fnn.transforms.batching import vmap
 from fnn.transforms.differentiate import jvp, vjp
-from fnn.transforms.flattening import argument_name, flatten_arguments
+from fnn.transforms.flattening import chosen_name, flatten_arguments
 
 
 def _basis(leaves: list[Any]) -> list[np.ndarray]:
@@ -54,12 +54,13 @@ def _chosen(
             )
     places = [i % len(args) for i in numbers]
     chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
-    leaves, structure = flatten_arguments(what, chosen)
+    picked = (chosen,) if isinstance(argnums, int) else chosen
+    leaves, structure = flatten_arguments(what, chosen, lambda i: chosen_name(picked, places, i))
     for i, x in enumerate(leaves):
         if not x.aval.is_float:
             raise DifferentiationError(
                 f"{what} of {function_place(f)} needs floating-point arguments, but "
-                f"{argument_name((chosen,), i)} is {x.aval}"
+                f"{chosen_name(picked, places, i)} is {x.aval}"
             )
 
     def partial(part: Any) -> Any:

@@ -103,7 +103,8 @@ class Jitted:
             dynamic, named, static = self._take_static(args, kwargs)
         leaves, structure = tree.flatten((dynamic, named))
         if not all(isinstance(x, Array) for x in leaves):
-            leaves = flatten_arguments(f"jit of {function_place(self._f)}", (dynamic, named))[0]
+            names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
+            leaves = flatten_arguments(f"jit of {function_place(self._f)}", (dynamic, named), names)[0]
         axes = tuple([(name, trace.size) for name, trace in state.axes.items()]) if state.axes else ()  # type: ignore[attr-defined]
         avals = tuple([x.aval for x in leaves])
         key = tree.structure_key(structure), avals, static, axes, config.enable_x64

@@ -15,7 +15,7 @@ from fnn.core.source import function_place
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError
 from fnn.transforms.calls import remat_call, save_nothing, staged
-from fnn.transforms.flattening import argument_name, flatten_arguments
+from fnn.transforms.flattening import call_name, flatten_arguments
 
 
 def checkpoint(
@@ -51,9 +51,11 @@ def checkpoint(
             rest = iter(xs)
             return f(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
 
-        leaves, structure = flatten_arguments("checkpoint", (dynamic, kwargs))
+        leaves, structure = flatten_arguments(
+            "checkpoint", (dynamic, kwargs), lambda i: call_name(dynamic, kwargs, i)
+        )
         graph, captured, out = staged(
-            functools.wraps(f)(call), structure, [x.aval for x in leaves], lambda i: argument_name(dynamic, i)
+            functools.wraps(f)(call), structure, [x.aval for x in leaves], lambda i: call_name(dynamic, kwargs, i)
         )
         outs = remat_call(
             *leaves,

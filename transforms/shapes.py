@@ -9,7 +9,7 @@ from typing import Any
 from fnn import tree
 from fnn.core.ir import Graph
 from fnn.transforms.calls import staged
-from fnn.transforms.flattening import ShapeDtypeStruct, abstract, argument_name
+from fnn.transforms.flattening import ShapeDtypeStruct, abstract, call_name
 
 
 def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -55,7 +55,7 @@ def make_ir(
         leaves, structure = tree.flatten((dynamic, kwargs))
         graph: Graph
         graph, _, out = staged(
-            call, structure, [abstract(x) for x in leaves], lambda i: argument_name(dynamic, i)
+            call, structure, [abstract(x) for x in leaves], lambda i: call_name(dynamic, kwargs, i)
         )
         if not return_shape:
             return graph

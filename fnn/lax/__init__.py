@@ -4,7 +4,9 @@ Strict where fnn.numpy is lenient: dtypes are not promoted (but for Python numbe
 broadcast."""
 
 from fnn.lax import linalg
-from fnn.lax.elementwise import *  # their __all__ lists them
+from fnn.lax.convolution import *
+from fnn.lax.elementwise import *
+from fnn.lax.padding import padtype_to_pads
 from fnn.lax.slicing import *  # the same
 from fnn.lax.structure import (
     Precision,
@@ -45,6 +47,7 @@ from fnn.lax.structure import (
     top_k,
     transpose,
 )
+from fnn.lax.windows import reduce_window
 from fnn.transforms.associative_scan import associative_scan
 from fnn.transforms.collectives import (
     all_gather,

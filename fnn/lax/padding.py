@@ -22,8 +22,10 @@ def padtype_to_pads(
     """
     kind = padding.upper() if isinstance(padding, str) else getattr(padding, "name", padding)
     if kind not in ("SAME", "SAME_LOWER", "VALID"):
-        raise ArgumentError(f"the padding is 'SAME', 'SAME_LOWER', 'VALID' or pairs (low, high), not {padding!r}, at "
-                            f"{describe(here())}")
+        raise ArgumentError(
+            f"the padding is 'SAME', 'SAME_LOWER', 'VALID' or pairs (low, high), not {padding!r}, at "
+            f"{describe(here())}"
+        )
     if kind == "VALID":
         return [(0, 0)] * len(in_shape)
     out = []
@@ -34,15 +36,21 @@ def padtype_to_pads(
     return out
 
 
-def explicit_pads(what: str, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Any) -> Pads:
+def explicit_pads(
+    what: str, sizes: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Any
+) -> Pads:
     """Padding by name or by pairs, as pairs; ShapeError where there are not as many as axes."""
     if isinstance(padding, str):
         return tuple(padtype_to_pads(sizes, window, strides, padding))
     try:
         pads = tuple([(int(low), int(high)) for low, high in padding])
     except (TypeError, ValueError):
-        raise ArgumentError(f"lax.{what}: the padding is 'SAME', 'SAME_LOWER', 'VALID' or pairs (low, high), not "
-                            f"{padding!r}, at {describe(here())}") from None
+        raise ArgumentError(
+            f"lax.{what}: the padding is 'SAME', 'SAME_LOWER', 'VALID' or pairs (low, high), not "
+            f"{padding!r}, at {describe(here())}"
+        ) from None
     if len(pads) != len(sizes):
-        raise ShapeError(f"lax.{what}: {len(pads)} pairs of padding for {len(sizes)} axes, at {describe(here())}")
+        raise ShapeError(
+            f"lax.{what}: {len(pads)} pairs of padding for {len(sizes)} axes, at {describe(here())}"
+        )
     return pads

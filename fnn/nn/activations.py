@@ -162,7 +162,9 @@ def glu(x: Any, axis: int = -1) -> Array:
     is odd."""
     x = floating(x)
     if not x.ndim or x.shape[axis] % 2:
-        raise ShapeError(f"nn.glu halves axis {axis} of {x.aval}, at {describe(here())}: its size must be even")
+        raise ShapeError(
+            f"nn.glu halves axis {axis} of {x.aval}, at {describe(here())}: its size must be even"
+        )
     first, second = fnp.split(x, 2, axis)
     return first * lax.logistic(second)
 
@@ -185,7 +187,9 @@ def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> A
     x = as_array(x)
     if x.dtype.kind not in "iu" and not x.aval.is_float:
         raise ArgumentError(f"nn.one_hot needs class numbers, not {x.aval}, at {describe(here())}")
-    target = dtypes.default_float() if dtype is None else dtypes.canonicalize(dtype, explicit=dtype is not float)
+    target = (
+        dtypes.default_float() if dtype is None else dtypes.canonicalize(dtype, explicit=dtype is not float)
+    )
     axis = axis % (x.ndim + 1)
     shape = [1] * (x.ndim + 1)
     shape[axis] = int(num_classes)

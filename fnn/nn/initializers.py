@@ -27,7 +27,11 @@ _TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a standard n
 
 def _dtype(dtype: Any, default: Any = None) -> np.dtype:
     chosen = default if dtype is None else dtype
-    return dtypes.default_float() if chosen is None else dtypes.canonicalize(chosen, explicit=chosen is not float)
+    return (
+        dtypes.default_float()
+        if chosen is None
+        else dtypes.canonicalize(chosen, explicit=chosen is not float)
+    )
 
 
 def zeros(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
@@ -72,7 +76,9 @@ def normal(stddev: Any = 0.01, dtype: Any = None) -> Initializer:
     return init
 
 
-def truncated_normal(stddev: Any = 0.01, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0) -> Initializer:
+def truncated_normal(
+    stddev: Any = 0.01, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
+) -> Initializer:
     """stddev times a standard normal cut at lower and upper."""
     default = dtype
 
@@ -86,8 +92,10 @@ def truncated_normal(stddev: Any = 0.01, dtype: Any = None, lower: Any = -2.0, u
 def _fans(shape: Sequence[int], in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> tuple[float, float]:
     """(inputs, outputs) of one unit; axes that are neither inputs, outputs nor batch are a receptive field."""
     if len(shape) < 2:
-        raise ShapeError(f"an initializer that scales with the number of inputs and outputs needs a shape with at least "
-                         f"two axes, not {tuple(shape)}, at {describe(here())}")
+        raise ShapeError(
+            f"an initializer that scales with the number of inputs and outputs needs a shape with at least "
+            f"two axes, not {tuple(shape)}, at {describe(here())}"
+        )
 
     def product(axes: Axes) -> int:
         return math.prod(shape[a] for a in ((axes,) if isinstance(axes, int) else axes))
@@ -117,8 +125,12 @@ def variance_scaling(
     def init(key: Any, shape: Sequence[int], dtype: Any = None) -> Array:
         target = _dtype(dtype, default)
         fan_in, fan_out = _fans(shape, in_axis, out_axis, batch_axis)
-        sizes = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2,
-                 "fan_geo_avg": math.sqrt(fan_in * fan_out)}
+        sizes = {
+            "fan_in": fan_in,
+            "fan_out": fan_out,
+            "fan_avg": (fan_in + fan_out) / 2,
+            "fan_geo_avg": math.sqrt(fan_in * fan_out),
+        }
         if mode not in sizes:
             raise ArgumentError(f"variance_scaling: the mode is one of {', '.join(sizes)}, not {mode!r}")
         variance = np.asarray(scale / max(sizes[mode], 1e-30), target)
@@ -137,7 +149,9 @@ def variance_scaling(
 
 
 def _family(scale: float, mode: str, distribution: str, doc: str) -> Callable[..., Initializer]:
-    def make(in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None) -> Initializer:
+    def make(
+        in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
+    ) -> Initializer:
         return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
 
     make.__doc__ = doc
@@ -156,5 +170,7 @@ kaiming_normal, kaiming_uniform = he_normal, he_uniform
 
 def orthogonal(scale: float = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
     """Not yet: it needs the QR decomposition. Raises UnsupportedError."""
-    raise UnsupportedError(f"nn.initializers.orthogonal needs the QR decomposition, which fnn does not have yet, at "
-                           f"{describe(here())}; initialise with numpy.linalg.qr, or use glorot_normal()")
+    raise UnsupportedError(
+        f"nn.initializers.orthogonal needs the QR decomposition, which fnn does not have yet, at "
+        f"{describe(here())}; initialise with numpy.linalg.qr, or use glorot_normal()"
+    )

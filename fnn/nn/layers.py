@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from fnn import random
@@ -31,7 +32,9 @@ class Linear(Module):
     weight: Array
     bias: Array | None
 
-    def __init__(self, in_features: int, out_features: int, use_bias: bool = True, dtype: Any = None, *, key: Any):
+    def __init__(
+        self, in_features: int, out_features: int, use_bias: bool = True, dtype: Any = None, *, key: Any
+    ):
         bound = 1 / math.sqrt(max(in_features, 1))
         weight_key, bias_key = random.split(key)
         self.weight = random.uniform(weight_key, (in_features, out_features), dtype, -bound, bound)
@@ -41,8 +44,10 @@ class Linear(Module):
         """[..., in_features] -> [..., out_features]; ShapeError if the last axis has another size."""
         inputs = self.weight.shape[0]
         if not x.ndim or x.shape[-1] != inputs:
-            raise ShapeError(f"Linear takes {inputs} features on the last axis, got shape {tuple(x.shape)}, at "
-                             f"{describe(here())}")
+            raise ShapeError(
+                f"Linear takes {inputs} features on the last axis, got shape {tuple(x.shape)}, at "
+                f"{describe(here())}"
+            )
         out = x @ self.weight
         return out if self.bias is None else out + self.bias
 
@@ -99,8 +104,9 @@ class MLP(Module):
     ):
         sizes = [in_features, *[width] * depth, out_features]
         keys = random.split(key, depth + 1)
-        self.layers = tuple([Linear(m, n, use_bias, dtype, key=keys[i])
-                             for i, (m, n) in enumerate(zip(sizes, sizes[1:], strict=False))])
+        self.layers = tuple(
+            [Linear(m, n, use_bias, dtype, key=keys[i]) for i, (m, n) in enumerate(pairwise(sizes))]
+        )
         self.activation, self.final_activation = activation, final_activation
 
     def __call__(self, x: Any) -> Any:

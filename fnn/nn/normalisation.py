@@ -51,7 +51,12 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Array:
 
 
 def logsumexp(
-    a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    b: Any = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    where: Any = None,
 ) -> Any:
     """log(sum(b exp(a))) along axis, without overflow; NaN where the sum is negative.
 
@@ -61,15 +66,15 @@ def logsumexp(
     1000.6931
     """
     x = floating(a)
+    weights = None
     if b is not None:
-        weights = as_array(b)
-        x, weights = fnp.broadcast_arrays(x, weights)
+        x, weights = fnp.broadcast_arrays(x, as_array(b))
         x = fnp.where(weights != 0, x, -np.inf)  # so that 0 exp(inf) is 0
     peak = _peak(x, axis, where)
     peak = fnp.where(fnp.isfinite(peak), peak, 0.0)
     shifted = x - peak if where is None else fnp.where(where, x, peak) - peak
     terms = fnp.exp(shifted)
-    if b is not None:
+    if weights is not None:
         terms = weights * terms
     if where is not None:
         terms = fnp.where(where, terms, 0.0)
@@ -77,7 +82,9 @@ def logsumexp(
     sign = fnp.sign(total)
     out = fnp.log(fnp.abs(total) if return_sign else total) + peak
     if not keepdims:
-        out, sign = (fnp.squeeze(v, axis=axis) if axis is not None else fnp.reshape(v, ()) for v in (out, sign))
+        out, sign = (
+            fnp.squeeze(v, axis=axis) if axis is not None else fnp.reshape(v, ()) for v in (out, sign)
+        )
     return (out, sign) if return_sign else out
 
 

@@ -43,12 +43,14 @@ class EmptyState(NamedTuple):
 class ScheduleState(NamedTuple):
     """count: updates made so far, an int32 scalar."""
 
-    count: Array
+    count: Array  # type: ignore[assignment]  # optax's name, which hides the method of tuples
 
 
 def stateless(f: Callable[[PyTree, PyTree], PyTree]) -> GradientTransformation:
     """A transformation without state: f(gradients, params) -> updates."""
-    return GradientTransformation(lambda params: EmptyState(), lambda g, state, params=None: (f(g, params), state))
+    return GradientTransformation(
+        lambda params: EmptyState(), lambda g, state, params=None: (f(g, params), state)
+    )
 
 
 def identity() -> GradientTransformation:
@@ -64,8 +66,10 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
 
     def update(gradients: PyTree, state: tuple, params: PyTree = None) -> tuple[PyTree, tuple]:
         if len(state) != len(transformations):
-            raise ArgumentError(f"optim.chain of {len(transformations)} transformations got the state of {len(state)}, at "
-                                f"{describe(here())}; make it with init(params)")
+            raise ArgumentError(
+                f"optim.chain of {len(transformations)} transformations got the state of {len(state)}, at "
+                f"{describe(here())}; make it with init(params)"
+            )
         states = []
         for t, s in zip(transformations, state, strict=True):
             gradients, s = t.update(gradients, s, params)
@@ -105,7 +109,9 @@ def scale(factor: Any) -> GradientTransformation:
 def scale_by_schedule(step_size: Schedule) -> GradientTransformation:
     """Updates times step_size(number of updates made so far)."""
 
-    def update(gradients: PyTree, state: ScheduleState, params: PyTree = None) -> tuple[PyTree, ScheduleState]:
+    def update(
+        gradients: PyTree, state: ScheduleState, params: PyTree = None
+    ) -> tuple[PyTree, ScheduleState]:
         size = step_size(state.count)
         scaled = tree.map(lambda g: g * _like(size, g), gradients)
         return scaled, ScheduleState(next_count(state.count))
@@ -118,7 +124,7 @@ def _like(x: Any, other: Any) -> Any:
     return lax.convert_element_type(x, as_array(other).dtype)
 
 
-def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> GradientTransformation:
+def scale_by_learning_rate(learning_rate: float | Array | Schedule, *, flip_sign: bool = True) -> GradientTransformation:
     """Updates times -learning_rate, which is a number or a schedule."""
     sign = -1 if flip_sign else 1
     if callable(learning_rate):
@@ -146,7 +152,9 @@ def add_decayed_weights(weight_decay: Any) -> GradientTransformation:
 
     def decay(gradients: PyTree, params: PyTree) -> PyTree:
         if params is None:
-            raise ArgumentError(f"weight decay needs the parameters, at {describe(here())}: call update(gradients, state, params)")
+            raise ArgumentError(
+                f"weight decay needs the parameters, at {describe(here())}: call update(gradients, state, params)"
+            )
         return tree.map(lambda g, p: g + weight_decay * as_array(p), gradients, params)
 
     return stateless(decay)

@@ -42,7 +42,7 @@ class TraceState(NamedTuple):
 class AdamState(NamedTuple):
     """count: updates made so far; mu, nu: running means of gradients and of their squares."""
 
-    count: Array
+    count: Array  # type: ignore[assignment]  # optax's name, which hides the method of tuples
     mu: PyTree
     nu: PyTree
 
@@ -96,9 +96,10 @@ def scale_by_adam(
         count = next_count(state.count)
         mu = tree.map(lambda g, m: (1 - b1) * g + b1 * m, gradients, state.mu)
         nu = tree.map(lambda g, v: (1 - b2) * (g * g) + b2 * v, gradients, state.nu)
-        c1, c2 = 1 - b1**count, 1 - b2**count
+        steps = fnp.asarray(count, dtypes.default_float())
+        c1, c2 = 1 - b1**steps, 1 - b2**steps
         if nesterov:
-            later = 1 - b1 ** next_count(count)
+            later = 1 - b1 ** (steps + 1)
             mean = tree.map(lambda g, m: b1 * _over(m, later) + (1 - b1) * _over(g, c1), gradients, mu)
         else:
             mean = tree.map(lambda m: _over(m, c1), mu)
@@ -166,7 +167,11 @@ def adamw(
 
 
 def rmsprop(
-    learning_rate: Any, decay: Any = 0.9, eps: Any = 1e-8, initial_scale: Any = 0.0, momentum: Any = None,
+    learning_rate: Any,
+    decay: Any = 0.9,
+    eps: Any = 1e-8,
+    initial_scale: Any = 0.0,
+    momentum: Any = None,
     nesterov: bool = False,
 ) -> GradientTransformation:
     """RMSProp (Tieleman and Hinton 2012), with momentum if given."""

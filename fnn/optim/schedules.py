@@ -28,7 +28,9 @@ def constant_schedule(value: Any) -> Schedule:
     return lambda count: value
 
 
-def linear_schedule(init_value: Any, end_value: Any, transition_steps: int, transition_begin: int = 0) -> Schedule:
+def linear_schedule(
+    init_value: Any, end_value: Any, transition_steps: int, transition_begin: int = 0
+) -> Schedule:
     """From init_value to end_value on a straight line, and constant after."""
     _positive("linear_schedule", transition_steps)
 
@@ -55,7 +57,9 @@ def exponential_decay(
     return schedule
 
 
-def cosine_decay_schedule(init_value: Any, decay_steps: int, alpha: Any = 0.0, exponent: Any = 1.0) -> Schedule:
+def cosine_decay_schedule(
+    init_value: Any, decay_steps: int, alpha: Any = 0.0, exponent: Any = 1.0
+) -> Schedule:
     """From init_value to alpha init_value along half a cosine (Loshchilov and Hutter 2017)."""
     _positive("cosine_decay_schedule", decay_steps)
 
@@ -72,7 +76,9 @@ def warmup_cosine_decay_schedule(
 ) -> Schedule:
     """Linear from init_value to peak_value in warmup_steps, then a cosine to end_value at decay_steps in all."""
     rise = linear_schedule(init_value, peak_value, warmup_steps)
-    fall = cosine_decay_schedule(peak_value, decay_steps - warmup_steps, end_value / peak_value if peak_value else 0.0)
+    fall = cosine_decay_schedule(
+        peak_value, decay_steps - warmup_steps, end_value / peak_value if peak_value else 0.0
+    )
 
     def schedule(count: Any) -> Any:
         step = _steps(count)
@@ -83,4 +89,6 @@ def warmup_cosine_decay_schedule(
 
 def _positive(name: str, steps: int) -> None:
     if steps <= 0:
-        raise ArgumentError(f"optim.{name} needs a positive number of steps, not {steps}, at {describe(here())}")
+        raise ArgumentError(
+            f"optim.{name} needs a positive number of steps, not {steps}, at {describe(here())}"
+        )

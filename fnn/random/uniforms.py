@@ -80,7 +80,9 @@ def _bound_of(name: str, bound: Any, dtype: np.dtype, shape: tuple[int, ...]) ->
         if most < have.max:
             beyond = fnp.broadcast_to(P.gt(value, _all(value.shape, most, value.dtype)), shape)
         limits = (max(int(have.min), least), min(int(have.max), most))
-        inside = P.clamp(*(np.asarray(n, value.dtype) for n in limits[:1]), value, np.asarray(limits[1], value.dtype))
+        inside = P.clamp(
+            *(np.asarray(n, value.dtype) for n in limits[:1]), value, np.asarray(limits[1], value.dtype)
+        )
         value = P.convert(inside, dtype=dtype)
     return fnp.broadcast_to(value, shape), beyond
 
@@ -112,7 +114,9 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
     span = P.sub(P.convert(high, dtype=holder), P.convert(low, dtype=holder))
     one = _all(size, 1, holder)
     empty = P.le(high, low)
-    if beyond is not False:  # the range ends one above `high`; where it is all of holder's, span wraps to 0: taken whole
+    if (
+        beyond is not False
+    ):  # the range ends one above `high`; where it is all of holder's, span wraps to 0: taken whole
         more = P.add(span, one)
         span = P.select(beyond, more, span) if isinstance(beyond, Array) else more
     span = P.select(empty, one, span)
@@ -122,7 +126,8 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
     return P.add(low, P.convert(offset, dtype=target))
 
 
-def _halves(words: Words) -> tuple[Words, ...]:
+def _halves(words: Words) -> tuple[Words, Words]:
     """The words of the two keys that split(key) gives."""
     first, second = threefry(words, *counters((2,)))
-    return tuple([tuple([lax.index_in_dim(w, i, keepdims=False) for w in (first, second)]) for i in (0, 1)])
+    part = lambda i: (lax.index_in_dim(first, i, keepdims=False), lax.index_in_dim(second, i, keepdims=False))
+    return part(0), part(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fnn.kernels.cpu import machine
 from fnn.kernels.cpu.llvm_text import BITS, REGISTER, Text, constant, overload, register, vector_of
 from fnn.kernels.loops import COMPARISONS
 
@@ -217,6 +218,8 @@ class Operations(Text):
         if dtype == "b1":
             byte = vector_of("i8", lanes)
             return self.let(f"icmp ne {byte} {x}, {constant('u1', lanes, 0)}")
+        if dtype == "f2" and not machine.converts_halves():
+            return self._widen_half(lanes, x)
         if dtype == "f2":
             half = self.let(f"bitcast {vector_of('i16', lanes)} {x} to {vector_of('half', lanes)}")
             return self.let(f"fpext {vector_of('half', lanes)} {half} to {register('f4', lanes)}")
@@ -231,6 +234,8 @@ class Operations(Text):
         """From the register's type to memory's; f4 rounds to the nearest, ties to even, and NaN stays NaN."""
         if dtype == "b1":
             return self.let(f"zext {register('b1', lanes)} {x} to {vector_of('i8', lanes)}")
+        if dtype == "f2" and not machine.converts_halves():
+            return self._narrow_to_half(lanes, x)
         if dtype == "f2":
             half = self.let(f"fptrunc {register('f4', lanes)} {x} to {vector_of('half', lanes)}")
             return self.let(f"bitcast {vector_of('half', lanes)} {half} to {vector_of('i16', lanes)}")
@@ -248,6 +253,53 @@ class Operations(Text):
             chosen = self.select("u4", lanes, nan, quiet, near)
             return self.let(f"trunc {word} {chosen} to {vector_of('i16', lanes)}")
         return x
+
+    def _widen_half(self, lanes: int, x: str) -> str:
+        """The bits of float16 as float32, by integers: for processors without an instruction for it."""
+        word, value = register("u4", lanes), register("f4", lanes)
+
+        def u4(name: str, a: str, b: int | str) -> str:
+            other = b if isinstance(b, str) else constant("u4", lanes, b)
+            return self.let(f"{name} {word} {a}, {other}")
+
+        bits = self.let(f"zext {vector_of('i16', lanes)} {x} to {word}")
+        sign = u4("shl", u4("and", bits, 0x8000), 16)
+        # Exponent and fraction in their new places, then 2**112 for the exponents' different zeros: exact,
+        # also where float16 is subnormal.
+        placed = u4("shl", u4("and", bits, 0x7FFF), 13)
+        number = self.let(f"bitcast {word} {placed} to {value}")
+        scaled = self.arithmetic("mul", "f4", lanes, [number, constant("f4", lanes, 2.0**112)])
+        finite = self.let(f"bitcast {value} {scaled} to {word}")
+        special = self.let(f"icmp uge {word} {placed}, {constant('u4', lanes, 31 << 23)}")
+        chosen = self.select("u4", lanes, special, u4("or", placed, 0x7F800000), finite)
+        return self.let(f"bitcast {word} {u4('or', chosen, sign)} to {value}")
+
+    def _narrow_to_half(self, lanes: int, x: str) -> str:
+        """The bits of the float16 nearest to a float32, ties to even, by integers."""
+        word, value = register("u4", lanes), register("f4", lanes)
+
+        def u4(name: str, a: str, b: int | str) -> str:
+            other = b if isinstance(b, str) else constant("u4", lanes, b)
+            return self.let(f"{name} {word} {a}, {other}")
+
+        def at_least(a: str, least: int) -> str:
+            return self.let(f"icmp uge {word} {a}, {constant('u4', lanes, least)}")
+
+        bits = self.let(f"bitcast {value} {x} to {word}")
+        size = u4("and", bits, 0x7FFFFFFF)
+        odd = u4("and", u4("lshr", size, 13), 1)
+        # The exponents' zeros differ by 112; half a unit less one, and one more where the last bit is odd
+        normal = u4("lshr", u4("add", u4("add", size, 0xFFF - (112 << 23)), odd), 13)
+        # Adding 1/2 leaves, rounded by the processor, the units of a subnormal float16 in the last bits.
+        number = self.let(f"bitcast {word} {size} to {value}")
+        shifted = self.arithmetic("add", "f4", lanes, [number, constant("f4", lanes, 0.5)])
+        subnormal = u4("sub", self.let(f"bitcast {value} {shifted} to {word}"), 126 << 23)
+        nan = u4("or", u4("and", u4("lshr", size, 13), 0x3FF), 0x7E00)
+        out = self.select("u4", lanes, at_least(size, 113 << 23), normal, subnormal)
+        out = self.select("u4", lanes, at_least(size, 143 << 23), constant("u4", lanes, 0x7C00), out)
+        out = self.select("u4", lanes, at_least(size, 0x7F800001), nan, out)
+        signed = u4("or", out, u4("and", u4("lshr", bits, 16), 0x8000))
+        return self.let(f"trunc {word} {signed} to {vector_of('i16', lanes)}")
 
     def reduce(self, combine: str, dtype: str, lanes: int, vector: str) -> str:
         """All lanes to one scalar: the halves meet, then the quarters, and so on."""

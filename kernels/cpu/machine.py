@@ -102,16 +102,38 @@ def lanes() -> int:
 
     Asked of LLVM itself: what it makes of an addition of 64 bytes.
     """
-    with LOCK:
-        machine = _compiler()
-        text = """define void @probe(ptr %a) {
-          %x = load <16 x float>, ptr %a
-          %y = fadd <16 x float> %x, %x
-          store <16 x float> %y, ptr %a
-          ret void
-        }"""
-        assembly = machine.emit_assembly(llvm.parse_assembly(text))
+    assembly = _assembly("""define void @probe(ptr %a) {
+      %x = load <16 x float>, ptr %a
+      %y = fadd <16 x float> %x, %x
+      store <16 x float> %y, ptr %a
+      ret void
+    }""")
     return 64 if "zmm" in assembly else 32 if "ymm" in assembly else 16
+
+
+@functools.cache
+def registers() -> int:
+    """How many vector registers there are: 32 with AVX-512 and on 64-bit ARM, 16 on other x86, else 8."""
+    name = triple()
+    if name.startswith(("aarch64", "arm64")) or lanes() == 64:
+        return 32
+    return 16 if name.startswith("x86_64") else 8
+
+
+@functools.cache
+def converts_halves() -> bool:
+    """Whether instructions convert between float16 and float32, so that LLVM needs no function for it."""
+    assembly = _assembly("""define half @probe(float %x) {
+      %y = fptrunc float %x to half
+      ret half %y
+    }""")
+    return "__truncsfhf2" not in assembly
+
+
+def _assembly(text: str) -> str:
+    """What the processor is given for a text, as it is written."""
+    with LOCK:
+        return _compiler().emit_assembly(llvm.parse_assembly(text))
 
 
 def assemble(text: str, name: str) -> bytes:
