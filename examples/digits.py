@@ -68,22 +68,16 @@ def draw(history: np.ndarray, scans: np.ndarray, digits: np.ndarray, guesses: np
     top.set(ylabel="training loss")
     bottom.plot(epochs, 100 * history[:, 1], color="#b5541c")
     bottom.axhline(100 * history[-1, 1], color="0.8", lw=0.8, zorder=0)
-    bottom.set(
-        xlabel="epoch", ylabel="test accuracy, %", ylim=(min(90, 100 * history[:, 1].min() - 1), 100.2)
-    )
+    bottom.set(xlabel="epoch", ylabel="test accuracy, %", ylim=(None, 100.5))
     curves.suptitle(f"test accuracy {100 * history[-1, 1]:.1f} %")
-    wrong = np.flatnonzero(guesses != digits)
-    right = np.flatnonzero(guesses == digits)
+    wrong, right = np.flatnonzero(guesses != digits), np.flatnonzero(guesses == digits)
     one_of_each = [right[digits[right] == d][0] for d in np.unique(digits[right])]
     chosen = np.concatenate([wrong[:6], one_of_each, np.setdiff1d(right, one_of_each)]).astype(int)[:16]
     for axes, i in zip(gallery.subplots(4, 4).flat, chosen, strict=True):
         axes.imshow(scans[i].reshape(8, 8), cmap="gray_r", interpolation="nearest")
         error = guesses[i] != digits[i]
-        axes.set_title(
-            f"{guesses[i]}" + (f"  (is {digits[i]})" if error else ""),
-            fontsize=10,
-            color="#c00000" if error else "#333333",
-        )
+        title = f"{guesses[i]}  (is {digits[i]})" if error else f"{guesses[i]}"
+        axes.set_title(title, fontsize=10, color="#c00000" if error else "#333333")
         axes.set(xticks=[], yticks=[])
     gallery.suptitle(f"what the network reads; {len(wrong)} of {len(digits)} wrong")
     path.parent.mkdir(exist_ok=True)
@@ -92,11 +86,11 @@ def draw(history: np.ndarray, scans: np.ndarray, digits: np.ndarray, guesses: np
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--quick", action="store_true", help="a few epochs, to see that it runs")
     options = parser.parse_args()
-    epochs = min(options.epochs, 8) if options.quick else options.epochs
+    epochs = min(options.epochs, 8) if options.quick else max(options.epochs, 1)
     x, y, test_x, test_y = load()
     rng = np.random.default_rng(1)
     steps = epochs * (len(x) // BATCH)
@@ -104,7 +98,7 @@ def main() -> None:
     optimizer = optim.adam(optim.cosine_decay_schedule(3e-3, steps))
     state, step = optimizer.init(model), trainer(optimizer)
     read = fnn.jit(lambda model, x: fnp.argmax(model(x), -1))
-    history, started = [], time.perf_counter()
+    history, guesses, started = [], test_y, time.perf_counter()
     with tqdm(total=steps, unit="step", desc="training") as bar:
         for _ in range(epochs):
             order = rng.permutation(len(x))[: len(x) // BATCH * BATCH].reshape(-1, BATCH)

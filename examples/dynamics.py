@@ -61,9 +61,8 @@ def draw(counts: np.ndarray, before: np.ndarray, after: np.ndarray, values: list
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(13, 4), width_ratios=(2, 1.2, 1.2), layout="constrained"
-    )
+    figure, panels = plt.subplots(1, 3, figsize=(13, 4), width_ratios=(2, 1.2, 1.2), layout="constrained")
+    left, middle, right = panels
     years, when = DT * np.arange(1, STEPS + 1), DT * EVERY * np.arange(1, len(counts) + 1)
     for i, (name, color) in enumerate((("hares", "#b5541c"), ("foxes", "#1f4e79"))):
         left.plot(years, before[:, i], color=color, lw=0.8, ls=":")
@@ -83,9 +82,9 @@ def draw(counts: np.ndarray, before: np.ndarray, after: np.ndarray, values: list
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer iterations, to see that it runs")
-    iterations = 60 if parser.parse_args().quick else 200
+    iterations = 60 if parser.parse_args().quick else 400
     noise = 0.08 * fnn.random.normal(fnn.random.key(3), (STEPS // EVERY, 2))
     counts = fnn.jit(solve)(TRUE, START)[EVERY - 1 :: EVERY] * fnp.exp(noise)
     optimizer = optim.adam(optim.cosine_decay_schedule(0.03, iterations))
@@ -103,19 +102,13 @@ def main() -> None:
         logs, state, value = step(logs, state)
         values.append(float(value))
     found = np.exp(np.asarray(logs))
-    print(
-        f"{iterations} gradients through {STEPS} Runge-Kutta steps in {time.perf_counter() - started:.2f} s; "
-        f"loss {values[0]:.4f} -> {values[-1]:.4f}"
-    )
+    print(f"{iterations} gradients through {STEPS} Runge-Kutta steps: {time.perf_counter() - started:.2f} s")
+    print(f"loss {values[0]:.4f} -> {values[-1]:.4f}")
     for name, true, guess, fitted in zip(NAMES, TRUE, first, found, strict=True):
         print(f"{name:12s} true {true:.2f}   first guess {guess:.2f}   found {fitted:.3f}")
     try:
-        draw(
-            np.asarray(counts),
-            *(np.asarray(solve(r, START)) for r in (first, found)),
-            values,
-            OUT / "dynamics.png",
-        )
+        before, after = (np.asarray(solve(rates, START)) for rates in (first, found))
+        draw(np.asarray(counts), before, after, values, OUT / "dynamics.png")
     except ImportError:
         print("no picture: matplotlib is not installed")
 

@@ -542,5 +542,6 @@ def _scattered(x: Any, plan: Plan, values: Any, how: str, mode: str, sorted: boo
     counted = tuple(builtins.sorted(parts))
     vectors = _vectors([parts[d] for d in counted], shape)
     windows = {kept[d].axis for d in stretched}
+    unique = unique or not plan.lead  # slices and single places name no element twice
     numbers = ScatterDimensionNumbers(tuple(stretched), rest(x.ndim, tuple(windows)), counted)
     return scatter(x, vectors, values, dimension_numbers=numbers, combine=how, mode=mode, unique=unique, sorted=sorted)

@@ -3,6 +3,7 @@ imported."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ MATHEMATICS = (
 COMBINERS = ("add", "mul", "max", "min", "and", "or", "xor")
 
 
+@functools.cache
 def code_of(dtype: object) -> str:
     """The element type of an array dtype: bfloat16 is "bf", PRNG keys are "u8"."""
     dtype = np.dtype(dtype)  # type: ignore[call-overload]  # any dtype-like

@@ -144,7 +144,8 @@ class Builder:
     @contextmanager
     def repeat_while(self) -> Iterator[WhileLoop]:
         """`with b.repeat_while() as w: ...; w.test(condition); body...`: what is recorded before `test`
-        computes the condition anew each round. The condition is uniform."""
+        computes the condition anew each round. Where the condition varies, every lane stops for good when its
+        own is false: the body is as under `when(condition)`."""
         outer, test, body = self.block, Block(), Block()
         statement = Statement("while", (None,), (test, body))
         outer.items.append(statement)
@@ -319,8 +320,8 @@ class WhileLoop:
         self.builder, self.statement, self.body = builder, statement, body
 
     def test(self, condition: Value) -> None:
-        if condition.varying:
-            raise ValueError("a while loop's condition must be the same for all lanes")
+        if condition.dtype != "b1":
+            raise TypeError(f"a while loop's condition of type {condition.dtype}; compare it with something")
         self.statement.args = (condition,)
         self.builder.block = self.body
 

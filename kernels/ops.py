@@ -58,7 +58,8 @@ class Expression:
     """One scalar expression: write(b, *operands) -> loop value (a sequence of them if `item` says which one
     is meant).
 
-    Equal labels mean equal expressions; a primitive's name and parameters make its label."""
+    Equal labels mean equal expressions; a primitive's name and parameters make its label, and the program it
+    writes if the primitive is not fnn's own."""
 
     label: str
     write: Callable[..., Any] = field(compare=False)
@@ -67,6 +68,14 @@ class Expression:
     def weight(self, codes: tuple[str, ...]) -> int:
         """About how many additions its evaluation costs, operands of these types given."""
         return _weight(self, codes)
+
+    def content(self, codes: tuple[str, ...]) -> str:
+        """Names what it does with operands of these types, whatever it is called."""
+        b = Builder()
+        made = self.write(b, *[b.load(b.argument(code), 0) for code in codes])
+        for value in made if isinstance(made, (list, tuple)) else [made]:
+            b.store(b.argument(value.dtype, output=True), 0, value)
+        return b.program.key
 
 
 @functools.lru_cache(maxsize=8192)

@@ -12,8 +12,7 @@ import enum
 import functools
 import hashlib
 import struct
-from collections.abc import Callable, Iterable
-from types import FunctionType
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,10 @@ import numpy as np
 from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.ir import Graph, Literal, Var
-from fnn.core.primitive import Primitive
 from fnn.errors import ArgumentError
 from fnn.kernels import cache
 from fnn.kernels.cpu.table import Table
+from fnn.kernels.ownership import is_own
 
 # A plan holds its constants; above this many bytes reading it back is no faster than planning.
 LARGEST = 1 << 26
@@ -90,7 +89,8 @@ class _Hasher:
         self.vars(graph.inputs)
         self.put("equations", len(graph.equations))
         for eqn in graph.equations:
-            _require_own(eqn.primitive)
+            if not is_own(eqn.primitive):
+                raise _Unstable(eqn.primitive.name)
             self.put("eqn", eqn.primitive.name, len(eqn.inputs), len(eqn.params))
             for atom in eqn.inputs:
                 self.atom(atom)
@@ -178,35 +178,3 @@ def _of(x: Any) -> str:
 @functools.cache
 def _aval(aval: Aval) -> str:
     return f"aval {aval.shape} {aval.dtype.name} {aval.dtype.str} {aval.weak_type}"
-
-
-def _require_own(primitive: Primitive) -> None:
-    if not _is_own(primitive):
-        raise _Unstable(primitive.name)
-
-
-@functools.cache
-def _is_own(primitive: Primitive) -> bool:
-    """Whether fnn itself defines how the primitive is lowered, so that versions and sources say what it
-    means."""
-    lower = primitive.lower
-    if not dataclasses.is_dataclass(lower):
-        return False
-    return all(_is_own_function(getattr(lower, f.name)) for f in dataclasses.fields(lower))
-
-
-def _is_own_function(f: Any) -> bool:
-    """Of a function: whether it and what it closes over are fnn's; true of anything that is no function."""
-    if isinstance(f, functools.partial):
-        return _is_own_function(f.func) and all(map(_is_own_function, (*f.args, *f.keywords.values())))
-    if not callable(f):
-        return True
-    module: Callable[..., str] | str | None = getattr(f, "__module__", None)
-    if not isinstance(module, str) or module.partition(".")[0] not in ("fnn", "numpy", "builtins", "math"):
-        return False
-    if isinstance(f, FunctionType):
-        try:
-            return all(_is_own_function(cell.cell_contents) for cell in f.__closure__ or ())
-        except ValueError:  # a cell that is not filled yet
-            return False
-    return True

@@ -34,11 +34,13 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True)
 class Stored:
-    """An array that lies contiguously in a buffer, from `base` on."""
+    """An array that lies contiguously in a buffer, from `base` on; but its first axis advances by `step`, if
+    that is given."""
 
     buffer: Buffer
     base: Number
     shape: tuple[int, ...]
+    step: Number | None = None
 
     @property
     def size(self) -> int:
@@ -47,7 +49,8 @@ class Stored:
     def row(self, index: Value) -> Stored:
         """The slice at an index of the first axis."""
         shape = self.shape[1:]
-        return Stored(self.buffer, index * math.prod(shape) + self.base, shape)
+        step = math.prod(shape) if self.step is None else self.step
+        return Stored(self.buffer, index * step + self.base, shape)
 
 
 Held = np.ndarray | Stored  # an object array of loop values, or an array in memory
@@ -62,7 +65,7 @@ def objects(items: Sequence[Value], shape: Sequence[int]) -> np.ndarray:
 
 class BodyBuilder(Builder):
     """A builder in which the tiles of a kernel within the kernel are an ordinary loop, and its sizes
-    constants."""
+    constants. Within a lanes loop there are variables of both sorts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,13 +79,27 @@ class BodyBuilder(Builder):
     def size(self, value: int) -> Value:
         return super().size(value) if self.inner_tiles is None else self.const(value, INDEX)
 
+    def state(self, dtype: str, value: Number, varying: bool) -> Variable:
+        """A variable; within a lanes loop, of each lane or of all together."""
+        outer, self.in_lanes = self.in_lanes, self.in_lanes if varying else 0
+        out = self.variable(dtype, value)
+        self.in_lanes = outer
+        return out
+
 
 class Body:
     """Records graphs. budget: how many more operations may be recorded, about. argument(array): a buffer
-    that holds a constant."""
+    that holds a constant. varying: the variables of the graphs that differ from lane to lane, if this is
+    within a lanes loop."""
 
-    def __init__(self, b: BodyBuilder, budget: int, argument: Callable[[np.ndarray], Buffer]):
-        self.b, self.budget, self.argument = b, budget, argument
+    def __init__(
+        self,
+        b: BodyBuilder,
+        budget: int,
+        argument: Callable[[np.ndarray], Buffer],
+        varying: frozenset[Var] = frozenset(),
+    ):
+        self.b, self.budget, self.argument, self.varying = b, budget, argument, varying
         self.constants: dict[tuple[str, str], Value] = {}
         self.kept: dict[int, Stored] = {}
 
@@ -152,8 +169,8 @@ class Body:
             with self.b.lanes(0, x.size) as i:
                 self.b.store(target.buffer, base + i, self.b.load(x.buffer, source + i))
 
-    def variables(self, values: np.ndarray) -> list[Variable]:
-        return [self.b.variable(v.dtype, v) for v in values.reshape(-1)]
+    def variables(self, values: np.ndarray, like: Var) -> list[Variable]:
+        return [self.b.state(v.dtype, v, like in self.varying) for v in values.reshape(-1)]
 
     # -- graphs
     def graph(self, graph: Graph, inputs: Sequence[Held]) -> list[Held]:
@@ -301,44 +318,41 @@ class Body:
             carry, p = eqn.params["carry"], eqn.params
             stacked = [self.local(v.aval.shape, v.aval.dtype) for v in eqn.outputs[carry:]]
             return [*self.scan(p, ins, p["length"], stacked), *stacked]
-        return {"call": self.call, "cond": self.cond, "while": self.while_}[way.kind](eqn.params, ins)
+        if way.kind == "cond":
+            return self.cond(eqn.params, ins, eqn.outputs)
+        return (self.call if way.kind == "call" else self.while_)(eqn.params, ins)
 
     def call(self, params: dict[str, Any], ins: list[Held]) -> list[Held]:
         return self.graph(params["graph"], ins)
 
-    def cond(self, params: dict[str, Any], ins: list[Held]) -> list[Held]:
+    def cond(self, params: dict[str, Any], ins: list[Held], outs: Sequence[Var]) -> list[Held]:
         branches = params["branches"]
         index, last = self.scalar(ins[0]), len(branches) - 1
         if not last:
             return self.graph(branches[0], ins[1:])
         if index.dtype == "b1":
             index = self.b.cast(index, "i4")
-        avals = branches[0].out_avals
         results = [
-            [self.b.variable(code_of(a.dtype), 0) for _ in range(a.size)]
-            for a in avals
+            [self.b.state(code_of(v.aval.dtype), 0, v in self.varying) for _ in range(v.aval.size)]
+            for v in outs
         ]
         for k, branch in enumerate(branches):
             mine = index <= 0 if k == 0 else index >= last if k == last else index.eq(k)
             with self.b.when(mine):
                 self.assign(results, self.graph(branch, ins[1:]))
-        return [self.read(cells, a.shape) for cells, a in zip(results, avals, strict=True)]
+        return [self.read(cells, v.aval.shape) for cells, v in zip(results, outs, strict=True)]
 
     def while_(self, params: dict[str, Any], ins: list[Held]) -> list[Held]:
         first, second = params["cond_consts"], params["cond_consts"] + params["body_consts"]
         body = params["body"]
         start = [self.elements(x) for x in ins[second:]]
-        moving = [o is not v for o, v in zip(body.outputs, body.inputs[second - first :], strict=True)]
-        cells = [self.variables(x) if m else [] for x, m in zip(start, moving, strict=True)]
-
-        def now() -> list[Held]:
-            return [self.read(c, x.shape) if m else x for c, x, m in zip(cells, start, moving, strict=True)]
+        cells = self.cells(body.inputs[second - first :], body.outputs, start)
 
         with self.b.repeat_while() as loop:
-            carry = now()
+            carry = self.now(cells, start)
             loop.test(self.scalar(self.graph(params["test"], [*ins[:first], *carry])[0]))
             self.assign(cells, self.graph(body, [*ins[first:second], *carry]))
-        return now()
+        return self.now(cells, start)
 
     def scan(
         self, params: dict[str, Any], ins: list[Held], length: Number, stacked: Sequence[Stored]
@@ -350,23 +364,30 @@ class Body:
         xs = [self.stored(x, v.aval.dtype) if v in used else None
               for x, v in zip(ins[consts + carry :], slices, strict=True)]  # fmt: skip
         start = [self.elements(x) for x in ins[consts : consts + carry]]
-        moving = [o is not v for o, v in zip(graph.outputs[:carry], graph.inputs[consts:][:carry], strict=True)]
-        cells = [self.variables(x) if m else [] for x, m in zip(start, moving, strict=True)]
-
-        def now() -> list[Held]:
-            return [self.read(c, x.shape) if m else x for c, x, m in zip(cells, start, moving, strict=True)]
-
+        cells = self.cells(graph.inputs[consts : consts + carry], graph.outputs[:carry], start)
         n = self.at(length)
         with b.loop(n - 1, -1, -1) if params["reverse"] else b.loop(0, n) as i:
             rows: list[Held] = [
                 np.empty(v.aval.shape, object) if x is None else self.elements(x.row(i))
                 for x, v in zip(xs, slices, strict=True)
             ]
-            found = self.graph(graph, [*ins[:consts], *now(), *rows])
+            found = self.graph(graph, [*ins[:consts], *self.now(cells, start), *rows])
             for y, whole in zip(found[carry:], stacked, strict=True):
                 self.store(whole.row(i), y)
             self.assign(cells, found[:carry])
-        return now()
+        return self.now(cells, start)
+
+    def cells(
+        self, inputs: Sequence[Var], outputs: Sequence[Atom], start: Sequence[np.ndarray]
+    ) -> list[list[Variable]]:
+        """Variables for a carry; none for what a body hands on as it is."""
+        return [
+            [] if out is v else self.variables(x, v) for v, out, x in zip(inputs, outputs, start, strict=True)
+        ]
+
+    def now(self, cells: Sequence[Sequence[Variable]], start: Sequence[np.ndarray]) -> list[Held]:
+        """What a carry is at this point."""
+        return [self.read(c, x.shape) if c else x for c, x in zip(cells, start, strict=True)]
 
     def assign(self, cells: Sequence[Sequence[Variable]], found: Sequence[Held]) -> None:
         """All at once: every value is there before the first variable changes."""

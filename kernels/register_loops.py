@@ -1,28 +1,37 @@
 """A loop or branch over small state as one kernel: state in registers, the body straight-line code.
 
-`register_call` writes the loop program of a scan, while or cond whose body is small. What is large, or has a
-part that no register can hold, is left to the planner, which runs a body kernel by kernel."""
+`register_call` writes the loop program of a scan, while or cond whose body is small; or whose body does the
+same for many elements, each on its own: then the loop runs inside of every vector of elements, whose state
+stays in vector registers (see `kernels.register_lanes`). Anything else is left to the planner, which runs
+bodies kernel by kernel."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fnn.core.ir import Graph
-from fnn.core.lowering import Loop
+from fnn.core.aval import Aval
+from fnn.core.ir import Graph, Var
 from fnn.core.source import Source
 from fnn.kernels.calls import Call, Value
 from fnn.kernels.expansions import weight
-from fnn.kernels.loops import Buffer, code_of, computed
+from fnn.kernels.loops import Buffer, Operand, code_of, computed
 from fnn.kernels.register_body import Body, BodyBuilder, Held, Stored, TooLarge
+from fnn.kernels.register_lanes import Lanes, lanes_of
 
 OPERATIONS = 4000  # recorded for a body
 INSTRUCTIONS = 12_000  # that they may come to, functions of mathematics written out
 STATE = 512  # elements of what is kept over all steps
 BRANCH = 256  # operations of branches that stand alone: they run once
-NS = 0.3  # per operation
+NS = 0.3  # per operation, or per vector of them
+LANES = 16  # elements from which they are lanes
+BLOCK = 64  # lanes of a tile
+LIGHT = 64  # operations of a body that is walked two vectors at a time
+UNKNOWN = 16  # rounds a while loop is taken to make
 
 
 def register_call(
@@ -33,24 +42,56 @@ def register_call(
     source: Source | None = None,
 ) -> Call | None:
     """One kernel for an equation that holds graphs; None where the planner should open it."""
-    if kind not in ("scan", "while", "cond") or not _suits(kind, params, inputs, outputs):
+    if kind not in ("scan", "while", "cond") or params.get("length", 2) < 2:
+        return None
+    if any(computed(code_of(v.dtype)) != code_of(v.dtype) for v in (*inputs, *outputs)):
+        return None
+    whole = signature(kind, params)
+    state = whole.outputs[: whole.carry]
+    lanes = None if kind == "cond" else lanes_of(kind, params, state, LANES, inputs)
+    if lanes is None and sum(a.size for a in state) > STATE:
         return None
     try:
-        return _Writer(kind, params, inputs, outputs, source).call()
+        return _Writer(kind, params, inputs, outputs, source, lanes).call()
     except TooLarge:
         return None
 
 
-def _suits(kind: str, params: dict[str, Any], inputs: Sequence[Value], outputs: Sequence[Value]) -> bool:
-    """What can be said from the types alone."""
-    if any(computed(code_of(v.dtype)) != code_of(v.dtype) for v in (*inputs, *outputs)):
-        return False
+@dataclass(frozen=True)
+class Signature:
+    """What goes in and comes out. consts: how many operands stay as they are; carry: how many results are
+    not stacked."""
+
+    inputs: tuple[Aval, ...]
+    outputs: tuple[Aval, ...]
+    consts: int
+    carry: int
+
+
+def signature(kind: str, params: dict[str, Any]) -> Signature:
+    """Of scan, while or cond."""
     if kind == "scan":
-        return params["length"] > 1 and sum(v.size for v in outputs[: params["carry"]]) <= STATE
-    return sum(v.size for v in outputs) <= STATE
+        graph, fixed = params["graph"], params["consts"]
+        known = fixed + params["carry"]
+
+        def stacked(avals: Sequence[Aval]) -> list[Aval]:
+            return [a.update(shape=(params["length"], *a.shape)) for a in avals]
+
+        ins, outs, carry = graph.in_avals, graph.out_avals, params["carry"]
+        return Signature(
+            (*ins[:known], *stacked(ins[known:])), (*outs[:carry], *stacked(outs[carry:])), fixed, carry
+        )
+    if kind == "while":
+        test, body, first = params["test"], params["body"], params["cond_consts"]
+        ins = (*test.in_avals[:first], *body.in_avals)
+        return Signature(ins, body.out_avals, first + params["body_consts"], len(body.outputs))
+    branch: Graph = params["branches"][0]
+    return Signature((Aval((), np.dtype("int32")), *branch.in_avals), branch.out_avals, 0, len(branch.outputs))
 
 
 class _Writer:
+    """Writes the program of one call."""
+
     def __init__(
         self,
         kind: str,
@@ -58,13 +99,16 @@ class _Writer:
         inputs: Sequence[Value],
         outputs: Sequence[Value],
         source: Source | None,
+        lanes: Lanes | None,
     ):
-        self.kind, self.params, self.inputs, self.outputs = kind, params, inputs, outputs
-        self.source = source
+        self.kind, self.inputs, self.outputs, self.source, self.lanes = kind, inputs, outputs, source, lanes
+        self.whole = signature(kind, params)
+        self.params = params if lanes is None else lanes.params
         self.b = BodyBuilder()
         self.args: list[Value] = []
         self.reads: set[Value] = set()
-        self.body = Body(self.b, BRANCH if kind == "cond" else OPERATIONS, self.argument)
+        varying = frozenset() if lanes is None else lanes.varying
+        self.body = Body(self.b, BRANCH if kind == "cond" else OPERATIONS, self.argument, varying)
 
     def argument(self, array: np.ndarray) -> Buffer:
         return self.read(Value(array.shape, array.dtype, np.ascontiguousarray(array)))
@@ -75,40 +119,77 @@ class _Writer:
         return self.b.argument(code_of(value.dtype))
 
     def call(self) -> Call:
-        b, params, kind = self.b, self.params, self.kind
-        held: list[Held | None] = [Stored(self.read(v), 0, v.shape) if used else np.empty(v.shape, object)
-                                   for v, used in zip(self.inputs, self.used(), strict=True)]  # fmt: skip
-        results = [Stored(b.argument(code_of(v.dtype), output=True), 0, v.shape) for v in self.outputs]
+        b, lanes = self.b, self.lanes
+        used = self.used()
+        ins = [self.read(v) if u else None for v, u in zip(self.inputs, used, strict=True)]
+        outs = [b.argument(code_of(v.dtype), output=True) for v in self.outputs]
         self.args += self.outputs
-        rounds = params.get("length", 1 if kind == "cond" else 16)
-        length = b.size(rounds) if kind == "scan" else None
-        with b.tiles():
-            held = self.loaded(held)
-            if kind == "scan":
-                carry = params["carry"]
-                found = self.body.scan(params, held, length, results[carry:])
-            else:
-                found = self.body.cond(params, held) if kind == "cond" else self.body.while_(params, held)
-            for target, x in zip(results, found, strict=False):
-                self.body.store(target, x)
+        rounds = self.params.get("length", UNKNOWN if self.kind == "while" else 1)
+        length: Operand = b.size(rounds) if self.kind == "scan" else rounds
+        if lanes is None:
+            tiles, vectors = 1, 1
+            with b.tiles():
+                self.write(ins, outs, length, 0, 0)
+        else:
+            tiles, vectors = -(-lanes.count // BLOCK), -(-lanes.count // LANES)
+            n = b.size(lanes.count)
+            with b.tiles() as t:
+                first = t * BLOCK
+                with b.lanes(first, b.op("min", first + BLOCK, n), lanes.width(LIGHT)) as i:
+                    self.write(ins, outs, length, i, n)
         program = b.program
         operations = weight(program.body)
         if operations > INSTRUCTIONS:
             raise TooLarge
+        steps = f", {rounds} steps" if self.kind == "scan" else ""
+        where = "in registers" if lanes is None else f"in the registers of {lanes.count} lanes"
         return Call(
-            label=kind,
+            label=self.kind,
             key=program.key,
             program=lambda: program,
             args=[(v, 0) for v in self.args],
             reads=self.reads,
             writes=set(self.outputs),
-            tiles=1,
-            cost=20.0 + NS * rounds * operations,
+            tiles=tiles,
+            cost=20.0 + NS * rounds * operations * vectors,
             sizes=list(program.sizes),
             in_place=self.in_place(),
             sources=() if self.source is None else (self.source,),
-            text=f"{kind} in registers, {operations} operations" + (f", {rounds} steps" * (kind == "scan")),
+            text=f"{self.kind} {where}, {operations} operations{steps}",
         )
+
+    def write(
+        self, ins: Sequence[Buffer | None], outs: Sequence[Buffer], length: Operand, lane: Operand, n: Operand
+    ) -> None:
+        """The loop; of one lane out of n, if there are any."""
+        whole, body = self.whole, self.body
+        scanned = whole.consts + whole.carry if self.kind == "scan" else len(ins)
+        held: list[Held] = [
+            np.empty(a.shape, object) if buffer is None else self.place(buffer, a, k >= scanned, lane, n)
+            for k, (buffer, a) in enumerate(zip(ins, whole.inputs, strict=True))
+        ]
+        results = [
+            self.place(buffer, a, k >= whole.carry, lane, n)
+            for k, (buffer, a) in enumerate(zip(outs, whole.outputs, strict=True))
+        ]
+        if sum(x.size for x in held[: whole.consts]) <= STATE:
+            held[: whole.consts] = [body.elements(x) for x in held[: whole.consts]]
+        if self.kind == "scan":
+            found = body.scan(self.params, held, length, results[whole.carry :])
+        elif self.kind == "while":
+            found = body.while_(self.params, held)
+        else:
+            found = body.cond(self.params, held, [Var(a) for a in whole.outputs])
+        for target, x in zip(results, found, strict=False):
+            body.store(target, x)
+
+    def place(self, buffer: Buffer, aval: Aval, stacked: bool, lane: Operand, n: Operand) -> Stored:
+        """Where an array lies; of one that has an element per lane, this lane's part."""
+        if self.lanes is None or not self.lanes.marks(aval.shape, stacked):
+            return Stored(buffer, 0, aval.shape)
+        lead, rest = aval.shape[:stacked], aval.shape[stacked + len(self.lanes.prefix) :]
+        size = math.prod(rest)
+        return Stored(buffer, lane * size, (*lead, *rest), n * size)
 
     def used(self) -> list[bool]:
         """Which inputs the kernel reads: the steps of a scan need not look at all of its arrays."""
@@ -116,38 +197,26 @@ class _Writer:
             return [True] * len(self.inputs)
         graph: Graph = self.params["graph"]
         seen = {a for e in graph.equations for a in e.inputs} | set(graph.outputs)
-        first = self.params["consts"]
-        return [v in seen or first <= k < first + self.params["carry"] for k, v in enumerate(graph.inputs)]
-
-    def constants(self) -> int:
-        """How many of the inputs stay as they are."""
-        p = self.params
-        return {"scan": p.get("consts", 0), "while": p.get("cond_consts", 0) + p.get("body_consts", 0)}.get(
-            self.kind, 0
-        )
-
-    def loaded(self, held: Sequence[Held]) -> list[Held]:
-        """The constants of a loop in registers, if they are few."""
-        count = self.constants()
-        if sum(x.size for x in held[:count]) > STATE:
-            return list(held)
-        return [*[self.body.elements(x) for x in held[:count]], *held[count:]]
+        carry = range(self.whole.consts, self.whole.consts + self.whole.carry)
+        return [v in seen or k in carry for k, v in enumerate(graph.inputs)]
 
     def in_place(self) -> tuple[tuple[Value, Value], ...]:
         """(output, input): a loop reads its start before it writes its end, and a row of what it scans before
-        it writes that row."""
+        it writes that row; every lane its own."""
         if self.kind == "cond":
             return ()
-        count = self.constants()
-        carry = self.params.get("carry", len(self.outputs))
-        ends = zip(self.outputs[:carry], self.inputs[count : count + carry], strict=True)
-        pairs = [*ends, *[(y, x) for y in self.outputs[carry:] for x in self.inputs[count + carry :]]]
-        return tuple(
-            [
-                (new, old)
-                for new, old in pairs
-                if self.args.count(old) == 1
-                and old.const is None
-                and (new.size, new.dtype.itemsize) == (old.size, old.dtype.itemsize)
-            ]
-        )
+        whole, lanes = self.whole, self.lanes
+        consts, carry = whole.consts, whole.carry
+        pairs = [(k, consts + k) for k in range(carry)]
+        pairs += [
+            (i, j) for i in range(carry, len(self.outputs)) for j in range(consts + carry, len(self.inputs))
+        ]
+        out = []
+        for i, j in pairs:
+            new, old = self.outputs[i], self.inputs[j]
+            shapes = whole.outputs[i].shape, whole.inputs[j].shape
+            apart = lanes is None or all(lanes.marks(shape, i >= carry) for shape in shapes)
+            alike = (new.size, new.dtype.itemsize) == (old.size, old.dtype.itemsize)
+            if apart and alike and old.const is None and self.args.count(old) == 1:
+                out.append((new, old))
+        return tuple(out)

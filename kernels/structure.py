@@ -20,6 +20,7 @@ from fnn.kernels.calls import Value
 from fnn.kernels.contraction import Matrix, matrix_of, needs_copies, ordered_operands
 from fnn.kernels.loops import code_of
 from fnn.kernels.ops import AND, COPY, MULTIPLY, Expression, Op, Scalar, Writers, cast_to, identity
+from fnn.kernels.ownership import is_own
 from fnn.kernels.views import Position, View, contiguous, invert
 
 Operand = View | Scalar
@@ -162,6 +163,9 @@ class Structure:
         def expression(b: Any, *values: Any) -> Any:
             return write(b, *values, **params)
 
+        if not is_own(eqn.primitive):
+            codes = tuple([code_of(x.dtype) for x in operands])
+            label += "#" + Expression(label, expression).content(codes)
         if not eqn.primitive.multiple:
             return [self.map(Expression(label, expression), operands, shape, eqn.outputs[0].aval.dtype)]
         return [

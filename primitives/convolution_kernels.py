@@ -288,7 +288,9 @@ class _Writer:
                 least = plan.count(conv) if plan.by_batch else last.out // last.phases
                 if not whole and not plan.spread and least >= plan.rows:
                     row, whole = b.op("min", row, count - plan.rows), True  # overlap the rows before
-                rows = [row + q if whole or q == 0 else b.op("min", row + q, count - 1) for q in range(plan.rows)]
+                rows = [
+                    row + q if whole or q == 0 else b.op("min", row + q, count - 1) for q in range(plan.rows)
+                ]
                 stored = [None if whole or q == 0 else row + q < count for q in range(plan.rows)]
                 v = stack.enter_context(self.lanes_of(panel))
                 there = target + v

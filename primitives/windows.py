@@ -25,7 +25,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import Tracer, aval_of
 from fnn.errors import ArgumentError, DifferentiationError, ShapeError
 from fnn.primitives import arithmetic, bitwise, windows_kernels
-from fnn.primitives.convolution import dilated, padded
+from fnn.primitives.convolution_shapes import dilated, padded
 from fnn.primitives.rules import HALVES, check_kinds, lift, linear, zeros
 
 Pairs = Sequence[tuple[int, int]]
@@ -253,7 +253,9 @@ def _cost(work: int) -> float:
 
 def _write_reduction(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], p: dict[str, Any]) -> None:
     (x,), (out,) = inputs, outputs
-    dtype = np.dtype(np.float32) if x.dtype in ("bf", "f2") else np.dtype(bool if x.dtype == "b1" else x.dtype)
+    dtype = (
+        np.dtype(np.float32) if x.dtype in ("bf", "f2") else np.dtype(bool if x.dtype == "b1" else x.dtype)
+    )
     layout = windows_kernels.Layout.of(x.shape, out.shape, p)
     start = windows_kernels.identity(p["combine"], dtype)
     start = float(start) if dtype.kind == "f" else start
@@ -336,7 +338,9 @@ def _reductions() -> list[Sample]:
         Sample((nan,), {**_p((2,)), "combine": combine}, differentiate=False) for combine in ("max", "min")
     ]
     # derivatives are refused
-    found.append(Sample(("f4[4,5]",), {**_p((2, 3), None, ((0, 1), (1, 1))), "combine": "mul"}, differentiate=False))
+    found.append(
+        Sample(("f4[4,5]",), {**_p((2, 3), None, ((0, 1), (1, 1))), "combine": "mul"}, differentiate=False)
+    )
     return found
 
 
@@ -347,7 +351,9 @@ def _selections(scatter: bool) -> list[Sample]:
         for shape, windows, p in _CASES
     ]
     ties = np.array([1, 1, 2, 2, 2, 0, 0, -np.inf, -np.inf], np.float32)
-    found.append(Sample(("f4[8]" if scatter else "f4[9]", ties), {**_p((2,)), "select": "ge"}, differentiate=False))
+    found.append(
+        Sample(("f4[8]" if scatter else "f4[9]", ties), {**_p((2,)), "select": "ge"}, differentiate=False)
+    )
     found.append(Sample(("i4[3]" if scatter else "i4[4]", "i4[4]"), {**_p((2,)), "select": "ge"}))
     return found
 

@@ -99,7 +99,9 @@ def scatter_tiles(layout: Layout) -> int:
     """The number of tiles of `write_scatter`: of parts of the array that no two windows share."""
     if layout.lane.size == 0 or any(a.size == 0 for a in layout.outer):
         return 0
-    return (layout.blocks if layout.lane.plain else 1) * math.prod(a.size for a in layout.outer[: layout.lead])
+    return (layout.blocks if layout.lane.plain else 1) * math.prod(
+        a.size for a in layout.outer[: layout.lead]
+    )
 
 
 def identity(combine: str, dtype: np.dtype) -> int | float | bool:
@@ -209,7 +211,9 @@ def _combined(b: Any, combine: str, x: Any, y: Any) -> Any:
     return b.op(boolean[combine] if x.dtype == "b1" else combine, x, y)
 
 
-def write_reduction(b: Any, layout: Layout, x: Any, out: Any, combine: str, start: int | float | bool) -> None:
+def write_reduction(
+    b: Any, layout: Layout, x: Any, out: Any, combine: str, start: int | float | bool
+) -> None:
     """out = the elements of each window, combined. x, out: buffers."""
     if layout.empty:
         return
@@ -234,9 +238,8 @@ class _Selected:
     def __init__(self, b: Any, operand: Any, select: str, chosen: str):
         self.b, self.operand, self.select = b, operand, select
         code = _computed(operand.dtype)
-        zero = False if code == "b1" else 0
-        self.best, self.started = b.variable(code, zero), b.variable("b1", False)
-        self.chosen = b.variable(chosen, 0 if chosen == "i4" else 0.0 if chosen[0] == "f" else 0)
+        self.best, self.started = b.variable(code, 0), b.variable("b1", False)
+        self.chosen = b.variable(chosen, 0)
 
     @contextmanager
     def meet(self, at: Any) -> Iterator[Any]:
@@ -285,9 +288,9 @@ def write_scatter(b: Any, layout: Layout, source: Any, operand: Any, out: Any, s
         base: Any = 0
         for o, step in zip(first, window.steps):
             base = base + o * step
-        with b.loop(0, b.size(math.prod(a.size for a in inner))) as row:
-            with b.lanes(lo, hi if lane.plain else window.sizes[-1]) as v:
-                b.store(out, base + row * window.sizes[-1] + v, zero)
+        end = hi if lane.plain else window.sizes[-1]
+        with b.loop(0, b.size(math.prod(a.size for a in inner))) as row, b.lanes(lo, end) as v:
+            b.store(out, base + row * window.sizes[-1] + v, zero)
         if layout.empty:
             return
         with ExitStack() as stack:

@@ -189,11 +189,16 @@ class Interpreter:
             self.block(s.blocks[0])
 
     def do_while(self, s: Statement, condition: Value) -> None:
+        before = self.mask
         while True:
             self.block(s.blocks[0])
-            if not self.get(condition):
-                return
+            value = self.get(condition)
+            if condition.varying:
+                self.mask = value if self.mask is None else value & self.mask
+            if not np.any(value if self.mask is None else self.mask if condition.varying else value):
+                break
             self.block(s.blocks[1])
+        self.mask = before
 
     def do_store(self, s: Statement, buffer: Buffer, index: Value, value: Value) -> None:
         array, where = self.at(buffer, self.get(index))

@@ -104,7 +104,12 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(
     ("case", "printer"),
-    [(case, printer) for case in range(len(DIRECT)) for printer in PRINTERS if printer != "numba" or case < 5],
+    [
+        (case, printer)
+        for case in range(len(DIRECT))
+        for printer in PRINTERS
+        if printer != "numba" or case < 5
+    ],
 )
 def test_loop_program(case: int, printer: str, rng: np.random.Generator) -> None:
     lhs_shape, rhs_shape, p = DIRECT[case]
@@ -161,23 +166,29 @@ def test_every_order_of_axes(n: int, rng: np.random.Generator) -> None:
         lhs = np.ascontiguousarray(image.transpose(np.argsort(ls)))
         rhs = np.ascontiguousarray(kernel.transpose(np.argsort(rs)))
         moved = want.transpose(np.argsort(os)).astype(np.float32)
-        for f in (lambda x, w: conv_general_dilated(x, w, **q), jit(lambda x, w: conv_general_dilated(x, w, **q))):
-            got = f(from_numpy(lhs, lhs.dtype), from_numpy(rhs, rhs.dtype)).value
-            np.testing.assert_array_equal(got, moved)
+        arrays = [from_numpy(a, a.dtype) for a in (lhs, rhs)]
+        for f in (conv_general_dilated, jit(conv_general_dilated, static_argnames=tuple(q))):
+            np.testing.assert_array_equal(f(*arrays, **q).value, moved)
 
 
 def test_one_tap_is_a_product(rng: np.random.Generator) -> None:
     lhs, rhs = drawn(rng, 2, 3, 4, 5), drawn(rng, 7, 5, 1, 1)
     numbers = ConvDimensionNumbers((0, 3, 1, 2), (0, 1, 2, 3), (2, 0, 3, 1))
     p = parameters(numbers)
-    got = jit(lambda x, w: conv_general_dilated(x, w, **p))(from_numpy(lhs, lhs.dtype), from_numpy(rhs, rhs.dtype))
+    got = jit(lambda x, w: conv_general_dilated(x, w, **p))(
+        from_numpy(lhs, lhs.dtype), from_numpy(rhs, rhs.dtype)
+    )
     np.testing.assert_array_equal(got.value, reference(lhs, rhs, p))
 
 
 GRADIENTS = [
     ((2, 3, 6, 5), (4, 3, 3, 2), parameters(CHANNELS_FIRST, window_strides=(2, 1), padding=((1, 1), (0, 2)))),
     ((2, 3, 5, 5), (4, 3, 2, 2), parameters(CHANNELS_FIRST, lhs_dilation=(2, 1), rhs_dilation=(1, 3))),
-    ((2, 4, 5, 5), (6, 2, 3, 3), parameters(CHANNELS_FIRST, feature_group_count=2, padding=((-1, 1), (1, 0)))),
+    (
+        (2, 4, 5, 5),
+        (6, 2, 3, 3),
+        parameters(CHANNELS_FIRST, feature_group_count=2, padding=((-1, 1), (1, 0))),
+    ),
     ((4, 3, 5, 4), (6, 3, 3, 3), parameters(CHANNELS_FIRST, batch_group_count=2, window_strides=(3, 2))),
     ((2, 9, 8, 3), (3, 3, 3, 4), parameters(CHANNELS_LAST, window_strides=(2, 2), **SAME)),
 ]

@@ -16,10 +16,11 @@ import pytest
 from fnn.config import config
 from fnn.core.aval import Aval
 from fnn.core.ir import Equation, Graph, Literal, Var
-from fnn.core.primitive import registry
+from fnn.core.lowering import Elementwise
+from fnn.core.primitive import Primitive, registry
 from fnn.core.trace import closed_stage
 from fnn.errors import ArgumentError, MissingDependency
-from fnn.kernels import Executable, cache, compile_graph, plan_cache
+from fnn.kernels import Executable, cache, compile_graph, ownership, plan_cache
 from fnn.primitives import arithmetic, linalg, reductions, structural, transcendental
 from fnn.primitives.contraction import dot_general
 from fnn.transforms.control import cond
@@ -401,4 +402,24 @@ def test_graphs_with_functions_or_foreign_primitives_have_no_key() -> None:
     assert plan_cache.graph_key(one("add", None, g=one("add", None, f=(print,)))) is None
     assert plan_cache.graph_key(one("add", None, o=object())) is None
     own = dataclasses.replace(registry["add"].lower, expr=lambda b, x, y: x)  # type: ignore[type-var,arg-type]  # Elementwise
-    assert not plan_cache._is_own_function(own.expr)  # type: ignore[union-attr]
+    assert not ownership.is_own_function(own.expr)  # type: ignore[union-attr]
+
+
+def test_kernels_of_the_users_own_primitives_are_named_by_what_they_do() -> None:
+    """Another process may give the name another meaning, and both share the cache."""
+
+    def kernels_of(expr: Callable[..., Any]) -> tuple[set[str], np.ndarray]:
+        own = Primitive(
+            "own_primitive", shape=lambda x: x, evaluate=lambda x: x, lower=Elementwise(expr)
+        )  # fmt: skip
+        del registry["own_primitive"]
+        executable = compile_graph(graph_of(lambda x: [own(x)], array(4)))
+        (found,) = executable([np.arange(4, dtype=F4)])
+        return {k for k in executable.table.kernels if k}, found
+
+    twice, doubled = kernels_of(lambda b, x: x * 2.0)
+    again, _ = kernels_of(lambda b, x: x * 2.0)
+    thrice, tripled = kernels_of(lambda b, x: x * 3.0)
+    assert twice == again and not twice & thrice
+    np.testing.assert_array_equal(doubled, [0, 2, 4, 6])
+    np.testing.assert_array_equal(tripled, [0, 3, 6, 9])

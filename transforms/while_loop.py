@@ -279,8 +279,10 @@ def settle(
     it.
 
     Returns (graph, captured, out structure, carry)."""
-    for attempt in range(3):
-        avals = [aval_of(x).strong() for x in carry]
+    settled = False
+    while True:  # weak types first, so that they yield; every round but the last makes one of them strong
+        settled = settled or not any(aval_of(x).weak_type for x in carry)
+        avals = [aval_of(x).strong() if settled else aval_of(x) for x in carry]
         graph, captured, out = trace(avals)
         if result(out) != structure:
             raise TreeError(
@@ -288,22 +290,18 @@ def settle(
                 f"{result(out)}; they must be the same"
             )
         found = graph.out_avals[: len(avals)]
-        changed = [
-            a.dtype != b.dtype and aval_of(x).weak_type and not b.weak_type and a.shape == b.shape
-            for a, b, x in zip(avals, found, carry, strict=True)
-        ]
-        if attempt == 2 or not any(changed):
+        if settled:
             same_types(f"{what} at {describe(here())}, body {function_place(f)}", found, avals, name)
-            return (
-                graph,
-                captured,
-                out,
-                [x if not aval_of(x).weak_type else P.convert(x, dtype=aval_of(x).dtype) for x in carry],
-            )
-        carry = [
-            P.convert(x, dtype=b.dtype) if c else x for x, b, c in zip(carry, found, changed, strict=True)
+            return graph, captured, out, carry
+        changed = [
+            a.weak_type and a.dtype != b.dtype and a.shape == b.shape
+            for a, b in zip(avals, found, strict=True)
         ]
-    raise AssertionError("unreachable")
+        settled = not any(changed)
+        carry = [
+            P.convert(x, dtype=b.dtype if c else a.dtype) if c or (settled and a.weak_type) else x
+            for x, a, b, c in zip(carry, avals, found, changed, strict=True)
+        ]
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:

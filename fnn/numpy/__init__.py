@@ -1,25 +1,407 @@
-"""fnn.numpy: NumPy's functions over fnn arrays, with JAX's types."""
+"""fnn.numpy: NumPy's functions for fnn arrays. They take part in grad, vmap and jit.
+
+Names, arguments and results are NumPy's; dtypes follow `fnn.dtypes` (32 bits unless asked), and nothing is changed in
+place. `import fnn.numpy as fnp` is the custom.
+
+>>> import fnn, fnn.numpy as fnp
+>>> x = fnp.linspace(0.0, 1.0, 5)
+>>> print(fnp.sum(x ** 2), fnn.grad(lambda x: fnp.sum(x ** 2))(x))
+1.875 [0.  0.5 1.  1.5 2. ]
+"""
 
 from __future__ import annotations
 
-import math
+import difflib
+from typing import Any
 
-import numpy as _np
-
-from fnn import array as _array
+from fnn import array as _array  # installs the operators of arrays
 from fnn.core.array import Array as ndarray
-from fnn.dtypes import *  # noqa: F403
-from fnn.dtypes import bool_, finfo, float32, iinfo, int32, issubdtype, promote_types, result_type
-from fnn.operations.choice import *  # noqa: F403
-from fnn.operations.creation import *  # noqa: F403
-from fnn.operations.elementwise import BINARY as _BINARY
-from fnn.operations.elementwise import UNARY as _UNARY
-from fnn.operations.elementwise import logical_not
-from fnn.operations.products import *  # noqa: F403
-from fnn.operations.reductions import *  # noqa: F403
-from fnn.operations.selection import *  # noqa: F403
-from fnn.operations.shaping import *  # noqa: F403
+from fnn.numpy import dtype_names as _dtype_names
+from fnn.numpy import linalg
+from fnn.numpy.comparing import (
+    allclose,
+    array_equal,
+    array_equiv,
+    isclose,
+    iscomplex,
+    iscomplexobj,
+    isreal,
+    isrealobj,
+    isscalar,
+    iterable,
+    ndim,
+    shape,
+    size,
+)
+from fnn.numpy.creation import (
+    diag,
+    diag_indices,
+    diag_indices_from,
+    diagflat,
+    eye,
+    fromfunction,
+    geomspace,
+    identity,
+    indices,
+    logspace,
+    meshgrid,
+    mgrid,
+    ogrid,
+    select_by as select,
+    tri,
+    tril,
+    tril_indices,
+    tril_indices_from,
+    triu,
+    triu_indices,
+    triu_indices_from,
+    vander,
+)
+from fnn.numpy.dtype_names import (
+    angle,
+    can_cast,
+    character,
+    complexfloating,
+    dtype,
+    e,
+    euler_gamma,
+    finfo,
+    floating,
+    generic,
+    get_printoptions,
+    iinfo,
+    inexact,
+    inf,
+    integer,
+    isdtype,
+    issubdtype,
+    load,
+    nan,
+    newaxis,
+    number,
+    object_,
+    pi,
+    printoptions,
+    promote_types,
+    result_type,
+    save,
+    savez,
+    set_printoptions,
+    signedinteger,
+    unsignedinteger,
+)
+from fnn.numpy.elementwise import (
+    absolute,
+    add,
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctan2,
+    arctanh,
+    bitwise_and,
+    bitwise_count,
+    bitwise_or,
+    bitwise_xor,
+    cbrt,
+    ceil,
+    copysign,
+    cos,
+    cosh,
+    deg2rad,
+    divide,
+    equal,
+    exp,
+    exp2,
+    expm1,
+    fabs,
+    floor,
+    floor_divide,
+    fmax,
+    fmin,
+    fmod,
+    greater,
+    greater_equal,
+    heaviside,
+    hypot,
+    invert,
+    isfinite,
+    isinf,
+    isnan,
+    isneginf,
+    isposinf,
+    left_shift,
+    less,
+    less_equal,
+    log,
+    log10,
+    log1p,
+    log2,
+    logaddexp,
+    logaddexp2,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    nextafter,
+    not_equal,
+    positive,
+    rad2deg,
+    reciprocal,
+    remainder,
+    right_shift,
+    rint,
+    sign,
+    signbit,
+    sin,
+    sinc,
+    sinh,
+    sqrt,
+    square,
+    subtract,
+    tan,
+    tanh,
+    trunc,
+)
+from fnn.numpy.functional import (
+    apply_along_axis,
+    apply_over_axes,
+    choose,
+    convolve,
+    correlate,
+    modf,
+    piecewise,
+    polyadd,
+    polyder,
+    polymul,
+    polyval,
+    trapezoid,
+    unwrap,
+    vectorize,
+)
+from fnn.numpy.linear import cross, einsum, kron, matrix_power
+from fnn.numpy.padding import pad
+from fnn.numpy.sets import (
+    argwhere,
+    compress,
+    delete,
+    extract,
+    fill_diagonal,
+    flatnonzero,
+    insert,
+    intersect1d,
+    isin,
+    put,
+    put_along_axis,
+    ravel_multi_index,
+    setdiff1d,
+    setxor1d,
+    union1d,
+    unique,
+    unique_values,
+    unravel_index,
+)
+from fnn.numpy.statistics import (
+    average,
+    bincount,
+    corrcoef,
+    cov,
+    diff,
+    digitize,
+    ediff1d,
+    gradient,
+    histogram,
+    histogram_bin_edges,
+    interp,
+    median,
+    nan_to_num,
+    nanargmax,
+    nanargmin,
+    nancumprod,
+    nancumsum,
+    nanmax,
+    nanmean,
+    nanmedian,
+    nanmin,
+    nanpercentile,
+    nanprod,
+    nanquantile,
+    nanstd,
+    nansum,
+    nanvar,
+    percentile,
+    quantile,
+)
+from fnn.operations.choice import astype, clip, conjugate, imag, real, round, where
+from fnn.operations.creation import (
+    arange,
+    array,
+    asarray,
+    copy,
+    empty,
+    empty_like,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from fnn.operations.elementwise import (
+    divmod_of as divmod,
+    float_power,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    power,
+)
+from fnn.operations.products import dot, inner, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat
+from fnn.operations.reductions import (
+    all,
+    any,
+    argmax,
+    argmin,
+    count_nonzero,
+    cumprod,
+    cumsum,
+    cumulative_sum,
+    max_of as max,
+    mean,
+    min_of as min,
+    prod,
+    ptp,
+    std,
+    sum,
+    var,
+)
+from fnn.operations.selection import (
+    argpartition,
+    argsort,
+    diagonal,
+    lexsort,
+    nonzero,
+    partition,
+    repeat,
+    searchsorted,
+    sort,
+    take,
+    take_along_axis,
+    trace,
+)
+from fnn.operations.shaping import (
+    append,
+    array_split,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block,
+    broadcast_arrays,
+    broadcast_shapes,
+    broadcast_to,
+    column_stack,
+    concatenate,
+    dsplit,
+    dstack,
+    expand_dims,
+    flip,
+    fliplr,
+    flipud,
+    hsplit,
+    hstack,
+    matrix_transpose,
+    moveaxis,
+    ravel,
+    reshape,
+    roll,
+    rollaxis,
+    rot90,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    tile,
+    transpose,
+    unstack,
+    vsplit,
+    vstack,
+)
 
-globals().update(_BINARY)
-globals().update(_UNARY)
-pi, e, inf, nan, newaxis, euler_gamma = math.pi, math.e, math.inf, math.nan, None, _np.euler_gamma
+del _array
+
+# Names for the same functions.
+abs = absolute
+acos = arccos
+acosh = arccosh
+asin = arcsin
+asinh = arcsinh
+atan = arctan
+atanh = arctanh
+atan2 = arctan2
+pow = power
+mod = remainder
+true_divide = divide
+bitwise_not = invert
+bitwise_invert = invert
+bitwise_left_shift = left_shift
+bitwise_right_shift = right_shift
+conj = conjugate
+around = round
+amax = max
+amin = min
+concat = concatenate
+permute_dims = transpose
+radians = deg2rad
+degrees = rad2deg
+fix = trunc
+row_stack = vstack
+
+# Dtypes by name; float32(1.5) is an array.
+uint8 = _dtype_names.SCALARS["uint8"]
+uint16 = _dtype_names.SCALARS["uint16"]
+uint32 = _dtype_names.SCALARS["uint32"]
+uint64 = _dtype_names.SCALARS["uint64"]
+int8 = _dtype_names.SCALARS["int8"]
+int16 = _dtype_names.SCALARS["int16"]
+int32 = _dtype_names.SCALARS["int32"]
+int64 = _dtype_names.SCALARS["int64"]
+bfloat16 = _dtype_names.SCALARS["bfloat16"]
+float16 = _dtype_names.SCALARS["float16"]
+float32 = _dtype_names.SCALARS["float32"]
+float64 = _dtype_names.SCALARS["float64"]
+bool_ = _dtype_names.SCALARS["bool_"]
+complex64 = _dtype_names.SCALARS["complex64"]
+complex128 = _dtype_names.SCALARS["complex128"]
+bool = bool_  # the array API's name
+float_, int_, uint = _dtype_names.SCALARS["float32"], _dtype_names.SCALARS["int32"], _dtype_names.SCALARS["uint32"]
+single, double = _dtype_names.SCALARS["float32"], _dtype_names.SCALARS["float64"]
+
+_ELSEWHERE = {
+    "fft": "Fourier transforms are not there yet; outside of transformations numpy.fft computes them",
+    "random": "fnn.random draws numbers from keys: fnn.random.normal(fnn.random.key(0), (3,))",
+    "matrix": "use arrays with two axes",
+    "copyto": "arrays never change: use x.at[...].set(v)",
+    "place": "arrays never change: use fnn.numpy.where(mask, values, x)",
+    "putmask": "arrays never change: use fnn.numpy.where(mask, values, x)",
+    "resize": "use fnn.numpy.tile and reshape",
+    "asanyarray": "use fnn.numpy.asarray",
+    "ascontiguousarray": "arrays are always contiguous to those who ask: use fnn.numpy.asarray",
+    "float128": "there are no floats wider than float64",
+    "trapz": "it is called trapezoid",
+    "product": "it is called prod",
+    "sometrue": "it is called any",
+    "alltrue": "it is called all",
+    "in1d": "it is called isin",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names that are not there: what to use instead."""
+    if name in _ELSEWHERE:
+        raise AttributeError(f"fnn.numpy has no {name!r}: {_ELSEWHERE[name]}")
+    near = difflib.get_close_matches(name, [n for n in globals() if not n.startswith("_")], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else (
+        "if NumPy has it, compute it outside of transformed functions: fnp.asarray(np." + name + "(...))")
+    raise AttributeError(f"fnn.numpy has no {name!r}; {hint}")

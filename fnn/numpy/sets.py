@@ -25,7 +25,7 @@ from fnn.operations.shaping import concatenate, cut, expand_dims, ravel, stack, 
 
 def _known(name: str, x: Any) -> np.ndarray:
     """The numbers of an array, if they are known; the length of the result depends on them."""
-    x = array_of(name, x)
+    x = asarray(x)
     if isinstance(x, Tracer):
         x = x.concrete(f"{name}: the length of its result depends on values, so without size= it")
     return x.value

@@ -19,7 +19,7 @@ from fnn.operations import operands
 from fnn.operations.operands import aval_of_key, array_of, key_of, meet, operand
 from fnn.primitives.rules import zeros
 from fnn import primitives as P
-from fnn.primitives import abs as abs_p, add as add_p, and_, div, eq, floor as floor_p, gt, lt, mul, ne, neg, not_, or_, rem, round as round_p, select, sub
+from fnn.primitives import abs as abs_p, add as add_p, and_, convert, div, eq, floor as floor_p, gt, lt, mul, ne, neg, not_, or_, rem, round as round_p, select, sub
 
 Function = Callable[..., Any]
 LONGEST_INTEGER_POWER = 64  # x ** 7.0 is computed by squaring up to here
@@ -396,6 +396,6 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "isneginf": ("Where x is negative infinity.", _where_float(lambda x: eq(x, -math.inf), False), "same"),
     "signbit": ("Where the sign bit is set: below 0, and -0.0.", _sign_bit, "number"),
     "invert": ("~x: not for bools, all bits flipped for integers.", not_, "same"),
-    "bitwise_count": ("How many bits of |x| are set.", lambda x: P.population_count(abs_p(x)), "number"),
+    "bitwise_count": ("How many bits of |x| are set.", lambda x: convert(P.population_count(abs_p(x)), dtype=dtypes.uint8), "number"),
 }  # fmt: skip
 UNARY = {name: unary(name, text, *rest) for name, (text, *rest) in _UNARY.items()}

@@ -124,7 +124,9 @@ def _like(x: Any, other: Any) -> Any:
     return lax.convert_element_type(x, as_array(other).dtype)
 
 
-def scale_by_learning_rate(learning_rate: float | Array | Schedule, *, flip_sign: bool = True) -> GradientTransformation:
+def scale_by_learning_rate(
+    learning_rate: float | Array | Schedule, *, flip_sign: bool = True
+) -> GradientTransformation:
     """Updates times -learning_rate, which is a number or a schedule."""
     sign = -1 if flip_sign else 1
     if callable(learning_rate):

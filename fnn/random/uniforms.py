@@ -99,7 +99,7 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
 
     >>> import fnn
     >>> print(fnn.random.randint(fnn.random.key(0), (4,), 0, 10))
-    [5 8 3 7]
+    [9 0 2 3]
     """
     words, _ = one_key("randint", key)
     target = dtypes.default_int() if dtype is None else dtypes.canonicalize(dtype, explicit=dtype is not int)

@@ -308,16 +308,33 @@ class _Printer:
             self.walk(statement.blocks[0])
 
     def do_while(self, statement: Statement) -> None:
-        text, number = self.text, self.text.fresh()
+        """As long as any lane goes on; those that do not are masked."""
+        text, number, outer = self.text, self.text.fresh(), (self.mask, self.condition)
+        (condition,) = statement.args
         text.do(f"br label %test{number}")
         text.label(f"test{number}")
         with self.scope():
             self.walk(statement.blocks[0])
-            text.do(f"br i1 {self.scalar(statement.args[0])}, label %body{number}, label %over{number}")
+            go_on = self.any(self.narrow(condition)) if self.is_vector(condition) else self.scalar(condition)
+            text.do(f"br i1 {go_on}, label %body{number}, label %over{number}")
             text.label(f"body{number}")
             self.walk(statement.blocks[1])
             text.do(f"br label %test{number}")
         text.label(f"over{number}")
+        self.mask, self.condition = outer
+
+    def narrow(self, condition: Value) -> str:
+        """From here on only lanes for which a varying condition holds: those that are still on."""
+        flags, mask = vector_of("i1", self.lanes), self.vector(condition)
+        inner = mask if self.condition is None else self.text.let(f"and {flags} {self.condition}, {mask}")
+        both = inner if self.mask is None else self.text.let(f"and {flags} {self.mask}, {mask}")
+        self.mask, self.condition = both, inner
+        return both
+
+    def any(self, mask: str) -> str:
+        """Is any lane on?"""
+        bits = self.text.let(f"bitcast {vector_of('i1', self.lanes)} {mask} to i{self.lanes}")
+        return self.text.let(f"icmp ne i{self.lanes} {bits}, 0")
 
     def do_when(self, statement: Statement) -> None:
         (condition,), (block,) = statement.args, statement.blocks
@@ -325,15 +342,11 @@ class _Printer:
             with self.text.when(self.scalar(condition)), self.scope():
                 self.walk(block)
             return
-        outer, flags = (self.mask, self.condition), vector_of("i1", self.lanes)
-        mask = self.vector(condition)
-        inner = mask if outer[1] is None else self.text.let(f"and {flags} {outer[1]}, {mask}")
-        both = inner if outer[0] is None else self.text.let(f"and {flags} {outer[0]}, {mask}")
-        self.mask, self.condition = both, inner
+        outer = self.mask, self.condition
+        both = self.narrow(condition)
         with self.scope():
             if self.wants_branch(block):
-                bits = self.text.let(f"bitcast {flags} {both} to i{self.lanes}")
-                with self.text.when(self.text.let(f"icmp ne i{self.lanes} {bits}, 0")), self.scope():
+                with self.text.when(self.any(both)), self.scope():
                     self.walk(block)
             else:
                 self.walk(block)

@@ -1,0 +1,132 @@
+"""Constants, dtypes by name, and questions about dtypes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.core.array import Array
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of
+from fnn.errors import DtypeError, UnsupportedError
+from fnn.operations.creation import asarray
+
+pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
+euler_gamma = np.euler_gamma
+dtype = np.dtype
+
+
+class _ScalarMeta(type):
+    """What makes a dtype's name a dtype to NumPy, equal to it, and callable: float32(1.5) is an array."""
+
+    dtype: np.dtype
+
+    def __hash__(cls) -> int:
+        return hash(cls.dtype)
+
+    def __eq__(cls, other: object) -> bool:
+        if cls is other:
+            return True
+        try:
+            return cls.dtype == other
+        except TypeError:
+            return NotImplemented
+
+    def __ne__(cls, other: object) -> bool:
+        return not cls == other
+
+    def __call__(cls, x: Any = 0) -> Any:
+        return asarray(x, cls.dtype)
+
+    def __repr__(cls) -> str:
+        return f"<fnn.numpy dtype {cls.__name__}>"
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Array) and instance.dtype == cls.dtype
+
+
+def _named(name: str, meant: np.dtype) -> Any:
+    return _ScalarMeta(name, (), {"dtype": meant, "__doc__": f"The dtype {name}; {name}(x) is an array of it."})
+
+
+_NUMBERS = {d.name: d for d in dtypes.DTYPES if dtypes.kind(d) not in "kc"}
+SCALARS: dict[str, Any] = {name: _named(name, d) for name, d in _NUMBERS.items() if name != "bool"}
+SCALARS["bool_"] = _named("bool_", dtypes.bool_)
+SCALARS["complex64"] = np.complex64  # only a name: arrays of it are refused with what to do instead
+SCALARS["complex128"] = np.complex128
+
+generic, number, integer, signedinteger, unsignedinteger = (
+    np.generic, np.number, np.integer, np.signedinteger, np.unsignedinteger)  # fmt: skip
+inexact, floating, complexfloating, character, object_ = (
+    np.inexact, np.floating, np.complexfloating, np.character, np.object_)  # fmt: skip
+finfo, iinfo, promote_types = dtypes.finfo, dtypes.iinfo, dtypes.promote_types
+
+
+def issubdtype(a: Any, b: Any) -> bool:
+    """Whether dtype or category `a` belongs to category (or is dtype) `b`: issubdtype(x.dtype, floating)."""
+    plain = lambda d: d.dtype if isinstance(d, _ScalarMeta) else d  # noqa: E731
+    return dtypes.issubdtype(plain(a), plain(b))
+
+
+def result_type(*operands: Any) -> np.dtype:
+    """The dtype that arrays, numbers and dtypes meet in."""
+    return dtypes.result_type(*[o.dtype if isinstance(o, _ScalarMeta) else o for o in operands])
+
+
+def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
+    """Whether NumPy would convert one dtype to the other under a casting rule."""
+    return bool(np.can_cast(dtypes.as_dtype(getattr(from_, "dtype", from_)), dtypes.as_dtype(to), casting))  # type: ignore[arg-type]  # NumPy checks the rule
+
+
+_KINDS = {
+    "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
+    "complex floating": "c", "numeric": "iufc",
+}  # fmt: skip
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    """Whether a dtype is of a kind of the array API ("bool", "integral", "real floating", "numeric", ...), or is a dtype;
+    a tuple of them means any."""
+    if isinstance(kind, tuple):
+        return any(isdtype(dtype, k) for k in kind)
+    own = dtypes.as_dtype(dtype)
+    if isinstance(kind, str) and kind in _KINDS:
+        return dtypes.kind(own) in _KINDS[kind]
+    try:
+        return own == dtypes.as_dtype(kind)
+    except DtypeError:
+        raise DtypeError(f"isdtype: {kind!r} is no kind ({', '.join(_KINDS)}) and no dtype, at {describe(here())}") from None
+
+
+def angle(x: Any, deg: bool = False) -> Any:
+    """The angle of complex numbers, which there are none of yet: 0 for positive numbers, pi for negative ones."""
+    from fnn.operations.choice import where
+
+    x = asarray(x)
+    if not aval_of(x).is_float:
+        x = x.astype(dtypes.float32)
+    return where(x < 0, 180.0 if deg else math.pi, where(x == x, 0.0, math.nan)).astype(aval_of(x).dtype)
+
+
+def load(file: Any, *args: Any, **kwargs: Any) -> Any:
+    """The array in a .npy file (or the dict of an .npz one), as NumPy saved it; pickled objects are refused."""
+    if kwargs.pop("allow_pickle", False):
+        raise UnsupportedError(f"load: pickled objects are not read, at {describe(here())}; they can run code")
+    out = np.load(file, *args, allow_pickle=False, **kwargs)
+    return asarray(out, out.dtype) if isinstance(out, np.ndarray) else out
+
+
+def save(file: Any, x: Any, *args: Any, **kwargs: Any) -> None:
+    """Writes an array to a .npy file."""
+    np.save(file, np.asarray(x), *args, **kwargs)
+
+
+def savez(file: Any, *args: Any, **kwargs: Any) -> None:
+    """Writes several arrays to an .npz file."""
+    np.savez(file, *map(np.asarray, args), **{k: np.asarray(v) for k, v in kwargs.items()})
+
+
+set_printoptions, get_printoptions, printoptions = np.set_printoptions, np.get_printoptions, np.printoptions
