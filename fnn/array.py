@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes, tree
+from fnn import primitives as P
 from fnn.core.array import SCALAR_TYPES, Array, ConcreteArray
 from fnn.core.source import describe, here
 from fnn.core.trace import Tracer
 from fnn.errors import ArgumentError, ImmutableError, UnsupportedError
-from fnn.indexing import IndexUpdateHelper, index
+from fnn.indexing import IndexUpdateHelper
 from fnn.operations import choice, elementwise, products, reductions, selection, shaping
 from fnn.operations.elementwise import BINARY, UNARY
 from fnn.operations.operands import operand, sizes_of
-from fnn import primitives as P
+from fnn.operations.reading import index
 
 # -- operators --------------------------------------------------------------------------------------------------------
 
@@ -43,7 +44,9 @@ def _accepts(symbol: str, other: Any, comparing: bool) -> bool:
     return False
 
 
-def _operator(symbol: str, f: Callable[[Any, Any], Any], reflected: bool = False, comparing: bool = False) -> Any:
+def _operator(
+    symbol: str, f: Callable[[Any, Any], Any], reflected: bool = False, comparing: bool = False
+) -> Any:
     quick = frozenset({ConcreteArray, Tracer, *SCALAR_TYPES})
     if reflected:
 
@@ -86,10 +89,16 @@ def _round(self: Any, ndigits: int | None = None) -> Any:
 def _one_value(self: Any, what: str, any_rank: bool = False) -> Any:
     value = self.value
     if value.ndim and not (any_rank and value.size == 1):
-        many = "an array with no elements has no truth value" if any_rank and not value.size else \
-            "write x.any() or x.all(), or compare element by element with fnn.numpy.where" if any_rank else \
-            "x.item() takes the value of an array with one element, x[0] one of several"
-        raise ArgumentError(f"{what} of an array with shape {self.shape}, at {describe(here())}: there is no single value; {many}")
+        many = (
+            "an array with no elements has no truth value"
+            if any_rank and not value.size
+            else "write x.any() or x.all(), or compare element by element with fnn.numpy.where"
+            if any_rank
+            else "x.item() takes the value of an array with one element, x[0] one of several"
+        )
+        raise ArgumentError(
+            f"{what} of an array with shape {self.shape}, at {describe(here())}: there is no single value; {many}"
+        )
     return value.item() if value.dtype != dtypes.bfloat16 else float(value.item())
 
 
@@ -99,7 +108,9 @@ def _bool(self: Any) -> bool:
 
 def _index(self: Any) -> int:
     if self.dtype.kind not in "iu":
-        raise ArgumentError(f"an array of {self.dtype} is no index or size, at {describe(here())}; convert it with astype(int)")
+        raise ArgumentError(
+            f"an array of {self.dtype} is no index or size, at {describe(here())}; convert it with astype(int)"
+        )
     return operator.index(_one_value(self, "use as an index or a size"))
 
 
@@ -107,14 +118,18 @@ def _format(self: Any, spec: str) -> str:
     if not spec:
         return str(self)
     if isinstance(self, Tracer):
-        raise ArgumentError(f"the format {spec!r} needs the value of a traced {self.aval}, at {describe(here())}; format it "
-                            "outside of the transformed function")
+        raise ArgumentError(
+            f"the format {spec!r} needs the value of a traced {self.aval}, at {describe(here())}; format it "
+            "outside of the transformed function"
+        )
     return format(_one_value(self, f"the format {spec!r}"), spec)
 
 
 def _iterate(self: Any) -> Iterator[Any]:
     if not self.shape:
-        raise ArgumentError(f"an array with no axes cannot be iterated over, at {describe(here())}; its shape is ()")
+        raise ArgumentError(
+            f"an array with no axes cannot be iterated over, at {describe(here())}; its shape is ()"
+        )
     return iter([index(self, i) for i in range(self.shape[0])])
 
 
@@ -152,7 +167,7 @@ def _repr(self: Any) -> str:
 def _written(key: Any) -> str:
     """An index as one would write it."""
     if isinstance(key, slice):
-        part = lambda v: "" if v is None else _written(v)  # noqa: E731
+        part = lambda v: "" if v is None else _written(v)
         return f"{part(key.start)}:{part(key.stop)}" + (f":{part(key.step)}" if key.step is not None else "")
     if key is Ellipsis:
         return "..."
@@ -170,7 +185,9 @@ def _refuse_assignment(self: Any, key: Any, value: Any) -> None:
 
 
 def _refuse_deletion(self: Any, key: Any) -> None:
-    raise ImmutableError(f"arrays never change, so del x[...] is not possible, at {describe(here())}; fnn.numpy.delete makes a copy")
+    raise ImmutableError(
+        f"arrays never change, so del x[...] is not possible, at {describe(here())}; fnn.numpy.delete makes a copy"
+    )
 
 
 # -- methods ----------------------------------------------------------------------------------------------------------
@@ -186,17 +203,22 @@ def _reshape(self: Any, *shape: Any, order: str = "C") -> Any:
 
 
 def _transpose(self: Any, *axes: Any) -> Any:
-    return shaping.transpose(self, None if not axes or axes[0] is None else sizes_of("transpose", _shape_arguments(axes)))
+    return shaping.transpose(
+        self, None if not axes or axes[0] is None else sizes_of("transpose", _shape_arguments(axes))
+    )
 
 
 def _item(self: Any, *position: int) -> Any:
-    """The one element, or the one at a position, as a Python number."""
+    """The one element, or the one at a position (one number counts through the flattened array), as a Python number."""
     if position:
-        return index(self, _shape_arguments(position)).item()
+        place = _shape_arguments(position)
+        return index(self if isinstance(place, tuple) else shaping.ravel(self), place).item()
     array = self.concrete("item()") if isinstance(self, Tracer) else self
     if array.size != 1:
-        raise ArgumentError(f"item() of an array with shape {self.shape}, at {describe(here())}: it has {self.size} elements, "
-                            "not one; say which one: x.item(i), or x[i].item()")
+        raise ArgumentError(
+            f"item() of an array with shape {self.shape}, at {describe(here())}: it has {self.size} elements, "
+            "not one; say which one: x.item(i), or x[i].item()"
+        )
     return np.asarray(array).item()
 
 
@@ -328,7 +350,9 @@ CPU = Device("cpu", 0)
 def devices(backend: str | None = None) -> list[Device]:
     """The devices there are: one CPU, whose cores share the work. Raises UnsupportedError for other backends."""
     if backend not in (None, "cpu"):
-        raise UnsupportedError(f"there is no device of the kind {backend!r}, at {describe(here())}; programs run on the CPU")
+        raise UnsupportedError(
+            f"there is no device of the kind {backend!r}, at {describe(here())}; programs run on the CPU"
+        )
     return [CPU]
 
 

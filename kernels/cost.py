@@ -61,19 +61,17 @@ class Cost:
     rounds_unknown: bool
 
     def __str__(self) -> str:
-        lines = [f"{'flops':>12} {'functions':>12} {'bytes':>12} {'times':>7}  call"]
-        for c in self.calls:
+        lines = [f"{'flops':>16} {'functions':>14} {'bytes':>14} {'times':>7}  call"]
+        for k, c in enumerate(self.calls, 1):
             about = "" if c.exact else "  (at least)"
             where = f"  {short(c.sources[0])}" if c.sources else ""
             lines.append(
-                f"{c.flops:12.4g} {c.transcendentals:12.4g} {c.bytes:12,} {c.times:7,}  "
-                f"{c.label}{about}{where}"
+                f"{c.flops:16,.0f} {c.transcendentals:14,.0f} {c.bytes:14,} {c.times:7,}  "
+                f"#{k} {c.label}{about}{where}"
             )
         rounds = ", with one round of each while loop" if self.rounds_unknown else ""
-        lines.append(
-            f"{self.flops:12.4g} {self.transcendentals:12.4g} {self.bytes:12,}          in all{rounds}"
-        )
-        return "\n".join(lines)
+        total = f"{self.flops:16,.0f} {self.transcendentals:14,.0f} {self.bytes:14,}"
+        return "\n".join([*lines, f"{total} {'':7}  in all{rounds}"])
 
 
 def cost_of(plan: Plan) -> Cost:

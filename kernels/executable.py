@@ -201,15 +201,9 @@ class Executable:
 
     def kernels(self) -> dict[str, str]:
         """key -> Numba source of each kernel, as readable Python; for library routines their LLVM text."""
-        from fnn.kernels.cpu import printers
+        from fnn.kernels.kernel_text import sources
 
-        out = {}
-        for key, kernel in self.planned().kernels.items():
-            if kernel.program is None:
-                out[key] = _text(kernel, key, "vector")()
-            else:
-                out[key] = printers.source(kernel.program(), "k" + key, "numba")
-        return out
+        return sources(self.planned())
 
     def memory(self) -> MemoryReport:
         """Bytes by what they are for."""

@@ -27,7 +27,7 @@ from fnn.kernels.loops import Builder, code_of
 from fnn.kernels.nest import Built, NestBuilder, bytes_moved
 from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
-from fnn.kernels.ops import COPY, Op
+from fnn.kernels.ops import Op
 from fnn.kernels.register_loops import register_call
 from fnn.kernels.structure import Structure
 from fnn.kernels.views import View
@@ -90,9 +90,8 @@ def _nest(built: Built, ops: Sequence[Op]) -> Call:
         1 if nest.kind == "col" else max(1, min(nest.width, 1 << 14) if nest.static else ELEMENTS_PER_HANDOUT)
     )
     unit = 1 if nest.kind == "col" or nest.turned else max(1, ELEMENTS_PER_HANDOUT // rows)
-    names = [o.name.split("[")[0] for o in ops if o.expression is not COPY or o.kind == "reduce"]
     return Call(
-        label=_label(names) if names else "copy",
+        label=_label(nest.operations()) or "copy",
         key=nest.key(),
         program=lambda: program_of(nest),
         args=[(v, offset * v.dtype.itemsize) for v, offset in built.arguments],
@@ -167,7 +166,7 @@ def _product(op: Op) -> Call:
     left, right = (y, x) if made.swapped else (x, y)
     views = [left, right, op.out]
     return Call(
-        label="dot",
+        label=f"dot {matrix.m}x{matrix.n}x{matrix.k}",
         key=made.kernel.key,
         program=lambda: gemm.program(made.kernel, made.sizes),
         args=[(v.memory, v.offset * v.dtype.itemsize) for v in views],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fnn import dtypes
 from fnn.errors import MissingDependency
 
 
@@ -64,9 +65,14 @@ class MemoryReport:
                 box = Rectangle((start, piece.offset), end - start + 1, piece.nbytes)
                 box.set(facecolor=f"C{number % 10}", alpha=0.6, edgecolor="black", linewidth=0.3)
                 axes.add_patch(box)
+                value = piece.members[0]
+                text = f"{dtypes.short_name(value.dtype)}{list(value.shape)}"
+                if end - start + 1 >= memory.lifetimes.end / 12 and piece.nbytes >= self.arena / 30:
+                    middle = (start + end + 1) / 2, piece.offset + piece.nbytes / 2
+                    axes.annotate(text, middle, ha="center", va="center", fontsize=7)
         axes.set_xlim(0, memory.lifetimes.end + 1)
         axes.set_ylim(0, max(memory.arena, 1))
-        axes.set_xlabel("step")
+        axes.set_xlabel("step of the plan: what stands above a step is in use during it")
         axes.set_ylabel("byte of the arena")
         axes.set_title(f"arena {_bytes(self.arena)}, {_bytes(self.without_reuse)} without reuse")
         figure.savefig(path)

@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from fnn.kernels.calls import Value
 from fnn.kernels.fuse import Fusion, Group, spread
@@ -183,6 +186,11 @@ class Nest:
             lines.append(f"    {self._place(access)} <- %{node}")
         return "\n".join(lines)
 
+    def operations(self) -> list[str]:
+        """The names of what it computes, in order: "add", "tanh", "reduce_add"."""
+        named = {"apply": lambda n: re.split(r"[\[#:]", n[2])[0], "reduce": lambda n: f"reduce_{n[2]}"}
+        return [named[n[0]](n) for n in self.nodes if n[0] in named]
+
     def _place(self, access: int) -> str:
         a = self.accesses[access]
         return f"arg{a.argument}{[*a.outer, *a.inner]}"
@@ -194,7 +202,7 @@ class Nest:
             a = self.accesses[n[2]]
             return f"index {[*a.outer, *a.inner]} + {a.offset}"
         if n[0] == "const":
-            return n[2]
+            return str(np.float32(n[2])) if n[1] in ("f4", "f2", "bf") else n[2]
         name, args = {"apply": (n[2], n[4:]), "round": ("round", n[2:]), "reduce": (f"reduce {n[2]}", n[3:])}[
             n[0]
         ]

@@ -279,18 +279,20 @@ class _Writer:
         self.row(kernel_row(first, count, tiles, share), key)
 
     def loop(self, loop: Loop) -> None:
-        moves, starts = [], []
-        for slot in loop.slots:
-            if not slot.value.nbytes:
-                continue
+        slots = [slot for slot in loop.slots if slot.value.nbytes]
+        # Addresses first: one of a constant may take a base of its own, and the loop's bases stand in a row.
+        starts = []
+        for slot in slots:
             base, at = self.address(slot.whole)
-            step = slot.value.nbytes
-            starts.append((base, at + (loop.rounds - 1) * step if loop.reverse and loop.rounds else at))
+            last = (loop.rounds - 1) * slot.value.nbytes if loop.reverse and loop.rounds else 0
+            starts.append((base, at + last))
+        starts += [self.address(value) for value in loop.pointers]
+        moves = []
+        for slot in slots:
             number = self.new_base()
             self.base[slot if slot.written else slot.value] = number
-            moves.append((number, -step if loop.reverse else step))
+            moves.append((number, -slot.value.nbytes if loop.reverse else slot.value.nbytes))
         for value in loop.pointers:
-            starts.append(self.address(value))
             self.base[self.memory.storage[value].home] = self.new_base()
         if starts:
             first, count = self.arguments(starts)

@@ -15,10 +15,15 @@ from fnn.kernels.memory import Pointer, Storage
 from fnn.kernels.plan import Plan, chunk
 
 
+LEGEND = """#number operations  kernel name  tiles by how many are handed out at once  estimated time  (lines)
+    operands -> results, each type[shape]@where it lies
+    | the loops of a kernel, at its first call; r: computed once for the innermost axes"""
+
+
 def describe(plan: Plan) -> str:
     """The text of a plan. A value is written as its type and where it lies: `f32[64,32]@arena+128`; @input,
     @output and @constant are those of the program, @slice the part of an array that a round of a scan works
-    on, @carry a carry that is handed on by pointer."""
+    on, @carry a carry that is handed on by pointer. A call's number is that of `Cost` and `Profile`."""
     return "\n".join(_Text(plan).lines())
 
 
@@ -30,11 +35,14 @@ class _Text:
         self.names.update((v, f"output{k}") for k, v in enumerate(program.outputs))
         self.constants: dict[int, int] = {}
         self.pointers: dict[Storage, str] = {}
+        self.count = 0
+        self.first: dict[str, int] = {}  # kernel -> number of its first call
 
     def lines(self) -> Iterator[str]:
         table, memory = self.plan.table, self.memory
         calls = sum(1 for k in table.kernels if k)
         yield f"{calls} calls of {len(self.plan.kernels)} kernels, {len(table.rows)} rows"
+        yield LEGEND
         yield from self.steps(self.plan.program.steps)
         for output, given in self.plan.aliases.items():
             yield f"output{output} lies in the memory of input{given}"
@@ -104,8 +112,13 @@ class _Text:
         reads = ", ".join(self.name(v) for v in dict.fromkeys(v for v, _ in step.args if v in step.reads))
         writes = ", ".join(self.name(v) for v in dict.fromkeys(v for v, _ in step.args if v in step.writes))
         shared = chunk(cost, tiles, unit) or tiles
-        yield f"{pad}{label}  kernel {key}  tiles {tiles} by {shared}  {cost / 1e3:.1f} us{_where(sources)}"
+        self.count += 1
+        first = self.first.setdefault(key, self.count)
+        about = f"tiles {tiles} by {shared}  ~{cost / 1e3:.1f} us"
+        yield f"{pad}#{self.count} {label}  kernel {key}  {about}{_where(sources)}"
         yield f"{pad}    {reads or 'nothing'} -> {writes}"
+        if "\n" in text and first != self.count:
+            text = f"{text.splitlines()[0]}, as #{first}"
         if text:
             yield textwrap.indent(text, pad + "    | ")
 

@@ -245,7 +245,9 @@ def _custom_jvp(c: float, g: Function, v: Any, m: Any) -> State:
 
 def _custom_vjp(c: float, g: Function, v: Any, m: Any) -> State:
     h = fnn.custom_vjp(lambda x, y: g((x, y)))
-    h.defvjp(lambda x, y: (g((x, y)), (x, y)), lambda saved, ct: fnn.vjp(lambda x, y: g((x, y)), *saved)[1](ct))
+    h.defvjp(
+        lambda x, y: (g((x, y)), (x, y)), lambda saved, ct: fnn.vjp(lambda x, y: g((x, y)), *saved)[1](ct)
+    )
     return h(v, m)
 
 
@@ -263,7 +265,9 @@ def _columns(c: float, g: Function, v: Any, m: Any) -> State:
 
 
 def _psum(c: float, g: Function, v: Any, m: Any) -> State:
-    a = fnn.vmap(lambda x: fnp.sin(x) * lax.psum(fnp.tanh(x) ** 2, "i") - c * lax.pmean(x, "i"), axis_name="i")(v)
+    a = fnn.vmap(
+        lambda x: fnp.sin(x) * lax.psum(fnp.tanh(x) ** 2, "i") - c * lax.pmean(x, "i"), axis_name="i"
+    )(v)
     return g((a, m))
 
 
@@ -271,7 +275,9 @@ def _sums(c: float, g: Function, v: Any, m: Any) -> State:
     return g((fnp.sin(v) * fnp.sum(fnp.tanh(v) ** 2) - c * fnp.mean(v), m))
 
 
-NESTED: dict[str, tuple[Callable[..., State], Callable[..., State], int]] = {  # ..., number of programs inside
+NESTED: dict[
+    str, tuple[Callable[..., State], Callable[..., State], int]
+] = {  # ..., number of programs inside
     "cond": (_cond, _if, 2),
     "switch": (_switch, _choose, 2),
     "scan": (_scan(False), _for(False), 1),

@@ -34,10 +34,12 @@ def check(ours: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("f", [*ARITHMETIC, *COMPARISONS])
-@pytest.mark.parametrize("x, y", [(A, B), (I, J), (A, B[0]), (A, 2.0), (I, 2), (2.5, A), (3, J), (A, 2), (A[:, :1], B[0])])
+@pytest.mark.parametrize(
+    "x, y", [(A, B), (I, J), (A, B[0]), (A, 2.0), (I, 2), (2.5, A), (3, J), (A, 2), (A[:, :1], B[0])]
+)
 def test_operators_are_numpys(f: Any, x: Any, y: Any) -> None:
     expected = f(x, y)
-    ours = lambda v: fnp.asarray(v) if isinstance(v, np.ndarray) else v  # noqa: E731
+    ours = lambda v: fnp.asarray(v) if isinstance(v, np.ndarray) else v
     check(f(ours(x), ours(y)), expected)
     if isinstance(x, np.ndarray):
         check(f(x, fnp.asarray(y)), expected)  # NumPy's arrays give way
@@ -51,17 +53,32 @@ def test_logic(f: Any) -> None:
     check(f(fnp.asarray(I), J), f(I, J))
     check(f(fnp.asarray(I), 3), f(I, 3))
     check(f(True, fnp.asarray(M)), f(True, M))
-    with pytest.raises(DtypeError, match="float"):
+    with pytest.raises(DtypeError, match="f32"):
         f(fnp.asarray(A), A)
 
 
 def test_other_operators() -> None:
     a, i = fnp.asarray(A), fnp.asarray(I)
     check(-a, -A), check(+a, A), check(abs(a), abs(A)), check(~i, ~I), check(~fnp.asarray(M), ~M)
-    check(i << 2, I << 2), check(i >> 1, I >> 1), check(2 << (i & 7), 2 << (I & 7)), check(round(a), np.round(A))
+    (
+        check(i << 2, I << 2),
+        check(i >> 1, I >> 1),
+        check(2 << (i & 7), 2 << (I & 7)),
+        check(round(a), np.round(A)),
+    )
     check(round(a, 1), np.round(A, 1)), check(a @ B.T, A @ B.T), check(A @ fnp.asarray(B.T), A @ B.T)
-    check(divmod(i, 3)[0], divmod(I, 3)[0]), check(divmod(a, 2.0)[1], divmod(A, 2)[1]), check(divmod(7, i)[1], divmod(7, I)[1])
-    check(a**2, A**2), check(a**-1, A**-1.0), check(abs(a) ** 0.5, abs(A) ** 0.5), check(i**3, I**3), check(2**i, np.where(I < 0, 0, 2 ** abs(I)))
+    (
+        check(divmod(i, 3)[0], divmod(I, 3)[0]),
+        check(divmod(a, 2.0)[1], divmod(A, 2)[1]),
+        check(divmod(7, i)[1], divmod(7, I)[1]),
+    )
+    (
+        check(a**2, A**2),
+        check(a**-1, A**-1.0),
+        check(abs(a) ** 0.5, abs(A) ** 0.5),
+        check(i**3, I**3),
+        check(2**i, np.where(I < 0, 0, 2 ** abs(I))),
+    )
     check(2.0**a, 2.0**A), check(abs(a) ** b_of(B), abs(A) ** B), check(a**0, np.ones_like(A))
     check(np.float32(2) + a, 2 + A), check(np.float64(2) * a, 2 * A), check(a * np.int32(3), A * 3)
 
@@ -87,8 +104,16 @@ def test_floor_division_agrees_with_python(d: float) -> None:
 
 def test_weak_numbers_yield() -> None:
     half = fnp.ones(2, fnp.float16)
-    assert (half * 2.5).dtype == np.float16 and (1 - half).dtype == np.float16 and (half + fnp.asarray(1.0)).dtype == np.float16
-    assert (fnp.int8(3) + 1).dtype == np.int8 and (fnp.int32(3) * 0.5).dtype == np.float32 and (fnp.int32(3) / 2).dtype == np.float32
+    assert (
+        (half * 2.5).dtype == np.float16
+        and (1 - half).dtype == np.float16
+        and (half + fnp.asarray(1.0)).dtype == np.float16
+    )
+    assert (
+        (fnp.int8(3) + 1).dtype == np.int8
+        and (fnp.int32(3) * 0.5).dtype == np.float32
+        and (fnp.int32(3) / 2).dtype == np.float32
+    )
     assert (fnp.asarray(2) * fnp.asarray(3.0)).weak_type and not fnp.array(2).weak_type
     assert (fnp.ones(2, fnp.bfloat16) * fnp.float32(2)).dtype == np.float32
     with fnn.enable_x64():
@@ -107,7 +132,7 @@ def test_operators_on_concrete_arrays_are_recorded() -> None:
 def test_lists_and_strings_are_refused(other: Any, f: Any) -> None:
     x = fnp.ones(3)
     for pair in ((x, other), (other, x)):
-        with pytest.raises(TypeError, match=HERE if not isinstance(other, str) or pair[0] is x else ""):
+        with pytest.raises(TypeError, match=HERE):
             f(*pair)
 
 
@@ -123,7 +148,10 @@ def test_comparison_with_other_things_is_false() -> None:
 
 
 def test_shapes_that_do_not_broadcast_are_refused() -> None:
-    with pytest.raises(ShapeError, match=rf"add: the shapes \(2, 3\) and \(2,\) do not broadcast, at .*{HERE}.*axis -1 has sizes 2, 3.*x\[:, None\]"):
+    with pytest.raises(
+        ShapeError,
+        match=rf"add: the shapes \(2, 3\) and \(2,\) do not broadcast, at .*{HERE}.*axis -1 has sizes 2, 3.*x\[:, None\]",
+    ):
         fnp.ones((2, 3)) + fnp.ones(2)
     with pytest.raises(ShapeError, match=rf"matmul.*{HERE}.*transpose"):
         fnp.ones((2, 3)) @ fnp.ones((2, 3))
@@ -153,17 +181,32 @@ def test_properties() -> None:
     check(x.T, A.T), check(x.real, A), check(x.imag, A * 0), check(fnp.asarray(A[None]).mT, A.T[None])
     assert (x.shape, x.ndim, x.size, x.dtype, x.itemsize, x.nbytes) == ((2, 3), 2, 6, np.float32, 4, 24)
     check(x.sort(1), np.sort(A, 1))
-    assert x.block_until_ready() is x and x.devices() == {fnn.devices()[0]} and str(fnn.devices()[0]) == "CPU_0"
+    assert (
+        x.block_until_ready() is x and x.devices() == {fnn.devices()[0]} and str(fnn.devices()[0]) == "CPU_0"
+    )
     assert len(x) == 2 and [row.shape for row in x] == [(3,), (3,)] and 4.0 in x and 9.0 not in x
     a, b = x
     check(a, A[0]), check(b, A[1]), check(next(reversed(x)), A[1])
 
 
 def test_python_conversions() -> None:
-    assert float(fnp.float32(1.5)) == 1.5 and int(fnp.int32(3)) == 3 and bool(fnp.array([True])) and not fnp.zeros(())
+    assert (
+        float(fnp.float32(1.5)) == 1.5
+        and int(fnp.int32(3)) == 3
+        and bool(fnp.array([True]))
+        and not fnp.zeros(())
+    )
     assert [10, 20, 30][fnp.int32(1)] == 20 and list(range(fnp.int32(2))) == [0, 1]
-    assert f"{fnp.float32(1.23456):.2f}" == "1.23" and f"{fnp.arange(2)}" == "[0 1]" and "%d" % fnp.int32(4) == "4"
-    assert isinstance(fnp.float32(2).item(), float) and fnp.bfloat16(1.5).item() == 1.5 and float(fnp.bfloat16(1.5)) == 1.5
+    assert (
+        f"{fnp.float32(1.23456):.2f}" == "1.23"
+        and f"{fnp.arange(2)}" == "[0 1]"
+        and "%d" % fnp.int32(4) == "4"
+    )
+    assert (
+        isinstance(fnp.float32(2).item(), float)
+        and fnp.bfloat16(1.5).item() == 1.5
+        and float(fnp.bfloat16(1.5)) == 1.5
+    )
     for broken in (lambda: bool(fnp.ones(2)), lambda: bool(fnp.ones(0)), lambda: float(fnp.ones(2)), lambda: fnp.ones(2).item(),
                    lambda: [1, 2][fnp.float32(1)], lambda: list(fnp.float32(1)), lambda: f"{fnp.ones(2):.2f}", lambda: len(fnp.float32(1))):  # fmt: skip
         with pytest.raises(TypeError, match=HERE):
@@ -187,8 +230,13 @@ def test_printing(x: Any, text: str) -> None:
 
 
 def test_printing_as_numpy() -> None:
-    assert str(fnp.asarray(A)) == str(A) and repr(fnn.random.key(7)).startswith("Array((), dtype=key<fry>) overlaying:")
-    assert "Tracer(f32[2,3]" in fnn.vmap(lambda x: seen.append(repr(x)) or x)(A[None]).__class__.__name__ + seen[0]
+    assert str(fnp.asarray(A)) == str(A) and repr(fnn.random.key(7)).startswith(
+        "Array((), dtype=key<fry>) overlaying:"
+    )
+    assert (
+        "Tracer(f32[2,3]"
+        in fnn.vmap(lambda x: seen.append(repr(x)) or x)(A[None]).__class__.__name__ + seen[0]
+    )
 
 
 seen: list[str] = []
@@ -212,7 +260,13 @@ def test_numpy_reads_arrays() -> None:
 
 
 def test_copies_and_pickles() -> None:
-    for x in (fnp.asarray(A), fnp.asarray(2.0), fnp.ones(3, fnp.bfloat16), fnp.zeros((2, 0), bool), fnp.arange(4)[::2]):
+    for x in (
+        fnp.asarray(A),
+        fnp.asarray(2.0),
+        fnp.ones(3, fnp.bfloat16),
+        fnp.zeros((2, 0), bool),
+        fnp.arange(4)[::2],
+    ):
         again = pickle.loads(pickle.dumps(x))
         assert again.aval is x.aval
         np.testing.assert_array_equal(np.asarray(again), np.asarray(x))

@@ -70,7 +70,11 @@ def test_fourth_derivatives() -> None:
             jit(grad(forward(jit(grad(forward(jit(polynomial))))))),
         ):
             close(f(x), want, 1e-10)
-        close(fnn.vmap(grad(forward(jit(grad(forward(polynomial))))))(fnp.stack([x, 2 * x])), np.array([want, fourth(1.4)]), 1e-10)
+        close(
+            fnn.vmap(grad(forward(jit(grad(forward(polynomial))))))(fnp.stack([x, 2 * x])),
+            np.array([want, fourth(1.4)]),
+            1e-10,
+        )
 
 
 def test_five_transformations_deep() -> None:
@@ -255,8 +259,12 @@ def test_empty_arrays() -> None:
     for got in every_way(fnn.vmap(lambda row: (fnp.sum(row), row * 2)), empty):
         assert [g.shape for g in got] == [(0,), (0, 3)]
     agrees(fnn.grad(lambda x: fnp.sum(x**2)), np.zeros((0, 3)), empty)
-    agrees(fnn.grad(lambda x: fnp.sum(x @ fnp.ones((3, 2))) + fnp.sum(fnp.ones((2, 0)) @ x)), np.zeros((0, 3)), empty)
-    scan = lambda x: lax.scan(lambda c, r: (c + fnp.sum(r), r), 1.5, x)  # noqa: E731  # one line says it
+    agrees(
+        fnn.grad(lambda x: fnp.sum(x @ fnp.ones((3, 2))) + fnp.sum(fnp.ones((2, 0)) @ x)),
+        np.zeros((0, 3)),
+        empty,
+    )
+    scan = lambda x: lax.scan(lambda c, r: (c + fnp.sum(r), r), 1.5, x)
     close(scan(empty), (1.5, np.zeros((0, 3))))
     close(fnn.jit(scan)(empty), (1.5, np.zeros((0, 3))))
     assert fnn.jacrev(lambda x: x * 2)(fnp.zeros(0)).shape == (0, 0)
@@ -265,7 +273,7 @@ def test_empty_arrays() -> None:
 
 def test_zero_size_dimensions_under_every_transformation() -> None:
     x = fnp.zeros((2, 0))
-    f = lambda x: fnp.sum(fnp.sin(x) * 2.0)  # noqa: E731  # one line says it
+    f = lambda x: fnp.sum(fnp.sin(x) * 2.0)
     assert fnn.grad(f)(x).shape == (2, 0)
     assert fnn.vmap(fnn.grad(f))(x).shape == (2, 0)
     assert fnn.jvp(lambda x: x * x, (x,), (x,))[1].shape == (2, 0)
@@ -283,7 +291,7 @@ def test_integers_get_float0_where_they_are_allowed() -> None:
     g = fnn.grad(lambda v, i: v[i] ** 2, argnums=(0, 1), allow_int=True)(X, fnp.array(1))
     close(g[0], np.array([0.0, 2 * -0.7, 0.0]))
     assert g[1].dtype == fnn.dtypes.float0
-    out, pull = fnn.vjp(lambda v, i: v[i] * 2.0, X, fnp.array(1))
+    _, pull = fnn.vjp(lambda v, i: v[i] * 2.0, X, fnp.array(1))
     assert pull(1.0)[1].dtype == fnn.dtypes.float0
 
 
@@ -311,7 +319,11 @@ def test_python_control_flow_on_values_without_jit() -> None:
 def test_threads_agree() -> None:
     """Eight threads that trace, compile and call one function."""
     f = fnn.jit(lambda x: fnp.sum(fnn.vmap(fnn.grad(polynomial))(x)))
-    wants = {n: float(np.sum(np.cos(a) * a**2 + 2 * a * np.sin(a))) for n in (3, 5) for a in [np.linspace(0.1, 1, n)]}
+    wants = {
+        n: float(np.sum(np.cos(a) * a**2 + 2 * a * np.sin(a)))
+        for n in (3, 5)
+        for a in [np.linspace(0.1, 1, n)]
+    }
     failures: list[Any] = []
     start = threading.Barrier(8)
 
@@ -321,7 +333,9 @@ def test_threads_agree() -> None:
             start.wait()
             for _ in range(30):
                 close(f(x), wants[n], 1e-4)
-                close(fnn.grad(f)(x)[0], 2 * 0.1 * np.cos(0.1) * 2 - 0.01 * np.sin(0.1) + 2 * np.sin(0.1), 1e-4)
+                close(
+                    fnn.grad(f)(x)[0], 2 * 0.1 * np.cos(0.1) * 2 - 0.01 * np.sin(0.1) + 2 * np.sin(0.1), 1e-4
+                )
         except BaseException as error:  # whatever it is, the test must say it
             failures.append(error)
 

@@ -8,7 +8,14 @@ import pytest
 import fnn
 import fnn.numpy as fnp
 from fnn.core.trace import closed_stage
-from fnn.errors import ArgumentError, ImmutableError, IndexingError, NonConcreteBooleanIndexError, ShapeError, TracerIntegerConversionError
+from fnn.errors import (
+    ArgumentError,
+    ImmutableError,
+    IndexingError,
+    NonConcreteBooleanIndexError,
+    ShapeError,
+    TracerIntegerConversionError,
+)
 
 X = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
 I = np.array([0, 3, -1], np.int32)  # noqa: E741  # integers
@@ -70,8 +77,14 @@ def test_known_integers_and_slices_never_gather(number: int) -> None:
 def test_traced_indices_are_numpys() -> None:
     x = fnp.asarray(X)
     for index in (I, K % 4, np.int32(2), np.int32(-1), np.int8(-2), np.uint8(3)):
-        for build in (lambda i: i, lambda i: (slice(None), i), lambda i: (i, slice(1, 4), 2), lambda i: (i, None, i), lambda i: (..., i)):
-            f = lambda x, i, build=build: x[build(i)]  # noqa: E731
+        for build in (
+            lambda i: i,
+            lambda i: (slice(None), i),
+            lambda i: (i, slice(1, 4), 2),
+            lambda i: (i, None, i),
+            lambda i: (..., i),
+        ):
+            f = lambda x, i, build=build: x[build(i)]
             batch = fnn.vmap(f, (None, 0))(x, np.stack([index, index]))
             np.testing.assert_array_equal(np.asarray(batch)[1], X[build(index)])
             graph = closed_stage(lambda x, i, f=f: [f(x, i)], [x.aval, fnp.asarray(index).aval])
@@ -99,8 +112,16 @@ def test_updates_are_numpys(number: int, how: str) -> None:
     shape = X[key].shape
     base = (X / 40 + 0.5).astype(np.float32)
     plain = key if not isinstance(key, list) else np.asarray(key)
-    plain = tuple(np.asarray(p) if isinstance(p, list) else p for p in plain) if isinstance(plain, tuple) else plain
-    for values in (np.float32(1.5), rng.uniform(0.5, 2, shape[-1:]).astype(np.float32), rng.uniform(0.5, 2, shape).astype(np.float32)):
+    plain = (
+        tuple(np.asarray(p) if isinstance(p, list) else p for p in plain)
+        if isinstance(plain, tuple)
+        else plain
+    )
+    for values in (
+        np.float32(1.5),
+        rng.uniform(0.5, 2, shape[-1:]).astype(np.float32),
+        rng.uniform(0.5, 2, shape).astype(np.float32),
+    ):
         if how == "power" and np.ndim(values):
             continue  # several powers of one element multiply, as in JAX; NumPy's `at` agrees for equal ones alone
         if how == "set" and _repeats(plain):
@@ -122,7 +143,7 @@ def test_derivatives_of_updates_agree(number: int, how: str) -> None:
     key, rng = KEYS[number], np.random.default_rng(number)
     x, v = fnp.asarray(X / 60), fnp.asarray(rng.normal(size=X[key].shape).astype(np.float32))
     tx, tv = (fnp.asarray(rng.normal(size=a.shape).astype(np.float32)) for a in (x, v))
-    f = lambda x, v: getattr(x.at[key], how)(v, unique_indices=how == "multiply")  # noqa: E731
+    f = lambda x, v: getattr(x.at[key], how)(v, unique_indices=how == "multiply")
     if how == "multiply" and _repeats(key):
         return
     out, t = fnn.jvp(f, (x, v), (tx, tv))
@@ -131,7 +152,9 @@ def test_derivatives_of_updates_agree(number: int, how: str) -> None:
     np.testing.assert_allclose(np.asarray(t), numeric, rtol=2e-2, atol=2e-2)
     ct = fnp.asarray(rng.normal(size=out.shape).astype(np.float32))
     bx, bv = fnn.vjp(f, x, v)[1](ct)
-    np.testing.assert_allclose(float(fnp.vdot(ct, t)), float(fnp.vdot(bx, tx) + fnp.vdot(bv, tv)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        float(fnp.vdot(ct, t)), float(fnp.vdot(bx, tx) + fnp.vdot(bv, tv)), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_reading_has_the_derivative_of_a_scatter() -> None:
@@ -165,13 +188,17 @@ def test_values_take_the_dtype_of_the_array() -> None:
 
 def test_masks_write_while_tracing() -> None:
     x = fnp.asarray(X)
-    f = lambda x: x.at[x > 50].set(0.0)  # noqa: E731
+    f = lambda x: x.at[x > 50].set(0.0)
     np.testing.assert_array_equal(np.asarray(f(x)), np.where(X > 50, 0, X))
     np.testing.assert_array_equal(np.asarray(fnn.vmap(f)(x)), np.where(X > 50, 0, X))
     graph = closed_stage(lambda x: [f(x), x.at[x[:, 0, 0] > 1].add(1.0), x.at[x > 3].multiply(2)], [x.aval])
     assert [o.aval.shape for o in graph.outputs] == [X.shape] * 3
-    np.testing.assert_array_equal(np.asarray(x.at[MASK1].add(fnp.arange(6.0))), X + MASK1[:, None, None] * np.arange(6))
-    np.testing.assert_array_equal(np.asarray(x.at[MASK1].apply(lambda v: -v)), np.where(MASK1[:, None, None], -X, X))
+    np.testing.assert_array_equal(
+        np.asarray(x.at[MASK1].add(fnp.arange(6.0))), X + MASK1[:, None, None] * np.arange(6)
+    )
+    np.testing.assert_array_equal(
+        np.asarray(x.at[MASK1].apply(lambda v: -v)), np.where(MASK1[:, None, None], -X, X)
+    )
 
 
 def test_keys_are_indexed_like_numbers() -> None:
@@ -229,7 +256,10 @@ def test_masks_read_under_grad() -> None:
     assert g.tolist() == [0, 0, 4, 6]
 
 
-@pytest.mark.parametrize("key, shown", [(0, "0"), ((1, slice(None)), "1, :"), (slice(1, None, 2), "1::2"), (..., r"\.\.\."), (I, "i")])
+@pytest.mark.parametrize(
+    "key, shown",
+    [(0, "0"), ((1, slice(None)), "1, :"), (slice(1, None, 2), "1::2"), (..., r"\.\.\."), (I, "i")],
+)
 def test_assignment_shows_what_to_write(key: Any, shown: str) -> None:
     x = fnp.asarray(X)
     with pytest.raises(ImmutableError, match=rf"{HERE}.*x = x\.at\[{shown}\]\.set\(v\)"):

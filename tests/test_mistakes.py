@@ -141,6 +141,21 @@ def test_a_string_argument() -> None:
         fnn.jit(lambda x, options: x)(1.0, {"mode": "fast"})
 
 
+def test_the_path_of_an_argument_that_is_no_array() -> None:
+    """As the user would write it, whichever the transformation."""
+    bad = {"mode": "fast"}
+    with refused(errors.ArgumentError, TypeError, "args[1]['mode']"):
+        fnn.vmap(lambda x, options: x)(X, bad)
+    with refused(errors.ArgumentError, TypeError, "options['mode']"):
+        fnn.vmap(lambda x, options: x)(X, options=bad)
+    with refused(errors.ArgumentError, TypeError, "args[1]['mode']"):
+        fnn.grad(lambda x, options: x, argnums=1)(1.0, bad)
+    with refused(errors.ArgumentError, TypeError, "args[1]['mode']"):
+        fnn.jacrev(lambda x, options: x, argnums=1)(1.0, bad)
+    with refused(errors.ArgumentError, TypeError, "options['mode']"):
+        fnn.checkpoint(lambda x, options: x)(X, options=bad)
+
+
 def test_an_object_that_is_no_pytree() -> None:
     @dataclasses.dataclass
     class Model:
@@ -332,6 +347,8 @@ def test_a_scan_over_arrays_of_different_lengths() -> None:
 def test_branches_of_different_types() -> None:
     with refused(errors.ShapeError, TypeError, "branches", "f32[3]", "f32[]"):
         lax.cond(True, lambda x: x, lambda x: fnp.sum(x), X)
+    with refused(errors.ShapeError, TypeError, "f32[3]", "i32[3]", ".astype"):
+        lax.switch(1, [lambda x: x, lambda x: x.astype(fnp.int32), lambda x: x], X)
 
 
 def test_branches_of_different_structures() -> None:

@@ -151,7 +151,23 @@ def test_as_numpy(number: int) -> None:
 
 # Functions whose results have lengths that depend on values, or that NumPy arguments make concrete anyway.
 _BY_VALUE = frozenset(
-    "unique argwhere flatnonzero nonzero ndim shape size where bincount digitize union1d intersect1d setdiff1d extract compress".split()
+    [
+        "unique",
+        "argwhere",
+        "flatnonzero",
+        "nonzero",
+        "ndim",
+        "shape",
+        "size",
+        "where",
+        "bincount",
+        "digitize",
+        "union1d",
+        "intersect1d",
+        "setdiff1d",
+        "extract",
+        "compress",
+    ]
 )
 
 
@@ -170,21 +186,156 @@ def test_staged_has_the_type_of_the_eager_result(number: int) -> None:
         return [leaf for leaf in fnn.tree.leaves(out) if isinstance(leaf, fnn.Array)]
 
     graph = closed_stage(lambda t: leaves(f(t, *args[1:], **kwargs)), [x.aval])
-    assert [(o.aval.shape, o.aval.dtype) for o in graph.outputs] == [(o.shape, o.dtype) for o in leaves(eager)]
+    assert [(o.aval.shape, o.aval.dtype) for o in graph.outputs] == [
+        (o.shape, o.dtype) for o in leaves(eager)
+    ]
 
 
 def test_every_name_of_the_common_api_is_there() -> None:
-    names = """zeros concatenate ones arange array mean where sqrt sum float32 zeros_like stack exp log ones_like asarray abs clip
-    reshape expand_dims int32 cos maximum sin argmax minimum all dot eye square pi max inf linspace full transpose diag squeeze tile
-    einsum broadcast_to logical_and matmul repeat isnan split finfo min any float64 isfinite swapaxes tanh pad roll dtype newaxis sign
-    allclose nan power shape argsort outer moveaxis prod vstack bool_ cumsum std take take_along_axis hstack meshgrid sort tril var
-    issubdtype logical_or round float16 multiply ndim add isclose size argmin complex64 full_like conj diagonal equal flip int64
-    logical_not uint32 append arctan2 bfloat16 ceil empty floating floor integer log1p mod tensordot trace triu ndarray uint8 int8 int16
-    uint16 uint64 complex128 inexact result_type iinfo promote_types vectorize euler_gamma e mgrid set_printoptions apply_along_axis
-    column_stack isscalar bitwise_not concat amax amin around absolute pow conjugate remainder""".split()
+    names = [
+        "zeros",
+        "concatenate",
+        "ones",
+        "arange",
+        "array",
+        "mean",
+        "where",
+        "sqrt",
+        "sum",
+        "float32",
+        "zeros_like",
+        "stack",
+        "exp",
+        "log",
+        "ones_like",
+        "asarray",
+        "abs",
+        "clip",
+        "reshape",
+        "expand_dims",
+        "int32",
+        "cos",
+        "maximum",
+        "sin",
+        "argmax",
+        "minimum",
+        "all",
+        "dot",
+        "eye",
+        "square",
+        "pi",
+        "max",
+        "inf",
+        "linspace",
+        "full",
+        "transpose",
+        "diag",
+        "squeeze",
+        "tile",
+        "einsum",
+        "broadcast_to",
+        "logical_and",
+        "matmul",
+        "repeat",
+        "isnan",
+        "split",
+        "finfo",
+        "min",
+        "any",
+        "float64",
+        "isfinite",
+        "swapaxes",
+        "tanh",
+        "pad",
+        "roll",
+        "dtype",
+        "newaxis",
+        "sign",
+        "allclose",
+        "nan",
+        "power",
+        "shape",
+        "argsort",
+        "outer",
+        "moveaxis",
+        "prod",
+        "vstack",
+        "bool_",
+        "cumsum",
+        "std",
+        "take",
+        "take_along_axis",
+        "hstack",
+        "meshgrid",
+        "sort",
+        "tril",
+        "var",
+        "issubdtype",
+        "logical_or",
+        "round",
+        "float16",
+        "multiply",
+        "ndim",
+        "add",
+        "isclose",
+        "size",
+        "argmin",
+        "complex64",
+        "full_like",
+        "conj",
+        "diagonal",
+        "equal",
+        "flip",
+        "int64",
+        "logical_not",
+        "uint32",
+        "append",
+        "arctan2",
+        "bfloat16",
+        "ceil",
+        "empty",
+        "floating",
+        "floor",
+        "integer",
+        "log1p",
+        "mod",
+        "tensordot",
+        "trace",
+        "triu",
+        "ndarray",
+        "uint8",
+        "int8",
+        "int16",
+        "uint16",
+        "uint64",
+        "complex128",
+        "inexact",
+        "result_type",
+        "iinfo",
+        "promote_types",
+        "vectorize",
+        "euler_gamma",
+        "e",
+        "mgrid",
+        "set_printoptions",
+        "apply_along_axis",
+        "column_stack",
+        "isscalar",
+        "bitwise_not",
+        "concat",
+        "amax",
+        "amin",
+        "around",
+        "absolute",
+        "pow",
+        "conjugate",
+        "remainder",
+    ]
     missing = [n for n in names if not hasattr(fnp, n)]
     assert not missing
-    assert all(hasattr(fnp.linalg, n) for n in ("norm", "inv", "solve", "cholesky", "eigh", "det", "svd", "qr"))
+    assert all(
+        hasattr(fnp.linalg, n) for n in ("norm", "inv", "solve", "cholesky", "eigh", "det", "svd", "qr")
+    )
 
 
 def test_missing_names_say_what_to_use() -> None:
@@ -223,7 +374,9 @@ def test_explicit_dtypes_are_honoured() -> None:
     assert fnp.sum(fnp.ones(3, fnp.bfloat16)).dtype == fnp.bfloat16
     assert (fnp.ones(2, "float64") + 1).dtype == np.float64
     assert fnp.float64(1.5).dtype == np.float64
-    assert fnp.zeros(1).dtype == fnp.float32 and fnp.float32 == np.dtype("float32") and fnp.float32 != fnp.int32
+    assert (
+        fnp.zeros(1).dtype == fnp.float32 and fnp.float32 == np.dtype("float32") and fnp.float32 != fnp.int32
+    )
     assert fnp.issubdtype(fnp.bfloat16, fnp.floating) and not fnp.issubdtype(fnp.int8, fnp.floating)
     assert isinstance(fnp.float32(1), fnp.float32) and hash(fnp.float32) == hash(np.dtype("float32"))
     with pytest.raises(UnsupportedError, match="real and the imaginary"):
@@ -271,8 +424,10 @@ def test_functions_refuse_lists_and_name_the_line() -> None:
 
 
 def test_logaddexp_is_stable_and_its_derivative_right() -> None:
-    same(fnp.logaddexp(fnp.array([1000.0, -np.inf, np.inf]), fnp.array([1000.0, -np.inf, 0.0])),
-         np.array([1000 + math.log(2), -np.inf, np.inf], np.float32))
+    same(
+        fnp.logaddexp(fnp.array([1000.0, -np.inf, np.inf]), fnp.array([1000.0, -np.inf, 0.0])),
+        np.array([1000 + math.log(2), -np.inf, np.inf], np.float32),
+    )
     for x, y in ((0.3, -1.2), (100.0, 0.0), (2.0, 2.0)):
         g = fnn.grad(fnp.logaddexp, (0, 1))(x, y)
         share = 1 / (1 + math.exp(y - x))
@@ -303,7 +458,10 @@ def test_derivatives_agree_with_differences(f: Callable[..., Any]) -> None:
     np.testing.assert_allclose(float(fnp.vdot(ct, tangent)), float(fnp.vdot(back, t)), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name, args", [("sort", ()), ("cumsum", ()), ("mean", ()), ("argmax", ()), ("median", ()), ("linalg.norm", ())])
+@pytest.mark.parametrize(
+    "name, args",
+    [("sort", ()), ("cumsum", ()), ("mean", ()), ("argmax", ()), ("median", ()), ("linalg.norm", ())],
+)
 def test_vmap_is_a_loop(name: str, args: tuple[Any, ...]) -> None:
     f = fnp.linalg.norm if name == "linalg.norm" else getattr(fnp, name)
     same(fnn.vmap(f)(T), np.stack([np.asarray(f(t)) for t in T]), 1e-5)
@@ -313,9 +471,17 @@ def test_vectorize_follows_its_signature() -> None:
     dot = fnp.vectorize(fnp.dot, signature="(n),(n)->()")
     same(dot(T, A[0]), np.vectorize(np.dot, signature="(n),(n)->()")(T, A[0]).astype(np.float32), 1e-5)
     same(fnp.vectorize(lambda x, y: x * y + 1)(A, V[:4]), A * V[:4] + 1)
-    same(fnp.apply_along_axis(lambda v: v / v.sum(), 1, T), np.apply_along_axis(lambda v: v / v.sum(), 1, T), 1e-4)
+    same(
+        fnp.apply_along_axis(lambda v: v / v.sum(), 1, T),
+        np.apply_along_axis(lambda v: v / v.sum(), 1, T),
+        1e-4,
+    )
     same(fnp.apply_along_axis(fnp.cumsum, 0, A), np.cumsum(A, 0), 1e-5)
-    same(fnp.apply_along_axis(lambda v: fnp.outer(v, v), 1, T), np.apply_along_axis(lambda v: np.outer(v, v), 1, T), 1e-5)
+    same(
+        fnp.apply_along_axis(lambda v: fnp.outer(v, v), 1, T),
+        np.apply_along_axis(lambda v: np.outer(v, v), 1, T),
+        1e-5,
+    )
 
 
 def test_sizes_make_value_dependent_shapes_static() -> None:
@@ -325,9 +491,14 @@ def test_sizes_make_value_dependent_shapes_static() -> None:
     same(fnp.nonzero(x, size=4, fill_value=9)[0], np.array([0, 2, 3, 9]))
     same(fnp.nonzero(x, size=2)[0], np.array([0, 2]))
     same(fnp.unique(x, size=4, fill_value=-1), np.array([0, 1, 3, -1]))
-    values, index, inverse, counts = fnp.unique(x, return_index=True, return_inverse=True, return_counts=True, size=3)
+    values, index, inverse, counts = fnp.unique(
+        x, return_index=True, return_inverse=True, return_counts=True, size=3
+    )
     same([values, index, inverse, counts], list(np.unique(x, True, True, True)))
-    same(fnp.repeat(fnp.asarray(x), fnp.array([1, 2, 0, 1, 1]), total_repeat_length=5), np.repeat(x, [1, 2, 0, 1, 1]))
+    same(
+        fnp.repeat(fnp.asarray(x), fnp.array([1, 2, 0, 1, 1]), total_repeat_length=5),
+        np.repeat(x, [1, 2, 0, 1, 1]),
+    )
     same(fnp.bincount(x, length=3), np.array([2, 1, 0]))
 
 
@@ -347,7 +518,11 @@ def test_norms_and_cholesky() -> None:
     for order in (None, "fro", 1, -1, np.inf, -np.inf):
         same(fnp.linalg.norm(A, order), np.linalg.norm(A, order), 1e-5)
     for order in (None, 0, 1, 2, 3, np.inf, -np.inf):
-        same(fnp.linalg.norm(T, order, axis=1, keepdims=True), np.linalg.norm(T, order, axis=1, keepdims=True), 1e-5)
+        same(
+            fnp.linalg.norm(T, order, axis=1, keepdims=True),
+            np.linalg.norm(T, order, axis=1, keepdims=True),
+            1e-5,
+        )
     s = A @ A.T + np.eye(3, dtype=np.float32)
     same(fnp.linalg.cholesky(s), np.linalg.cholesky(s), 1e-5)
     same(fnp.linalg.multi_dot([A, B.T, A]), np.linalg.multi_dot([A, B.T, A]), 1e-4)

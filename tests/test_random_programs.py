@@ -70,7 +70,10 @@ def differences(f: Callable[[Any], Any], x: Any, t: Any, step: float = 2.0**-17)
 
 
 def inner_product(a: Any, b: Any) -> float:
-    return sum(float(np.vdot(np.asarray(x), np.asarray(y))) for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True))
+    return sum(
+        float(np.vdot(np.asarray(x), np.asarray(y)))
+        for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True)
+    )
 
 
 def checked(f: Callable[..., Any], *args: Any) -> None:
@@ -135,7 +138,10 @@ def test_vmap_is_a_loop(program: Program, axes: Any) -> None:
         a if e is None else fnp.moveaxis(b, 0, e) for a, b, e in zip(one, many, entries, strict=True)
     )
     f, g = transformed(program), plain(program)
-    rows = [g(tuple(a if e is None else b[i] for a, b, e in zip(one, many, entries, strict=True))) for i in range(3)]
+    rows = [
+        g(tuple(a if e is None else b[i] for a, b, e in zip(one, many, entries, strict=True)))
+        for i in range(3)
+    ]
     want = tree.map(lambda *xs: fnp.stack(xs), *rows)
     mapped = fnn.vmap(lambda v, m: f((v, m)), in_axes=entries)
     close(mapped(*args), want)
@@ -170,7 +176,9 @@ def forward_gradient(slope: Callable[..., Any], f: Callable[[Any], Any]) -> Call
     def gradient(x: Any) -> Any:
         leaves, structure = tree.flatten(x)
         rows = [
-            fnp.stack([slope(lambda y: total(f(y)), x, unit(x, k, i)) for i in range(a.size)]).reshape(a.shape)
+            fnp.stack([slope(lambda y: total(f(y)), x, unit(x, k, i)) for i in range(a.size)]).reshape(
+                a.shape
+            )
             for k, a in enumerate(leaves)
         ]
         return tree.unflatten(structure, rows)
@@ -214,14 +222,16 @@ def reference(program: Program, stack: tuple[str, ...]) -> Callable[[Any], Any]:
             f = forward_gradient(differences if outermost else forward_slope, f)
         elif stack[i] == "jvp":
             slope = differences if outermost else reverse_slope
-            f = lambda x, f=f, slope=slope: slope(f, x, direction(x))  # noqa: E731  # a step of a loop
+            f = lambda x, f=f, slope=slope: slope(f, x, direction(x))
         elif stack[i] == "vmap":
             f = loop(f)
     return f
 
 
 @settings(max_examples=80)
-@given(programs(depth=1), st.lists(st.sampled_from(sorted(TRANSFORMATIONS)), min_size=1, max_size=3).map(tuple))
+@given(
+    programs(depth=1), st.lists(st.sampled_from(sorted(TRANSFORMATIONS)), min_size=1, max_size=3).map(tuple)
+)
 def test_stacks_of_transformations(program: Program, stack: tuple[str, ...]) -> None:
     note(program)
     f = transformed(program)

@@ -92,16 +92,21 @@ def test_trees_none_and_modules() -> None:
     close(g["layers"][1].w, np.ones(3))
     close(g["pair"][0], slope * x)
     close(fnn.jit(fnn.grad(loss))(params), g)
-    close(fnn.jvp(loss, (params,), (params,))[1], fnn.vjp(lambda t: fnn.jvp(loss, (params,), (t,))[1], params)[0])
+    close(
+        fnn.jvp(loss, (params,), (params,))[1],
+        fnn.vjp(lambda t: fnn.jvp(loss, (params,), (t,))[1], params)[0],
+    )
 
 
 def test_a_pull_may_be_called_again() -> None:
-    out, pull = fnn.vjp(lambda a, b: {"p": a * b, "s": fnp.sum(a)}, X, 2 * X)
+    _, pull = fnn.vjp(lambda a, b: {"p": a * b, "s": fnp.sum(a)}, X, 2 * X)
     first = pull({"p": X, "s": 1.0})
     close(first, (2 * x * x + 1, x * x))
     close(pull({"p": X, "s": 1.0}), first)
     close(pull({"p": 0 * X, "s": 1.0}), (np.ones(3), np.zeros(3)))
-    close(fnn.vmap(lambda s: pull({"p": X, "s": s})[0])(fnp.arange(2.0)), np.stack([2 * x * x, 2 * x * x + 1]))
+    close(
+        fnn.vmap(lambda s: pull({"p": X, "s": s})[0])(fnp.arange(2.0)), np.stack([2 * x * x, 2 * x * x + 1])
+    )
 
 
 def test_linearize() -> None:
@@ -130,7 +135,7 @@ def test_zeros_where_the_result_does_not_depend_on_the_argument() -> None:
     close(fnn.grad(lambda v: 2.0 + 0 * fnp.sum(lax.stop_gradient(v)))(X), np.zeros(3))
     close(fnn.grad(lambda a, b: b * 2.0)(1.0, 3.0), 0.0)
     close(fnn.jvp(lambda v: fnp.ones(2), (X,), (X,))[1], np.zeros(2))
-    out, tangent = fnn.jvp(lambda v: (v > 0, v * 2), (X,), (X,))
+    _, tangent = fnn.jvp(lambda v: (v > 0, v * 2), (X,), (X,))
     assert tangent[0].dtype == fnn.dtypes.float0
     close(tangent[1], 2 * x)
 

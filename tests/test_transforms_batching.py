@@ -37,7 +37,12 @@ def test_axes_of_trees() -> None:
 
 def test_a_prefix_stands_for_a_whole_tree() -> None:
     agrees(fnn.vmap(lambda p: p["x"] + p["y"], in_axes=1), (2 * a[0]).T, {"x": A[0], "y": A[0]})
-    agrees(fnn.vmap(lambda p, q: p["x"] + q, in_axes=(None, 0)), np.array([2.0, 3.0]), {"x": 1.0}, fnp.array([1.0, 2.0]))
+    agrees(
+        fnn.vmap(lambda p, q: p["x"] + q, in_axes=(None, 0)),
+        np.array([2.0, 3.0]),
+        {"x": 1.0},
+        fnp.array([1.0, 2.0]),
+    )
 
 
 def test_keywords_are_mapped_on_their_first_axis() -> None:
@@ -73,7 +78,10 @@ def test_integers_and_booleans() -> None:
     close(fnn.vmap(lambda i: A[0][:, 0][i])(fnp.array([2, 0])), a[0][:, 0][[2, 0]])
     close(fnn.vmap(lambda i, m: m[i])(fnp.array([2, 0]), A), a[[0, 1], [2, 0]])
     assert fnn.vmap(lambda m: m > 3)(A).dtype == bool
-    close(fnn.vmap(lambda p, m: lax.cond(p, lambda: m, lambda: -m))(fnp.array([True, False]), A), np.stack([a[0], -a[1]]))
+    close(
+        fnn.vmap(lambda p, m: lax.cond(p, lambda: m, lambda: -m))(fnp.array([True, False]), A),
+        np.stack([a[0], -a[1]]),
+    )
 
 
 def test_a_batch_of_one_and_of_none() -> None:

@@ -36,7 +36,11 @@ def test_values() -> None:
 
 
 def test_trees_integers_and_constants() -> None:
-    agrees(over(lambda a: lax.psum({"a": a, "b": (a > 0,)}, "i")), {"a": np.full(4, x.sum()), "b": (np.full(4, 3),)}, X)
+    agrees(
+        over(lambda a: lax.psum({"a": a, "b": (a > 0,)}, "i")),
+        {"a": np.full(4, x.sum()), "b": (np.full(4, 3),)},
+        X,
+    )
     agrees(over(lambda a: lax.psum(1, "i") * a), 4 * x, X)
     agrees(over(lambda a: lax.psum(2.0, "i") * a), 8 * x, X)
     agrees(over(lambda a: lax.psum(fnp.ones(2), "i") + 0 * a), np.full((4, 2), 4.0), X)
@@ -53,38 +57,57 @@ def test_gathering_along_axes() -> None:
     agrees(over(lambda row: lax.all_gather(row, "i", tiled=True)), np.stack([m.reshape(6)] * 2), M)
 
 
-def test_derivatives() -> None:
+FUNCTIONS = {
+    "psum": lambda a: fnp.sin(a) * lax.psum(a * a, "i"),
+    "pmean": lambda a: a * lax.pmean(fnp.exp(a), "i"),
+    "extrema": lambda a: a * lax.pmax(a, "i") + lax.pmin(a, "i") ** 2 * lax.axis_index("i"),
+    "ppermute": lambda a: lax.ppermute(fnp.sin(a), "i", [(0, 2), (1, 0), (3, 3)]) * a,
+    "all_gather": lambda a: fnp.vdot(lax.all_gather(fnp.sin(a), "i"), fnp.arange(4, dtype=a.dtype)) * a,
+    "axis_index": lambda a: a * lax.axis_index("i"),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives(name: str) -> None:
     """Against differences, in both modes, compiled or not."""
-    functions = [
-        lambda a: fnp.sin(a) * lax.psum(a * a, "i"),
-        lambda a: a * lax.pmean(fnp.exp(a), "i"),
-        lambda a: a * lax.pmax(a, "i") + lax.pmin(a, "i") ** 2,
-        lambda a: lax.ppermute(fnp.sin(a), "i", [(0, 2), (1, 0), (3, 3)]) * a,
-        lambda a: fnp.sum(lax.all_gather(fnp.sin(a), "i") * fnp.arange(4.0)) * a,
-        lambda a: a * lax.axis_index("i"),
-    ]
     with fnn.enable_x64(True):
         v, t = fnp.asarray(x), fnp.asarray(np.cos(np.arange(4.0)))
-        for g in functions:
-            f = lambda v, g=g: fnp.sum(over(g)(v) * fnp.arange(1.0, 5.0))  # noqa: E731  # one line says it
-            step = 1e-5
-            want = (np.asarray(f(v + step * t)) - np.asarray(f(v - step * t))) / (2 * step)
-            agrees(lambda v, f=f: fnn.jvp(f, (v,), (t,))[1], want, v, tolerance=1e-7)
-            agrees(lambda v, f=f: fnp.vdot(fnn.grad(f)(v), t), want, v, tolerance=1e-7)
-            h = np.asarray(fnn.hessian(f)(v))
-            close(h, h.T, 1e-9)
+        f = lambda v: fnp.sum(over(FUNCTIONS[name])(v) * fnp.arange(1.0, 5.0))
+        step = 1e-5
+        want = (np.asarray(f(v + step * t)) - np.asarray(f(v - step * t))) / (2 * step)
+        agrees(lambda v: fnn.jvp(f, (v,), (t,))[1], want, v, tolerance=1e-7)
+        agrees(lambda v: fnp.vdot(fnn.grad(f)(v), t), want, v, tolerance=1e-7)
+        h = np.asarray(fnn.hessian(f)(v))
+        close(h, h.T, 1e-9)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives_taken_inside_of_the_axis(name: str) -> None:
+    """Where the collectives themselves are differentiated: the gradient of the sum over all instances."""
+    f = FUNCTIONS[name]
+    with fnn.enable_x64(True):
+        v, one = fnp.asarray(x), fnp.ones(4)
+        want = fnn.grad(lambda v: fnp.sum(over(f)(v)))(v)
+        agrees(over(fnn.grad(f)), want, v, tolerance=1e-9)
+        agrees(over(fnn.grad(fnn.jit(f))), want, v, tolerance=1e-9)
+        slope = fnn.jvp(over(f), (v,), (one,))[1]
+        agrees(over(lambda a: fnn.jvp(f, (a,), (1.0,))[1]), slope, v, tolerance=1e-9)
+        second = fnn.grad(lambda v: fnp.sum(over(fnn.grad(f))(v)))(v)
+        agrees(over(fnn.grad(fnn.grad(f))), second, v, tolerance=1e-9)
 
 
 def test_grad_inside_of_the_axis() -> None:
     """Each instance differentiates with respect to its own copy; the transpose of a sum is a sum."""
     agrees(over(fnn.grad(lambda a: lax.psum(a * a, "i"))), 2 * x * 4, X)
-    agrees(over(lambda a: fnn.jvp(lambda a: lax.psum(a * a, "i"), (a,), (1.0,))[1]), np.full(4, 2 * x.sum()), X)
+    agrees(
+        over(lambda a: fnn.jvp(lambda a: lax.psum(a * a, "i"), (a,), (1.0,))[1]), np.full(4, 2 * x.sum()), X
+    )
     agrees(over(lambda a: lax.pmean(fnn.grad(lambda a: a * a)(a), "i")), np.full(4, 2 * x.mean()), X)
 
 
 def test_data_parallel_gradient() -> None:
     w, xs = fnp.array([0.1, 0.2, 0.3]), M / 6
-    loss = lambda w, row: fnp.sum(fnp.sin(w * row))  # noqa: E731  # one line says it
+    loss = lambda w, row: fnp.sum(fnp.sin(w * row))
     step = over(lambda w, row: lax.pmean(fnn.grad(loss)(w, row), "i"), in_axes=(None, 0), out_axes=None)
     agrees(step, fnn.grad(lambda w: fnp.mean(fnn.vmap(loss, (None, 0))(w, xs)))(w), w, xs)
 
@@ -133,7 +156,11 @@ def test_inside_jit_and_control_flow() -> None:
     agrees(over(lambda a: lax.cond(True, lambda a: lax.psum(a, "i"), lambda a: a, a)), np.full(4, x.sum()), X)
     count = over(lambda a: lax.while_loop(lambda c: lax.psum(c, "i") < 10, lambda c: c * 2, a))
     agrees(count, 16 * x, X)
-    agrees(fnn.grad(lambda v: fnp.sum(over(fnn.checkpoint(lambda a: a * lax.psum(a, "i")))(v))), np.full(4, 2 * x.sum()), X)
+    agrees(
+        fnn.grad(lambda v: fnp.sum(over(fnn.checkpoint(lambda a: a * lax.psum(a, "i")))(v))),
+        np.full(4, 2 * x.sum()),
+        X,
+    )
 
 
 def test_mistakes() -> None:

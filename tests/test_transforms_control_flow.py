@@ -27,7 +27,12 @@ def test_cond_runs_one_branch_and_both_have_derivatives() -> None:
     for p in (True, False):
         agrees(f, np.sin(x).sum() if p else (x * x).sum(), p, X)
         agrees(fnn.grad(f, 1), np.cos(x) if p else 2 * x, p, X)
-        agrees(lambda p, v: fnn.jvp(lambda v: f(p, v), (v,), (v,))[1], (np.cos(x) * x if p else 2 * x * x).sum(), p, X)
+        agrees(
+            lambda p, v: fnn.jvp(lambda v: f(p, v), (v,), (v,))[1],
+            (np.cos(x) * x if p else 2 * x * x).sum(),
+            p,
+            X,
+        )
         agrees(fnn.hessian(f, 1), np.diag(-np.sin(x) if p else np.full(3, 2.0)), p, X)
 
 
@@ -55,7 +60,12 @@ def test_switch_clamps_its_index() -> None:
     for index, want in ((-5, x), (0, x), (1, 10 * x), (2, x * x), (9, x * x)):
         agrees(lambda i, v: lax.switch(i, branches, v), want, index, X)
     agrees(fnn.vmap(lambda i: lax.switch(i, branches, X)), np.stack([x, 10 * x, x * x]), fnp.arange(3))
-    agrees(fnn.vmap(fnn.grad(lambda v, i: lax.switch(i, branches, v))), np.array([1.0, 10.0, 2.2]), X, fnp.arange(3))
+    agrees(
+        fnn.vmap(fnn.grad(lambda v, i: lax.switch(i, branches, v))),
+        np.array([1.0, 10.0, 2.2]),
+        X,
+        fnp.arange(3),
+    )
 
 
 # -- scan --------------------------------------------------------------------------------------------------------------
@@ -74,12 +84,18 @@ def test_scan_is_a_loop(reverse: bool) -> None:
     agrees(f, (c, {"before": before, "product": before * x}), 0.5, X)
     g = fnn.grad(lambda c, xs: f(c, xs)[0], argnums=(0, 1))
     order = x[::-1] if reverse else x
-    slopes = np.array([b * np.prod(order[i + 1 :]) for i, b in enumerate(before[::-1] if reverse else before)])
+    slopes = np.array(
+        [b * np.prod(order[i + 1 :]) for i, b in enumerate(before[::-1] if reverse else before)]
+    )
     agrees(g, (np.prod(x), slopes[::-1] if reverse else slopes), 0.5, X)
 
 
 def test_scan_without_xs() -> None:
-    agrees(lambda c: lax.scan(lambda c, _: (c * 2, c), c, None, length=4), (16.0, np.array([1.0, 2.0, 4.0, 8.0])), 1.0)
+    agrees(
+        lambda c: lax.scan(lambda c, _: (c * 2, c), c, None, length=4),
+        (16.0, np.array([1.0, 2.0, 4.0, 8.0])),
+        1.0,
+    )
     agrees(lambda c: lax.scan(lambda c, _: (c * 2, None), c, length=3)[0], 8.0, 1.0)
     close(lax.scan(lambda c, _: (c + 1, c), 0, None, length=0)[0], np.array(0))
 
@@ -142,9 +158,9 @@ def test_reverse_mode_of_a_while_that_counts() -> None:
     agrees(fnn.grad(fnn.jit(f)), 3 * 1.3**2, 1.3)
     agrees(fnn.vmap(fnn.grad(f)), 3 * x**2, X)
     agrees(fnn.grad(lambda v: f(v, fnp.array(1))), 2 * 1.3, 1.3)
-    down = lambda v: lax.while_loop(lambda c: c[0] >= 1, lambda c: (c[0] - 1, c[1] * v), (3, 1.0))[1]  # noqa: E731
+    down = lambda v: lax.while_loop(lambda c: c[0] >= 1, lambda c: (c[0] - 1, c[1] * v), (3, 1.0))[1]
     agrees(fnn.grad(down), 3 * 1.3**2, 1.3)
-    none = lambda v: lax.while_loop(lambda c: c[0] < 0, lambda c: (c[0] + 1, c[1] * v), (3, v))[1]  # noqa: E731
+    none = lambda v: lax.while_loop(lambda c: c[0] < 0, lambda c: (c[0] + 1, c[1] * v), (3, v))[1]
     agrees(fnn.grad(none), 1.0, 1.3)
 
 
@@ -162,13 +178,28 @@ def test_a_while_of_unknown_length_has_a_forward_derivative_only() -> None:
 
 
 def test_fori_loop() -> None:
-    agrees(lambda v: lax.fori_loop(0, 4, lambda i, y: y * v + i, v), ((((1.5 * 1.5) * 1.5 + 1) * 1.5) + 2) * 1.5 + 3, 1.5)
+    agrees(
+        lambda v: lax.fori_loop(0, 4, lambda i, y: y * v + i, v),
+        ((((1.5 * 1.5) * 1.5 + 1) * 1.5) + 2) * 1.5 + 3,
+        1.5,
+    )
     agrees(lambda n: lax.fori_loop(0, n, lambda i, y: y + i, 0), np.array(10), 5)
-    agrees(fnn.vmap(lambda n: lax.fori_loop(0, n, lambda i, y: y + i, 0)), np.array([0, 1, 10]), fnp.array([1, 2, 5]))
+    agrees(
+        fnn.vmap(lambda n: lax.fori_loop(0, n, lambda i, y: y + i, 0)),
+        np.array([0, 1, 10]),
+        fnp.array([1, 2, 5]),
+    )
     close(lax.fori_loop(3, 3, lambda i, y: y + 1, 7), np.array(7))
     close(lax.fori_loop(5, 2, lambda i, y: y + 1, 7), np.array(7))
     agrees(fnn.grad(lambda v: lax.fori_loop(0, 3, lambda i, y: y * v, 1.0)), 3 * 1.5**2, 1.5)
-    agrees(fnn.jit(lambda v, n: fnn.jvp(lambda v: lax.fori_loop(0, n, lambda i, y: y * v, 1.0), (v,), (1.0,))[1]), 12.0, 2.0, 3)
+    agrees(
+        fnn.jit(
+            lambda v, n: fnn.jvp(lambda v: lax.fori_loop(0, n, lambda i, y: y * v, 1.0), (v,), (1.0,))[1]
+        ),
+        12.0,
+        2.0,
+        3,
+    )
 
 
 def test_collatz() -> None:
@@ -191,8 +222,12 @@ def test_collatz() -> None:
 @pytest.mark.parametrize("size", [None, 1, 2, 3, 7, 10])
 def test_map(size: int | None) -> None:
     xs = fnp.arange(7.0)
-    f = lambda p: {"s": fnp.sin(p["x"]), "n": p["x"] * 2}  # noqa: E731  # one line says it
-    agrees(lambda xs: lax.map(f, {"x": xs}, batch_size=size), {"s": np.sin(np.arange(7.0)), "n": np.arange(7.0) * 2}, xs)
+    f = lambda p: {"s": fnp.sin(p["x"]), "n": p["x"] * 2}
+    agrees(
+        lambda xs: lax.map(f, {"x": xs}, batch_size=size),
+        {"s": np.sin(np.arange(7.0)), "n": np.arange(7.0) * 2},
+        xs,
+    )
     g = fnn.grad(lambda xs: fnp.sum(lax.map(lambda v: v**3, xs, batch_size=size)))
     agrees(g, 3 * np.arange(7.0) ** 2, xs)
 
@@ -204,7 +239,7 @@ def test_associative_scan(n: int, reverse: bool) -> None:
     order = v[::-1] if reverse else v
     want = np.cumsum(order), np.cumprod(order)
     want = tuple(w[::-1] for w in want) if reverse else want
-    f = lambda v: lax.associative_scan(lambda a, b: (a[0] + b[0], a[1] * b[1]), (v, v), reverse=reverse)  # noqa: E731
+    f = lambda v: lax.associative_scan(lambda a, b: (a[0] + b[0], a[1] * b[1]), (v, v), reverse=reverse)
     agrees(f, want, fnp.asarray(v, dtype=fnp.float32))
 
 
@@ -221,9 +256,9 @@ def test_associative_scan_of_what_does_not_commute() -> None:
         y = slope[:, i] * y + offset[:, i]
         want[:, i] = y
     args = [fnp.asarray(v, dtype=fnp.float32) for v in (slope, offset)]
-    f = lambda s, o: lax.associative_scan(combine, (s, o), axis=1)[1]  # noqa: E731  # one line says it
+    f = lambda s, o: lax.associative_scan(combine, (s, o), axis=1)[1]
     agrees(f, want, *args)
-    looped = lambda s, o: lax.scan(lambda c, p: (p[0] * c + p[1],) * 2, fnp.zeros(2), (s.T, o.T))[1].T  # noqa: E731
+    looped = lambda s, o: lax.scan(lambda c, p: (p[0] * c + p[1],) * 2, fnp.zeros(2), (s.T, o.T))[1].T
     for i in (0, 1):
         slopes = fnn.grad(lambda s, o: fnp.sum(fnp.sin(looped(s, o))), i)(*args)
         agrees(fnn.grad(lambda s, o: fnp.sum(fnp.sin(f(s, o))), i), slopes, *args)

@@ -35,8 +35,13 @@ def test_custom_jvp_in_every_mode() -> None:
     f = tenfold()
     agrees(f, np.sin(x), X)
     agrees(lambda v: fnn.jvp(f, (v,), (v,))[1], 10 * x, X)
-    total = lambda v: fnp.sum(f(v))  # noqa: E731  # one line says it
-    for g in (fnn.grad(total), fnn.grad(fnn.jit(total)), fnn.vmap(fnn.grad(f)), fnn.grad(lambda v: fnp.sum(fnn.vmap(f)(v)))):
+    total = lambda v: fnp.sum(f(v))
+    for g in (
+        fnn.grad(total),
+        fnn.grad(fnn.jit(total)),
+        fnn.vmap(fnn.grad(f)),
+        fnn.grad(lambda v: fnp.sum(fnn.vmap(f)(v))),
+    ):
         agrees(g, np.full(3, 10.0), X)
     agrees(fnn.hessian(total), np.zeros((3, 3)), X)
     agrees(fnn.grad(lambda v: lax.scan(lambda c, _: (f(c), None), v, None, length=2)[0]), 100.0, 0.3)
@@ -46,7 +51,7 @@ def test_custom_jvp_in_every_mode() -> None:
 
 def test_custom_vjp_in_every_mode() -> None:
     f = clipped()
-    loss = lambda v: fnp.sum(f(v) * fnp.array([0.5, 5.0, -7.0]))  # noqa: E731  # one line says it
+    loss = lambda v: fnp.sum(f(v) * fnp.array([0.5, 5.0, -7.0]))
     want = np.array([0.5, 1.0, -1.0])
     for g in (fnn.grad(loss), fnn.grad(fnn.jit(loss)), fnn.grad(fnn.checkpoint(loss)), fnn.jacrev(loss)):
         agrees(g, want, X)
@@ -139,7 +144,7 @@ def test_trees_and_cotangents_that_are_none() -> None:
         lambda saved, ct: ({"w": ct["out"] * 7, "b": ct["more"][0] * fnp.ones(2)}, None, None),
     )
     p = {"w": X, "b": fnp.ones(2)}
-    loss = lambda p, q: fnp.sum(f(p, q, 3)["out"]) + 2 * f(p, q, 3)["more"][0]  # noqa: E731  # one line says it
+    loss = lambda p, q: fnp.sum(f(p, q, 3)["out"]) + 2 * f(p, q, 3)["more"][0]
     for g in (fnn.grad(loss, (0, 1)), fnn.jit(fnn.grad(loss, (0, 1)))):
         dp, dq = g(p, X)
         close(dp, {"b": np.full(2, 2.0), "w": np.full(3, 7.0)})

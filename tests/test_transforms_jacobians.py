@@ -26,7 +26,11 @@ def test_shapes(jacobian: Any) -> None:
     agrees(jacobian(lambda v: m @ v), np.asarray(m), X)
     agrees(jacobian(fnp.sin), np.cos(0.3), 0.3)
     agrees(jacobian(lambda s: s * X), x, 2.0)
-    agrees(fnn.vmap(jacobian(fnp.sin)), np.stack([np.diag(np.cos(x)), np.diag(np.cos(2 * x))]), fnp.stack([X, 2 * X]))
+    agrees(
+        fnn.vmap(jacobian(fnp.sin)),
+        np.stack([np.diag(np.cos(x)), np.diag(np.cos(2 * x))]),
+        fnp.stack([X, 2 * X]),
+    )
 
 
 @pytest.mark.parametrize("jacobian", BOTH)
@@ -72,7 +76,7 @@ def test_hessian_of_a_tree() -> None:
 def test_hessians_by_every_pair_of_modes() -> None:
     with fnn.enable_x64(True):
         v, a = fnp.asarray(x), fnp.asarray(np.arange(9.0).reshape(3, 3) / 9)
-        f = lambda v: fnp.sum(fnp.sin(a @ v) * v)  # noqa: E731  # one line says it
+        f = lambda v: fnp.sum(fnp.sin(a @ v) * v)
         want = np.asarray(fnn.hessian(f)(v))
         close(want, want.T, 1e-12)
         step = 1e-5
@@ -86,7 +90,11 @@ def test_hessians_by_every_pair_of_modes() -> None:
 
 
 def test_third_derivatives() -> None:
-    agrees(fnn.jacfwd(fnn.hessian(lambda v: fnp.sum(v**4))), np.einsum("i,ij,jk->ijk", 24 * x, np.eye(3), np.eye(3)), X)
+    agrees(
+        fnn.jacfwd(fnn.hessian(lambda v: fnp.sum(v**4))),
+        np.einsum("i,ij,jk->ijk", 24 * x, np.eye(3), np.eye(3)),
+        X,
+    )
 
 
 def test_mistakes() -> None:

@@ -87,7 +87,11 @@ def test_static_arguments_by_number_and_name() -> None:
     def f(v: Any, n: int, mode: str = "sum") -> Any:
         return (fnp.sum(v) if mode == "sum" else fnp.max(v)) * n
 
-    for options in ({"static_argnums": (1, 2)}, {"static_argnames": ("n", "mode")}, {"static_argnums": [-2, -1]}):
+    for options in (
+        {"static_argnums": (1, 2)},
+        {"static_argnames": ("n", "mode")},
+        {"static_argnums": [-2, -1]},
+    ):
         g = fnn.jit(f, **options)
         close(g(X, 2), 2 * x.sum())
         close(g(X, n=2, mode="max"), 2.2)
@@ -105,7 +109,7 @@ def test_donation() -> None:
     with pytest.raises(DonatedError):
         np.asarray(s)
     for _ in range(3):
-        new, total = f(new, X)
+        new, _ = f(new, X)
     close(new, 4 * x)
     close(X, x)
     g = fnn.jit(lambda p, *, lr: fnn.tree.map(lambda v: v * lr, p), donate_argnames="p")

@@ -39,18 +39,30 @@ POLICIES = {
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_policies_change_no_derivative(name: str) -> None:
-    wrap = lambda f: fnn.checkpoint(f, policy=POLICIES[name])  # noqa: E731  # one line says it
+    wrap = lambda f: fnn.checkpoint(f, policy=POLICIES[name])
     want = fnn.grad(deep(lambda f: f), (0, 1))(W, X)
     agrees(fnn.grad(deep(wrap), (0, 1)), want, W, X)
-    agrees(fnn.vmap(fnn.grad(deep(wrap), 1), (None, 0)), np.stack([np.asarray(want[1])] * 2), W, fnp.stack([X, X]))
+    agrees(
+        fnn.vmap(fnn.grad(deep(wrap), 1), (None, 0)),
+        np.stack([np.asarray(want[1])] * 2),
+        W,
+        fnp.stack([X, X]),
+    )
     hessian = fnn.hessian(deep(lambda f: f), 1)(W, X)
     agrees(fnn.hessian(deep(wrap), 1), hessian, W, X, tolerance=1e-4)
-    agrees(lambda w, v: fnn.jvp(deep(wrap), (w, v), (w, v))[1], fnn.jvp(deep(lambda f: f), (W, X), (W, X))[1], W, X)
+    agrees(
+        lambda w, v: fnn.jvp(deep(wrap), (w, v), (w, v))[1],
+        fnn.jvp(deep(lambda f: f), (W, X), (W, X))[1],
+        W,
+        X,
+    )
 
 
 def counted(policy: Any, *names: str) -> list[int]:
     """How often the operations run in the forward and backward pass together."""
-    graph = fnn.jit(fnn.grad(deep(lambda f: fnn.checkpoint(f, policy=policy)))).lower(W, X).graph(optimized=True)
+    graph = (
+        fnn.jit(fnn.grad(deep(lambda f: fnn.checkpoint(f, policy=policy)))).lower(W, X).graph(optimized=True)
+    )
 
     def count(graph: Any, name: str) -> int:
         inner = [g for e in graph.equations for _, g in fnn.core.ir.subgraphs(e.params)]
@@ -101,7 +113,9 @@ def test_a_closure_over_traced_values() -> None:
 
 def test_inside_loops() -> None:
     def f(wrap: Any) -> Any:
-        return lambda v: fnp.sum(lax.scan(lambda c, _: (wrap(lambda c: fnp.sin(fnp.sin(c)))(c), None), v, None, length=3)[0])
+        return lambda v: fnp.sum(
+            lax.scan(lambda c, _: (wrap(lambda c: fnp.sin(fnp.sin(c)))(c), None), v, None, length=3)[0]
+        )
 
     agrees(fnn.grad(f(fnn.checkpoint)), fnn.grad(f(lambda g: g))(X), X)
 

@@ -38,7 +38,9 @@ def agrees(f: Callable[..., Any], want: Any, *args: Any, tolerance: float = 1e-5
 
 
 @contextmanager
-def refused(error: type[FnnError], builtin: type[Exception], *words: str, here: bool = True) -> Iterator[None]:
+def refused(
+    error: type[FnnError], builtin: type[Exception], *words: str, here: bool = True
+) -> Iterator[None]:
     """The block raises this error, which is also that builtin one; its message holds the words and, with `here`, a line
     of the calling test's own file, not far from the block."""
     frame = inspect.currentframe()

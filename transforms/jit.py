@@ -39,7 +39,9 @@ class _Entry:
         )  # gone: donated inputs
         self.out_avals = list(graph.out_avals)
         self.in_avals = graph.in_avals
-        self.inner = bool(captured or free_axes(graph))  # part of a trace around it, whatever its arguments are
+        self.inner = bool(
+            captured or free_axes(graph)
+        )  # part of a trace around it, whatever its arguments are
         self.program: kernels.Executable | None = None
 
     def usable(self) -> bool:

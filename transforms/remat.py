@@ -55,7 +55,10 @@ def checkpoint(
             "checkpoint", (dynamic, kwargs), lambda i: call_name(dynamic, kwargs, i)
         )
         graph, captured, out = staged(
-            functools.wraps(f)(call), structure, [x.aval for x in leaves], lambda i: call_name(dynamic, kwargs, i)
+            functools.wraps(f)(call),
+            structure,
+            [x.aval for x in leaves],
+            lambda i: call_name(dynamic, kwargs, i),
         )
         outs = remat_call(
             *leaves,

@@ -47,7 +47,6 @@ from fnn.numpy.creation import (
     meshgrid,
     mgrid,
     ogrid,
-    select_by as select,
     tri,
     tril,
     tril_indices,
@@ -57,6 +56,7 @@ from fnn.numpy.creation import (
     triu_indices_from,
     vander,
 )
+from fnn.numpy.creation import select_by as select
 from fnn.numpy.dtype_names import (
     angle,
     can_cast,
@@ -135,9 +135,9 @@ from fnn.numpy.elementwise import (
     less,
     less_equal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logaddexp2,
     maximum,
@@ -249,15 +249,8 @@ from fnn.operations.creation import (
     zeros,
     zeros_like,
 )
-from fnn.operations.elementwise import (
-    divmod_of as divmod,
-    float_power,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    power,
-)
+from fnn.operations.elementwise import divmod_of as divmod
+from fnn.operations.elementwise import float_power, logical_and, logical_not, logical_or, logical_xor, power
 from fnn.operations.products import dot, inner, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat
 from fnn.operations.reductions import (
     all,
@@ -268,15 +261,15 @@ from fnn.operations.reductions import (
     cumprod,
     cumsum,
     cumulative_sum,
-    max_of as max,
     mean,
-    min_of as min,
     prod,
     ptp,
     std,
     sum,
     var,
 )
+from fnn.operations.reductions import max_of as max
+from fnn.operations.reductions import min_of as min
 from fnn.operations.selection import (
     argpartition,
     argsort,
@@ -375,7 +368,11 @@ bool_ = _dtype_names.SCALARS["bool_"]
 complex64 = _dtype_names.SCALARS["complex64"]
 complex128 = _dtype_names.SCALARS["complex128"]
 bool = bool_  # the array API's name
-float_, int_, uint = _dtype_names.SCALARS["float32"], _dtype_names.SCALARS["int32"], _dtype_names.SCALARS["uint32"]
+float_, int_, uint = (
+    _dtype_names.SCALARS["float32"],
+    _dtype_names.SCALARS["int32"],
+    _dtype_names.SCALARS["uint32"],
+)
 single, double = _dtype_names.SCALARS["float32"], _dtype_names.SCALARS["float64"]
 
 _ELSEWHERE = {
@@ -396,12 +393,58 @@ _ELSEWHERE = {
     "in1d": "it is called isin",
 }
 
+# fmt: off
+__all__ = [
+    "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any", "append",
+    "apply_along_axis", "apply_over_axes", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2",
+    "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array", "array_equal",
+    "array_equiv", "array_split", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d",
+    "atleast_2d", "atleast_3d", "average", "bfloat16", "bincount", "bitwise_and", "bitwise_count", "bitwise_invert",
+    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "block", "bool", "bool_",
+    "broadcast_arrays", "broadcast_shapes", "broadcast_to", "can_cast", "cbrt", "ceil", "character", "choose", "clip",
+    "column_stack", "complex128", "complex64", "complexfloating", "compress", "concat", "concatenate", "conj",
+    "conjugate", "convolve", "copy", "copysign", "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cov",
+    "cross", "cumprod", "cumsum", "cumulative_sum", "deg2rad", "degrees", "delete", "diag", "diag_indices",
+    "diag_indices_from", "diagflat", "diagonal", "diff", "digitize", "divide", "divmod", "dot", "double", "dsplit",
+    "dstack", "dtype", "e", "ediff1d", "einsum", "empty", "empty_like", "equal", "euler_gamma", "exp", "exp2",
+    "expand_dims", "expm1", "extract", "eye", "fabs", "fill_diagonal", "finfo", "fix", "flatnonzero", "flip", "fliplr",
+    "flipud", "float16", "float32", "float64", "float_", "float_power", "floating", "floor", "floor_divide", "fmax",
+    "fmin", "fmod", "fromfunction", "full", "full_like", "generic", "geomspace", "get_printoptions", "gradient",
+    "greater", "greater_equal", "heaviside", "histogram", "histogram_bin_edges", "hsplit", "hstack", "hypot",
+    "identity", "iinfo", "imag", "indices", "inexact", "inf", "inner", "insert", "int16", "int32", "int64", "int8",
+    "int_", "integer", "interp", "intersect1d", "invert", "isclose", "iscomplex", "iscomplexobj", "isdtype", "isfinite",
+    "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "isrealobj", "isscalar", "issubdtype", "iterable",
+    "kron", "left_shift", "less", "less_equal", "lexsort", "linalg", "linspace", "load", "log", "log10", "log1p",
+    "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "matmul",
+    "matrix_power", "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "mgrid", "min",
+    "minimum", "mod", "modf", "moveaxis", "multiply", "nan", "nan_to_num", "nanargmax", "nanargmin", "nancumprod",
+    "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd",
+    "nansum", "nanvar", "ndarray", "ndim", "negative", "newaxis", "nextafter", "nonzero", "not_equal", "number",
+    "object_", "ogrid", "ones", "ones_like", "outer", "pad", "partition", "percentile", "permute_dims", "pi",
+    "piecewise", "polyadd", "polyder", "polymul", "polyval", "positive", "pow", "power", "printoptions", "prod",
+    "promote_types", "ptp", "put", "put_along_axis", "quantile", "rad2deg", "radians", "ravel", "ravel_multi_index",
+    "real", "reciprocal", "remainder", "repeat", "reshape", "result_type", "right_shift", "rint", "roll", "rollaxis",
+    "rot90", "round", "row_stack", "save", "savez", "searchsorted", "select", "set_printoptions", "setdiff1d",
+    "setxor1d", "shape", "sign", "signbit", "signedinteger", "sin", "sinc", "single", "sinh", "size", "sort", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan",
+    "tanh", "tensordot", "tile", "trace", "transpose", "trapezoid", "tri", "tril", "tril_indices", "tril_indices_from",
+    "triu", "triu_indices", "triu_indices_from", "true_divide", "trunc", "uint", "uint16", "uint32", "uint64", "uint8",
+    "union1d", "unique", "unique_values", "unravel_index", "unsignedinteger", "unstack", "unwrap", "vander", "var",
+    "vdot", "vecdot", "vecmat", "vectorize", "vsplit", "vstack", "where", "zeros", "zeros_like",
+]
+# fmt: on
+
 
 def __getattr__(name: str) -> Any:
     """Names that are not there: what to use instead."""
     if name in _ELSEWHERE:
         raise AttributeError(f"fnn.numpy has no {name!r}: {_ELSEWHERE[name]}")
     near = difflib.get_close_matches(name, [n for n in globals() if not n.startswith("_")], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else (
-        "if NumPy has it, compute it outside of transformed functions: fnp.asarray(np." + name + "(...))")
+    hint = (
+        f"did you mean {near[0]!r}?"
+        if near
+        else (
+            "if NumPy has it, compute it outside of transformed functions: fnp.asarray(np." + name + "(...))"
+        )
+    )
     raise AttributeError(f"fnn.numpy has no {name!r}; {hint}")

@@ -47,7 +47,9 @@ def identity(n: int, dtype: Any = None) -> Any:
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones on and below the k-th diagonal of an N by M matrix, zeros above."""
     n, m = sizes_of("tri", (N, N if M is None else M))
-    return to_dtype(_below(n, m, operator.index(k)), dtypes.canonicalize(float if dtype is None else dtype, explicit=True))
+    return to_dtype(
+        _below(n, m, operator.index(k)), dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
+    )
 
 
 def _triangle(name: str, x: Any, k: int, lower: bool) -> Any:
@@ -77,7 +79,9 @@ def diag(x: Any, k: int = 0) -> Any:
     if rank == 2:
         return diagonal(x, k)
     if rank != 1:
-        raise ShapeError(f"diag: {aval_of(x)} is no vector and no matrix, at {describe(here())}; diagonal takes more axes")
+        raise ShapeError(
+            f"diag: {aval_of(x)} is no vector and no matrix, at {describe(here())}; diagonal takes more axes"
+        )
     n, off = aval_of(x).shape[0], abs(k)
     zero = zeros_of(Aval((), aval_of(x).dtype))
     size = n + off
@@ -132,14 +136,23 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
     return concatenate_p(*rows, axis=0)
 
 
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
-             axis: int = 0) -> Any:
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
     """base to the power of num numbers at equal distances from start to stop."""
     out = power(base, linspace(start, stop, num, endpoint, axis=axis))
     return out if dtype is None else to_dtype(out, dtypes.canonicalize(dtype, explicit=True))
 
 
-def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Any:
     """num positive numbers from start to stop, each the same multiple of the one before."""
     from fnn.operations.elementwise import UNARY
 
@@ -213,8 +226,10 @@ def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any
 def select_by(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """For each element the choice of the first condition that holds, or the default."""
     if len(condlist) != len(choicelist) or not condlist:
-        raise ArgumentError(f"select: {len(condlist)} conditions and {len(choicelist)} choices, at {describe(here())}; they must "
-                            "be equally many, at least one")
+        raise ArgumentError(
+            f"select: {len(condlist)} conditions and {len(choicelist)} choices, at {describe(here())}; they must "
+            "be equally many, at least one"
+        )
     out = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist)):
         out = where(condition, choice, out)

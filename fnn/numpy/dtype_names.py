@@ -49,7 +49,9 @@ class _ScalarMeta(type):
 
 
 def _named(name: str, meant: np.dtype) -> Any:
-    return _ScalarMeta(name, (), {"dtype": meant, "__doc__": f"The dtype {name}; {name}(x) is an array of it."})
+    return _ScalarMeta(
+        name, (), {"dtype": meant, "__doc__": f"The dtype {name}; {name}(x) is an array of it."}
+    )
 
 
 _NUMBERS = {d.name: d for d in dtypes.DTYPES if dtypes.kind(d) not in "kc"}
@@ -67,7 +69,7 @@ finfo, iinfo, promote_types = dtypes.finfo, dtypes.iinfo, dtypes.promote_types
 
 def issubdtype(a: Any, b: Any) -> bool:
     """Whether dtype or category `a` belongs to category (or is dtype) `b`: issubdtype(x.dtype, floating)."""
-    plain = lambda d: d.dtype if isinstance(d, _ScalarMeta) else d  # noqa: E731
+    plain = lambda d: d.dtype if isinstance(d, _ScalarMeta) else d
     return dtypes.issubdtype(plain(a), plain(b))
 
 
@@ -98,7 +100,9 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     try:
         return own == dtypes.as_dtype(kind)
     except DtypeError:
-        raise DtypeError(f"isdtype: {kind!r} is no kind ({', '.join(_KINDS)}) and no dtype, at {describe(here())}") from None
+        raise DtypeError(
+            f"isdtype: {kind!r} is no kind ({', '.join(_KINDS)}) and no dtype, at {describe(here())}"
+        ) from None
 
 
 def angle(x: Any, deg: bool = False) -> Any:
@@ -114,7 +118,9 @@ def angle(x: Any, deg: bool = False) -> Any:
 def load(file: Any, *args: Any, **kwargs: Any) -> Any:
     """The array in a .npy file (or the dict of an .npz one), as NumPy saved it; pickled objects are refused."""
     if kwargs.pop("allow_pickle", False):
-        raise UnsupportedError(f"load: pickled objects are not read, at {describe(here())}; they can run code")
+        raise UnsupportedError(
+            f"load: pickled objects are not read, at {describe(here())}; they can run code"
+        )
     out = np.load(file, *args, allow_pickle=False, **kwargs)
     return asarray(out, out.dtype) if isinstance(out, np.ndarray) else out
 

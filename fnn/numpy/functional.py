@@ -30,7 +30,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
     x = array_of("apply_along_axis", arr)
     place = axis_of("apply_along_axis", axis, aval_of(x).ndim)
     x = moveaxis(x, place, -1)
-    f = lambda line: func1d(line, *args, **kwargs)  # noqa: E731
+    f = lambda line: func1d(line, *args, **kwargs)
     others = aval_of(x).ndim - 1
     for _ in range(others):
         f = vmap(f)
@@ -49,7 +49,9 @@ def apply_over_axes(func: Callable[..., Any], x: Any, axes: Any) -> Any:
     return x
 
 
-def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = (), signature: str | None = None) -> Callable[..., Any]:
+def vectorize(
+    pyfunc: Callable[..., Any], *, excluded: Any = (), signature: str | None = None
+) -> Callable[..., Any]:
     """pyfunc over the broadcast leading axes of its arguments, by vmap.
 
     signature: which axes belong to one call, e.g. "(n),(n)->()"; without one all arguments of a call are scalars.
@@ -61,14 +63,22 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = (), signature: str 
         fixed = {k: v for k, v in kwargs.items() if k in excluded}
         names = [k for k in kwargs if k not in excluded]
         mapped = [i for i in range(len(args)) if i not in excluded]
-        xs = [array_of("vectorize", args[i]) for i in mapped] + [array_of("vectorize", kwargs[k]) for k in names]
+        xs = [array_of("vectorize", args[i]) for i in mapped] + [
+            array_of("vectorize", kwargs[k]) for k in names
+        ]
         if core_in is not None and len(core_in) != len(xs):
-            raise ArgumentError(f"vectorize: the signature {signature!r} is for {len(core_in)} arguments, {len(xs)} are given, at "
-                                f"{describe(here())}")
+            raise ArgumentError(
+                f"vectorize: the signature {signature!r} is for {len(core_in)} arguments, {len(xs)} are given, at "
+                f"{describe(here())}"
+            )
         ranks = [0 if core_in is None else len(core_in[k]) for k in range(len(xs))]
         if any(aval_of(x).ndim < r for x, r in zip(xs, ranks)):
-            raise ShapeError(f"vectorize: an argument has fewer axes than the signature {signature!r} says, at {describe(here())}")
-        lead = broadcast_shapes("vectorize", *[aval_of(x).shape[: aval_of(x).ndim - r] for x, r in zip(xs, ranks)])
+            raise ShapeError(
+                f"vectorize: an argument has fewer axes than the signature {signature!r} says, at {describe(here())}"
+            )
+        lead = broadcast_shapes(
+            "vectorize", *[aval_of(x).shape[: aval_of(x).ndim - r] for x, r in zip(xs, ranks)]
+        )
         inner = [aval_of(x).shape[aval_of(x).ndim - r :] for x, r in zip(xs, ranks)]
         xs = [to(x, ((1,) * (len(lead) + r - aval_of(x).ndim)) + aval_of(x).shape) for x, r in zip(xs, ranks)]
 
@@ -82,7 +92,9 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = (), signature: str 
         sizes = [aval_of(x).shape[: len(lead)] for x in xs]
         for d in reversed(range(len(lead))):  # arguments without this axis are not mapped over it
             f = vmap(f, tuple(0 if s[d] == lead[d] else None for s in sizes), axis_size=lead[d])
-        squeezed = [to(x, (*[n for n, m in zip(s, lead) if n == m], *core)) for x, s, core in zip(xs, sizes, inner)]
+        squeezed = [
+            to(x, (*[n for n, m in zip(s, lead) if n == m], *core)) for x, s, core in zip(xs, sizes, inner)
+        ]
         return f(*squeezed)
 
     return call
@@ -91,7 +103,9 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = (), signature: str 
 def _signature(text: str) -> list[tuple[str, ...]]:
     """The axes of each argument."""
     if not re.fullmatch(r"\(.*\)->\(.*\)", text.replace(" ", "")):
-        raise ArgumentError(f'vectorize: {text!r} is no signature, at {describe(here())}; write it like "(n),(n)->()"')
+        raise ArgumentError(
+            f'vectorize: {text!r} is no signature, at {describe(here())}; write it like "(n),(n)->()"'
+        )
     inputs = text.replace(" ", "").split("->")[0]
     return [tuple(filter(None, group.split(","))) for group in re.findall(r"\(([^)]*)\)", inputs)]
 
@@ -106,8 +120,10 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kwar
     elif len(functions) == len(conditions):
         otherwise = 0
     else:
-        raise ArgumentError(f"piecewise: {len(conditions)} conditions and {len(functions)} functions, at {describe(here())}")
-    value = lambda f: f(x, *args, **kwargs) if callable(f) else f  # noqa: E731
+        raise ArgumentError(
+            f"piecewise: {len(conditions)} conditions and {len(functions)} functions, at {describe(here())}"
+        )
+    value = lambda f: f(x, *args, **kwargs) if callable(f) else f
     out = to_dtype(to_shape(array_of("piecewise", value(otherwise)), aval_of(x).shape), aval_of(x).dtype)
     for condition, f in zip(conditions, functions):
         out = where(condition, to_dtype(array_of("piecewise", value(f)), aval_of(x).dtype), out)
@@ -130,7 +146,7 @@ def polyadd(p: Any, q: Any) -> Any:
     """The coefficients of the sum of two polynomials."""
     p, q = asarray(p), asarray(q)
     size = max(aval_of(p).size, aval_of(q).size)
-    full = lambda v: concatenate([asarray(np.zeros(size - aval_of(v).size, aval_of(v).dtype)), v])  # noqa: E731
+    full = lambda v: concatenate([asarray(np.zeros(size - aval_of(v).size, aval_of(v).dtype)), v])
     return BINARY["add"](full(p), full(q))
 
 
@@ -148,13 +164,17 @@ def polyder(p: Any, m: int = 1) -> Any:
     return p
 
 
-def convolve(x: Any, y: Any, mode: str = "full", *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def convolve(
+    x: Any, y: Any, mode: str = "full", *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """The convolution of two vectors. mode: all overlaps ("full"), as many as the longer has ("same"), complete ones
     ("valid")."""
     return _convolved("convolve", x, y, mode, True)
 
 
-def correlate(x: Any, y: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def correlate(
+    x: Any, y: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """The correlation of two vectors: a convolution with the second one backwards."""
     return _convolved("correlate", x, y, mode, False)
 
@@ -163,8 +183,10 @@ def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool) -> Any:
     x, y = meet(name, array_of(name, asarray(x)), array_of(name, asarray(y)), spread=False)
     n, m = aval_of(x).size, aval_of(y).size
     if aval_of(x).ndim != 1 or aval_of(y).ndim != 1 or not n or not m:
-        raise ShapeError(f"{name}: {aval_of(x)} and {aval_of(y)} are not two vectors with elements, at {describe(here())}; "
-                         "fnn.lax.conv_general_dilated convolves more axes")
+        raise ShapeError(
+            f"{name}: {aval_of(x)} and {aval_of(y)} are not two vectors with elements, at {describe(here())}; "
+            "fnn.lax.conv_general_dilated convolves more axes"
+        )
     if mode not in ("full", "same", "valid"):
         raise ArgumentError(f'{name}: mode is "full", "same" or "valid", not {mode!r}, at {describe(here())}')
     kernel = y if reverse else flip(y, 0)
@@ -233,4 +255,3 @@ def modf(x: Any, /) -> tuple[Any, Any]:
     x = array_of("modf", x)
     whole = UNARY["trunc"](x)
     return BINARY["subtract"](x, whole), whole
-

@@ -51,8 +51,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if len(axes) == 1:
         return vector_norm(x, ord=2 if ord is None else ord, axis=axes, keepdims=keepdims)
     if len(axes) != 2:
-        raise ArgumentError(f"norm: {aval_of(x)} along the axes {axes}, at {describe(here())}; a norm is of one axis (vectors) or "
-                            "two (matrices)")
+        raise ArgumentError(
+            f"norm: {aval_of(x)} along the axes {axes}, at {describe(here())}; a norm is of one axis (vectors) or "
+            "two (matrices)"
+        )
     return _matrix(x, "fro" if ord is None else ord, axes, keepdims)
 
 
@@ -95,9 +97,13 @@ def _matrix(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         sums = sum(UNARY["absolute"](x), over, keepdims=True)
         return extreme(sums, axes, keepdims=keepdims)
     if ord in (2, -2, "nuc"):
-        raise UnsupportedError(f"norm: ord={ord!r} of matrices needs singular values, which are not there yet, at "
-                               f'{describe(here())}; "fro", 1 and inf are')
-    raise ArgumentError(f'norm: {ord!r} is no norm of matrices, at {describe(here())}; "fro", 1, -1, inf and -inf are')
+        raise UnsupportedError(
+            f"norm: ord={ord!r} of matrices needs singular values, which are not there yet, at "
+            f'{describe(here())}; "fro", 1 and inf are'
+        )
+    raise ArgumentError(
+        f'norm: {ord!r} is no norm of matrices, at {describe(here())}; "fro", 1, -1, inf and -inf are'
+    )
 
 
 def cholesky(x: Any, *, upper: bool = False, symmetrize_input: bool = True) -> Any:
@@ -138,8 +144,10 @@ def _missing(name: str, instead: str) -> Callable[..., Any]:
     return refuse
 
 
-_SYSTEMS = ("for a symmetric positive definite matrix use cholesky and fnn.lax.linalg.triangular_solve; "
-            "outside of transformations numpy.linalg computes it")
+_SYSTEMS = (
+    "for a symmetric positive definite matrix use cholesky and fnn.lax.linalg.triangular_solve; "
+    "outside of transformations numpy.linalg computes it"
+)
 _OUTSIDE = "outside of transformations numpy.linalg computes it: fnp.asarray(np.linalg.{}(x))"
 inv, solve, det, slogdet = (_missing(name, _SYSTEMS) for name in ("inv", "solve", "det", "slogdet"))
 qr, svd, svdvals, eig, eigh, eigvals, eigvalsh, lstsq, pinv, matrix_rank, cond, tensorsolve, tensorinv = (

@@ -15,8 +15,15 @@ from fnn.operations.selection import diagonal
 from fnn.operations.shaping import concatenate, expand_dims, moveaxis, permuted, to
 
 
-def einsum(subscripts: Any, /, *operands: Any, out: None = None, optimize: Any = "auto", precision: Any = None,
-           preferred_element_type: Any = None) -> Any:
+def einsum(
+    subscripts: Any,
+    /,
+    *operands: Any,
+    out: None = None,
+    optimize: Any = "auto",
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """Sums of products by Einstein's convention: a letter per axis, those not in the result are summed over.
 
     With three operands or more the order of products is chosen to need few operations (opt_einsum). Raises ShapeError where
@@ -45,7 +52,7 @@ def einsum(subscripts: Any, /, *operands: Any, out: None = None, optimize: Any =
 def _from_lists(first: Any, others: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """einsum(x, [0, 1], y, [1, 2], [0, 2]) as letters."""
     given = (first, *others)
-    letter = lambda k: "..." if k is Ellipsis else chr(ord("a") + k) if k < 26 else chr(ord("A") + k - 26)  # noqa: E731
+    letter = lambda k: "..." if k is Ellipsis else chr(ord("a") + k) if k < 26 else chr(ord("A") + k - 26)
     pairs = len(given) // 2
     text = ",".join("".join(map(letter, given[2 * k + 1])) for k in range(pairs))
     if len(given) % 2:
@@ -59,7 +66,9 @@ def _parse(subscripts: str, xs: list[Any]) -> tuple[list[str], str]:
     left, arrow, right = text.partition("->")
     terms = left.split(",")
     if len(terms) != len(xs):
-        raise ArgumentError(f"einsum: {subscripts!r} is for {len(terms)} operands, {len(xs)} are given, at {describe(here())}")
+        raise ArgumentError(
+            f"einsum: {subscripts!r} is for {len(terms)} operands, {len(xs)} are given, at {describe(here())}"
+        )
     free = [c for c in map(chr, [*range(97, 123), *range(65, 91), *range(192, 592)]) if c not in text]
     widths = [aval_of(x).ndim - len(t.replace("...", "")) if "..." in t else 0 for x, t in zip(xs, terms)]
     widest = max(widths, default=0)
@@ -73,12 +82,16 @@ def _parse(subscripts: str, xs: list[Any]) -> tuple[list[str], str]:
     for x, term, width in zip(xs, terms, widths):
         full = term.replace("...", dots[widest - width :] if width > 0 else "")
         if len(full) != aval_of(x).ndim or "." in full:
-            raise ArgumentError(f"einsum: the subscripts {term!r} do not fit {aval_of(x)}, at {describe(here())}: a letter per axis")
+            raise ArgumentError(
+                f"einsum: the subscripts {term!r} do not fit {aval_of(x)}, at {describe(here())}: a letter per axis"
+            )
         out.append(full)
     unknown = [c for c in result if not any(c in t for t in out)]
     if unknown or len(set(result)) != len(result):
-        raise ArgumentError(f"einsum: the result {right!r} of {subscripts!r} must name axes of the operands, each once, at "
-                            f"{describe(here())}")
+        raise ArgumentError(
+            f"einsum: the result {right!r} of {subscripts!r} must name axes of the operands, each once, at "
+            f"{describe(here())}"
+        )
     return out, result
 
 
@@ -87,8 +100,10 @@ def _check_sizes(subscripts: str, work: list[tuple[Any, str]]) -> None:
     for x, term in work:
         for c, n in zip(term, aval_of(x).shape):
             if n != 1 and sizes.setdefault(c, n) != n:
-                raise ShapeError(f"einsum: the axes {c!r} of {subscripts!r} have sizes {sizes[c]} and {n}, at {describe(here())}; "
-                                 f"the operands are {', '.join(str(aval_of(x)) for x, _ in work)}")
+                raise ShapeError(
+                    f"einsum: the axes {c!r} of {subscripts!r} have sizes {sizes[c]} and {n}, at {describe(here())}; "
+                    f"the operands are {', '.join(str(aval_of(x)) for x, _ in work)}"
+                )
 
 
 def _order(terms: list[str], result: str, xs: list[Any], optimize: Any) -> list[tuple[int, ...]]:
@@ -107,7 +122,9 @@ def _order(terms: list[str], result: str, xs: list[Any], optimize: Any) -> list[
         pair = tuple(sorted(pair))
         steps += [pair[:2]] if len(pair) > 1 else []
         for _ in pair[2:]:
-            raise ArgumentError("einsum: an order with steps of more than two operands; use optimize='greedy'")
+            raise ArgumentError(
+                "einsum: an order with steps of more than two operands; use optimize='greedy'"
+            )
     return steps
 
 
@@ -119,7 +136,9 @@ def _reduced(x: Any, term: str, kept: set[str]) -> tuple[Any, str]:
             b = term.index(c, a + 1)
             x, term = diagonal(x, 0, a, b), term[:a] + term[a + 1 : b] + term[b + 1 :] + c
     gone = tuple(d for d, c in enumerate(term) if c not in kept)
-    return (sum(x, gone, promote_integers=False), "".join(c for c in term if c in kept)) if gone else (x, term)
+    return (
+        (sum(x, gone, promote_integers=False), "".join(c for c in term if c in kept)) if gone else (x, term)
+    )
 
 
 def _product(pair: list[tuple[Any, str]], kept: set[str], dtype: Any) -> tuple[Any, str]:
@@ -131,12 +150,20 @@ def _product(pair: list[tuple[Any, str]], kept: set[str], dtype: Any) -> tuple[A
         i, j = a.index(c), b.index(c)
         n, m = aval_of(x).shape[i], aval_of(y).shape[j]
         if n != m:
-            spread = lambda v, d, size: to_shape(v, tuple(size if k == d else s for k, s in enumerate(aval_of(v).shape)))  # noqa: E731
+            spread = lambda v, d, size: to_shape(
+                v, tuple(size if k == d else s for k, s in enumerate(aval_of(v).shape))
+            )
             x, y = (spread(x, i, m), y) if n == 1 else (x, spread(y, j, n))
     both = [c for c in a if c in b]
     batch, over = [c for c in both if c in kept], [c for c in both if c not in kept]
-    out = contract("einsum", x, y, ([a.index(c) for c in over], [b.index(c) for c in over]),
-                   ([a.index(c) for c in batch], [b.index(c) for c in batch]), dtype)
+    out = contract(
+        "einsum",
+        x,
+        y,
+        ([a.index(c) for c in over], [b.index(c) for c in over]),
+        ([a.index(c) for c in batch], [b.index(c) for c in batch]),
+        dtype,
+    )
     return out, "".join([*batch, *[c for c in a if c not in both], *[c for c in b if c not in both]])
 
 
@@ -156,7 +183,9 @@ def cross(x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     x, y = moveaxis(array_of("cross", x), axisa, -1), moveaxis(array_of("cross", y), axisb, -1)
     sizes = aval_of(x).shape[-1], aval_of(y).shape[-1]
     if not set(sizes) <= {2, 3}:
-        raise ShapeError(f"cross: the vectors have {sizes[0]} and {sizes[1]} components, at {describe(here())}; 2 or 3 are needed")
+        raise ShapeError(
+            f"cross: the vectors have {sizes[0]} and {sizes[1]} components, at {describe(here())}; 2 or 3 are needed"
+        )
     mul, sub = BINARY["multiply"], BINARY["subtract"]
     a, b = [x[..., k] for k in range(sizes[0])], [y[..., k] for k in range(sizes[1])]
     last = sub(mul(a[0], b[1]), mul(a[1], b[0]))
@@ -164,7 +193,9 @@ def cross(x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
         return last
     a, b = (v if len(v) == 3 else [*v, 0] for v in (a, b))
     first, second = sub(mul(a[1], b[2]), mul(a[2], b[1])), sub(mul(a[2], b[0]), mul(a[0], b[2]))
-    parts = [expand_dims(to_shape(array_of("cross", p), aval_of(last).shape), -1) for p in (first, second, last)]
+    parts = [
+        expand_dims(to_shape(array_of("cross", p), aval_of(last).shape), -1) for p in (first, second, last)
+    ]
     return moveaxis(concatenate(parts, -1), -1, axisc)
 
 
@@ -185,4 +216,6 @@ def matrix_power(x: Any, n: int) -> Any:
             out = x if out is None else matmul(out, x)
         n >>= 1
         x = matmul(x, x) if n else x
-    return to_shape(eye(aval_of(x).shape[-1], dtype=aval_of(x).dtype), aval_of(x).shape) if out is None else out
+    return (
+        to_shape(eye(aval_of(x).shape[-1], dtype=aval_of(x).dtype), aval_of(x).shape) if out is None else out
+    )

@@ -35,19 +35,25 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     x = array_of("pad", x)
     widths = _pairs("pad_width", pad_width, aval_of(x).ndim)
     if any(n < 0 for pair in widths for n in pair):
-        raise ArgumentError(f"pad: the widths {pad_width} are not all 0 or more, at {describe(here())}; slice to take away")
+        raise ArgumentError(
+            f"pad: the widths {pad_width} are not all 0 or more, at {describe(here())}; slice to take away"
+        )
     if callable(mode):
         raise UnsupportedError(f"pad: a function as mode, at {describe(here())}; use fnn.numpy.concatenate")
     if mode in ("constant", "empty"):
         return _constant(x, widths, kwargs.get("constant_values", 0))
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         if kwargs.get("reflect_type", "even") != "even":
-            raise UnsupportedError(f"pad: reflect_type={kwargs['reflect_type']!r}, at {describe(here())}; only 'even' is there")
+            raise UnsupportedError(
+                f"pad: reflect_type={kwargs['reflect_type']!r}, at {describe(here())}; only 'even' is there"
+            )
         for axis, (before, behind) in enumerate(widths):
             if before or behind:
                 n = aval_of(x).shape[axis]
                 if not n:
-                    raise ArgumentError(f"pad: axis {axis} is empty, so {mode!r} has nothing to repeat, at {describe(here())}")
+                    raise ArgumentError(
+                        f"pad: axis {axis} is empty, so {mode!r} has nothing to repeat, at {describe(here())}"
+                    )
                 picks = np.pad(np.arange(n, dtype=np.int32), (before, behind), mode)
                 x = take(x, picks, axis, mode="promise_in_bounds")
         return x
@@ -55,8 +61,10 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
         return _ramp(x, widths, _pairs("end_values", kwargs.get("end_values", 0), aval_of(x).ndim))
     statistics: dict[str, Callable[..., Any]] = {"maximum": max_of, "minimum": min_of, "mean": mean}
     if mode not in statistics or kwargs.get("stat_length") is not None:
-        raise ArgumentError(f"pad: the mode {mode!r} (with {kwargs}) is not there, at {describe(here())}; modes are constant, edge, "
-                            "reflect, symmetric, wrap, linear_ramp, maximum, minimum, mean and empty")
+        raise ArgumentError(
+            f"pad: the mode {mode!r} (with {kwargs}) is not there, at {describe(here())}; modes are constant, edge, "
+            "reflect, symmetric, wrap, linear_ramp, maximum, minimum, mean and empty"
+        )
     for axis, pair in enumerate(widths):
         value = to_dtype(statistics[mode](x, axis=axis, keepdims=True), aval_of(x).dtype)
         x = _beside(x, axis, *[_repeated(value, axis, n) for n in pair])
@@ -70,13 +78,20 @@ def _pairs(name: str, given: Any, rank: int) -> list[tuple[Any, Any]]:
     if isinstance(given, Array) and name != "pad_width":
         return [(given, given)] * rank
     if name == "pad_width":
-        flat = np.asarray([[sizes_of("pad", n) for n in row] if isinstance(row, (tuple, list)) else sizes_of("pad", row)
-                           for row in (given if isinstance(given, (tuple, list)) else [given])], dtype=np.int64)
+        flat = np.asarray(
+            [
+                [sizes_of("pad", n) for n in row] if isinstance(row, (tuple, list)) else sizes_of("pad", row)
+                for row in (given if isinstance(given, (tuple, list)) else [given])
+            ],
+            dtype=np.int64,
+        )
         flat = flat.reshape(flat.shape[:-1])
         try:
             return [(int(a), int(b)) for a, b in np.broadcast_to(flat, (rank, 2))]
         except ValueError:
-            raise ArgumentError(f"pad: the widths {given} are not one pair per axis of {rank}, at {describe(here())}") from None
+            raise ArgumentError(
+                f"pad: the widths {given} are not one pair per axis of {rank}, at {describe(here())}"
+            ) from None
     if not isinstance(given, (tuple, list)):
         return [(given, given)] * rank
     if all(isinstance(row, (tuple, list)) for row in given):
@@ -90,13 +105,29 @@ def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     pairs = _pairs("constant_values", values, rank)
     known = pairs[0][0] if pairs else 0
     if all(a is known and b is known for a, b in pairs) or not isinstance(values, (tuple, list)):
-        fill = zeros(Aval((), dtype)) if type(known) is int and known == 0 else to_dtype(array_of("pad", known), dtype)
-        return pad_p(x, fill, low=tuple([a for a, _ in widths]), high=tuple([b for _, b in widths]), interior=(0,) * rank)
+        fill = (
+            zeros(Aval((), dtype))
+            if type(known) is int and known == 0
+            else to_dtype(array_of("pad", known), dtype)
+        )
+        return pad_p(
+            x,
+            fill,
+            low=tuple([a for a, _ in widths]),
+            high=tuple([b for _, b in widths]),
+            interior=(0,) * rank,
+        )
     for d, (pair, fills) in enumerate(zip(widths, pairs)):
         for side, (n, fill) in enumerate(zip(pair, fills)):
             low, high = [0] * rank, [0] * rank
             (high if side else low)[d] = n
-            x = pad_p(x, to_dtype(array_of("pad", fill), dtype), low=tuple(low), high=tuple(high), interior=(0,) * rank)
+            x = pad_p(
+                x,
+                to_dtype(array_of("pad", fill), dtype),
+                low=tuple(low),
+                high=tuple(high),
+                interior=(0,) * rank,
+            )
     return x
 
 
@@ -117,7 +148,14 @@ def _ramp(x: Any, widths: list[tuple[int, int]], ends: list[tuple[Any, Any]]) ->
     for d, ((before, behind), (low, high)) in enumerate(zip(widths, ends)):
         n, dtype = aval_of(x).shape[d], aval_of(x).dtype
         first, last = squeeze(cut(x, d, 0, 1), d), squeeze(cut(x, d, n - 1, n), d)
-        left = moveaxis(linspace(BINARY["add"](low, first * 0), first, before, endpoint=False, dtype=dtype), 0, d)
-        right = flip(moveaxis(linspace(BINARY["add"](high, last * 0), last, behind, endpoint=False, dtype=dtype), 0, d), d)
+        left = moveaxis(
+            linspace(BINARY["add"](low, first * 0), first, before, endpoint=False, dtype=dtype), 0, d
+        )
+        right = flip(
+            moveaxis(
+                linspace(BINARY["add"](high, last * 0), last, behind, endpoint=False, dtype=dtype), 0, d
+            ),
+            d,
+        )
         x = _beside(x, d, left, right)
     return x

@@ -31,9 +31,18 @@ def _known(name: str, x: Any) -> np.ndarray:
     return x.value
 
 
-def unique(x: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
-           axis: int | None = None, *, equal_nan: bool = True, size: int | None = None, fill_value: Any = None,
-           sorted: bool = True) -> Any:
+def unique(
+    x: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    *,
+    equal_nan: bool = True,
+    size: int | None = None,
+    fill_value: Any = None,
+    sorted: bool = True,
+) -> Any:
     """The different elements in ascending order, and if asked where each is first, which of them each element is, and how
     often each occurs. Under jit `size` says how many: missing ones are fill_value (the smallest element)."""
     x = array_of("unique", x)
@@ -49,12 +58,22 @@ def unique(x: Any, return_index: bool = False, return_inverse: bool = False, ret
     order = argsort(flat)
     ranked = take(flat, order, 0, mode="promise_in_bounds")
     n = aval_of(flat).size
-    fresh = concatenate([asarray(np.ones(min(n, 1), bool)), BINARY["not_equal"](cut(ranked, 0, 1, n), cut(ranked, 0, 0, n - 1))]) \
-        if n else truth(flat)
+    fresh = (
+        concatenate(
+            [
+                asarray(np.ones(min(n, 1), bool)),
+                BINARY["not_equal"](cut(ranked, 0, 1, n), cut(ranked, 0, 0, n - 1)),
+            ]
+        )
+        if n
+        else truth(flat)
+    )
     (starts,) = nonzero(fresh, size=size, fill_value=n)
     there = BINARY["less"](starts, n)
     fill = ranked[0] if fill_value is None else fill_value
-    out: list[Any] = [where(there, take(ranked, starts, 0, mode="clip"), to_dtype(asarray(fill), aval_of(flat).dtype))]
+    out: list[Any] = [
+        where(there, take(ranked, starts, 0, mode="clip"), to_dtype(asarray(fill), aval_of(flat).dtype))
+    ]
     group = BINARY["subtract"](cumsum(to_dtype(fresh, dtypes.int32)), 1)
     if return_index:
         out.append(where(there, take(order, starts, 0, mode="clip"), take(order, 0, 0, mode="clip")))
@@ -80,9 +99,13 @@ def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: 
 
 
 def _of_sets(name: str, combine: Any, text: str) -> Any:
-    def call(x: Any, y: Any, assume_unique: bool = False, *, size: int | None = None, fill_value: Any = None) -> Any:
+    def call(
+        x: Any, y: Any, assume_unique: bool = False, *, size: int | None = None, fill_value: Any = None
+    ) -> Any:
         if size is not None:
-            raise UnsupportedError(f"{name}: size= is not supported, at {describe(here())}; use isin with where")
+            raise UnsupportedError(
+                f"{name}: size= is not supported, at {describe(here())}; use isin with where"
+            )
         x, y = array_of(name, asarray(x)), array_of(name, asarray(y))
         dtype = dtypes.result([aval_of(x), aval_of(y)])[0]
         return from_numpy(combine(_known(name, x), _known(name, y)), dtype)
@@ -92,10 +115,20 @@ def _of_sets(name: str, combine: Any, text: str) -> Any:
     return call
 
 
-union1d = _of_sets("union1d", np.union1d, "The elements of either, each once, in ascending order. Values must be known.")
-intersect1d = _of_sets("intersect1d", np.intersect1d, "The elements of both, each once, ascending. Values must be known.")
-setdiff1d = _of_sets("setdiff1d", np.setdiff1d, "The elements of the first that the second lacks, ascending. Values must be known.")
-setxor1d = _of_sets("setxor1d", np.setxor1d, "The elements of one but not both, ascending. Values must be known.")
+union1d = _of_sets(
+    "union1d", np.union1d, "The elements of either, each once, in ascending order. Values must be known."
+)
+intersect1d = _of_sets(
+    "intersect1d", np.intersect1d, "The elements of both, each once, ascending. Values must be known."
+)
+setdiff1d = _of_sets(
+    "setdiff1d",
+    np.setdiff1d,
+    "The elements of the first that the second lacks, ascending. Values must be known.",
+)
+setxor1d = _of_sets(
+    "setxor1d", np.setxor1d, "The elements of one but not both, ascending. Values must be known."
+)
 
 
 def argwhere(x: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -113,7 +146,9 @@ def extract(condition: Any, x: Any, *, size: int | None = None, fill_value: Any 
     return compress(ravel(condition), ravel(x), size=size, fill_value=fill_value)
 
 
-def compress(condition: Any, x: Any, axis: int | None = None, *, size: int | None = None, fill_value: Any = 0) -> Any:
+def compress(
+    condition: Any, x: Any, axis: int | None = None, *, size: int | None = None, fill_value: Any = 0
+) -> Any:
     """The slices along an axis (of the flattened array for None) where a condition holds."""
     x = array_of("compress", x)
     if axis is None:
@@ -122,7 +157,13 @@ def compress(condition: Any, x: Any, axis: int | None = None, *, size: int | Non
     place = axis_of("compress", axis, aval_of(x).ndim)
     if size is None:
         return take(x, nonzero(mask)[0], place, mode="clip")
-    return take(x, nonzero(mask, size=size, fill_value=aval_of(x).shape[place])[0], place, mode="fill", fill_value=fill_value)
+    return take(
+        x,
+        nonzero(mask, size=size, fill_value=aval_of(x).shape[place])[0],
+        place,
+        mode="fill",
+        fill_value=fill_value,
+    )
 
 
 def delete(x: Any, obj: Any, axis: int | None = None) -> Any:
@@ -131,7 +172,10 @@ def delete(x: Any, obj: Any, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = ravel(x), 0
     place = axis_of("delete", axis, aval_of(x).ndim)
-    picks = np.delete(np.arange(aval_of(x).shape[place], dtype=np.int32), _known("delete", obj) if not isinstance(obj, slice) else obj)
+    picks = np.delete(
+        np.arange(aval_of(x).shape[place], dtype=np.int32),
+        _known("delete", obj) if not isinstance(obj, slice) else obj,
+    )
     return take(x, picks, place, mode="promise_in_bounds")
 
 
@@ -142,8 +186,13 @@ def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         x, axis = ravel(x), 0
     place = axis_of("insert", axis, aval_of(x).ndim)
     n = aval_of(x).shape[place]
-    spots = np.asarray(_known("insert", obj) if not isinstance(obj, (int, slice, list)) else
-                       np.arange(n)[obj] if isinstance(obj, slice) else obj)
+    spots = np.asarray(
+        _known("insert", obj)
+        if not isinstance(obj, (int, slice, list))
+        else np.arange(n)[obj]
+        if isinstance(obj, slice)
+        else obj
+    )
     flat = np.atleast_1d(spots)
     flat = np.where(flat < 0, flat + n, flat)
     if flat.size == 1 and aval_of(values).ndim and aval_of(values).ndim == aval_of(x).ndim:
@@ -154,7 +203,7 @@ def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     from fnn.operations.creation import zeros
 
     shape = tuple(n + flat.size if d == place else k for d, k in enumerate(aval_of(x).shape))
-    key = lambda picks: (slice(None),) * place + (picks,)  # noqa: E731
+    key = lambda picks: (slice(None),) * place + (picks,)
     out = IndexUpdateHelper(zeros(shape, aval_of(x).dtype))[key(old)].set(x)
     if spots.ndim == 0 and aval_of(values).ndim and aval_of(values).ndim == aval_of(x).ndim - 1:
         values = expand_dims(values, place)
@@ -180,7 +229,9 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
 def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "clip", order: str = "C") -> Any:
     """Positions in the flattened array of a shape, from an index array per axis; mode: "clip" or "wrap" out of range."""
     if mode not in ("clip", "wrap", "raise") or order != "C":
-        raise ArgumentError(f"ravel_multi_index: mode {mode!r}, order {order!r}, at {describe(here())}; modes are clip and wrap")
+        raise ArgumentError(
+            f"ravel_multi_index: mode {mode!r}, order {order!r}, at {describe(here())}; modes are clip and wrap"
+        )
     total: Any = 0
     for i, n in zip(multi_index, dims, strict=True):
         i = asarray(i)
@@ -197,7 +248,9 @@ def fill_diagonal(x: Any, val: Any, wrap: bool = False, *, inplace: bool = False
     return IndexUpdateHelper(x)[(line,) * aval_of(x).ndim].set(val)
 
 
-def put_along_axis(x: Any, indices: Any, values: Any, axis: int | None, *, inplace: bool = False, mode: str | None = None) -> Any:
+def put_along_axis(
+    x: Any, indices: Any, values: Any, axis: int | None, *, inplace: bool = False, mode: str | None = None
+) -> Any:
     """A copy of x with values written at indices along an axis: the counterpart of take_along_axis."""
     x, picks = array_of("put_along_axis", x), asarray(indices)
     if axis is None:
@@ -218,4 +271,7 @@ def put(x: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = Fa
         from fnn.operations.shaping import tile
 
         values = cut(tile(values, -(-count // aval_of(values).size)), 0, 0, count)
-    return to(IndexUpdateHelper(ravel(x))[ravel(asarray(ind))].set(cut(values, 0, 0, count), mode=mode), aval_of(x).shape)
+    return to(
+        IndexUpdateHelper(ravel(x))[ravel(asarray(ind))].set(cut(values, 0, 0, count), mode=mode),
+        aval_of(x).shape,
+    )

@@ -26,17 +26,25 @@ from fnn.primitives.rules import zeros
 add, subtract, multiply, divide = (BINARY[n] for n in ("add", "subtract", "multiply", "divide"))
 
 
-def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
+def average(
+    x: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+) -> Any:
     """The mean along axes, weighted; with `returned` also the sums of the weights."""
     x = array_of("average", x)
     if weights is None:
         out = reductions.mean(x, axis, keepdims=keepdims)
         count = aval_of(x).size // max(aval_of(out).size, 1)
-        return (out, to_shape(to_dtype(array_of("average", count), aval_of(out).dtype), aval_of(out).shape)) if returned else out
+        return (
+            (out, to_shape(to_dtype(array_of("average", count), aval_of(out).dtype), aval_of(out).shape))
+            if returned
+            else out
+        )
     w = asarray(weights)
     if aval_of(w).shape != aval_of(x).shape:
         if aval_of(w).ndim != 1 or axis is None or isinstance(axis, (tuple, list)):
-            raise ShapeError(f"average: the weights {aval_of(w)} do not fit {aval_of(x)} along axis {axis}, at {describe(here())}")
+            raise ShapeError(
+                f"average: the weights {aval_of(w)} do not fit {aval_of(x)} along axis {axis}, at {describe(here())}"
+            )
         place = axis_of("average", axis, aval_of(x).ndim)
         w = to(w, [aval_of(w).size if d == place else 1 for d in range(aval_of(x).ndim)])
         w = to_shape(w, aval_of(x).shape)
@@ -82,14 +90,20 @@ def nanmean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepd
     return reductions.mean(x, axis, dtype, keepdims=keepdims, where=_known(x))
 
 
-def nanvar(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def nanvar(
+    x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False
+) -> Any:
     """`var` of the elements that are not NaN."""
     x = array_of("nanvar", x)
     known = _known(x)
-    return reductions.var(where(known, x, 0) if aval_of(x).is_float else x, axis, dtype, None, ddof, keepdims, where=known)
+    return reductions.var(
+        where(known, x, 0) if aval_of(x).is_float else x, axis, dtype, None, ddof, keepdims, where=known
+    )
 
 
-def nanstd(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def nanstd(
+    x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False
+) -> Any:
     """`std` of the elements that are not NaN."""
     return UNARY["sqrt"](nanvar(x, axis, dtype, out, ddof, keepdims))
 
@@ -121,24 +135,39 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 _METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
-def quantile(x: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
-             keepdims: bool = False) -> Any:
+def quantile(
+    x: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
     """The value that a share q (0 to 1) of the elements along axes lie below; an array of q adds axes in front.
 
     method: between two elements "linear", "lower", "higher", "nearest" or "midpoint". NaN anywhere gives NaN."""
     return _quantile("quantile", x, q, axis, method, keepdims)
 
 
-def _quantile(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool = False) -> Any:
+def _quantile(
+    name: str, x: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool = False
+) -> Any:
     if method not in _METHODS:
-        raise ArgumentError(f"{name}: the method {method!r} is not one of {', '.join(_METHODS)}, at {describe(here())}")
+        raise ArgumentError(
+            f"{name}: the method {method!r} is not one of {', '.join(_METHODS)}, at {describe(here())}"
+        )
     x, q = array_of(name, x), asarray(q)
     x = x if aval_of(x).is_float else to_dtype(x, dtypes.float32)
     dtype, axes = aval_of(x).dtype, axes_of(name, axis, aval_of(x).ndim)
     kept = [d for d in range(aval_of(x).ndim) if d not in axes]
     inner = [1 if d in axes else n for d, n in enumerate(aval_of(x).shape)]
     lead = [aval_of(x).shape[d] for d in kept]
-    rows = to(moveaxis(x, axes, tuple(range(-len(axes), 0))), (*lead, _length(x, axes))) if axes else expand_dims(x, -1)
+    rows = (
+        to(moveaxis(x, axes, tuple(range(-len(axes), 0))), (*lead, _length(x, axes)))
+        if axes
+        else expand_dims(x, -1)
+    )
     rows = sort(rows, -1)
     length = aval_of(rows).shape[-1]
     q = to_dtype(q, dtype)
@@ -149,7 +178,9 @@ def _quantile(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: bool,
     place = to_shape(place, (*shape, *lead))
     low, high = UNARY["floor"](place), UNARY["ceil"](place)
     share = subtract(place, low)
-    a, b = (_pick(rows, to_dtype(BINARY["maximum"](p, 0.0), np.dtype("int32")), len(shape)) for p in (low, high))
+    a, b = (
+        _pick(rows, to_dtype(BINARY["maximum"](p, 0.0), np.dtype("int32")), len(shape)) for p in (low, high)
+    )
     if method == "linear":
         out = add(multiply(a, subtract(1.0, share)), multiply(b, share))
     elif method == "midpoint":
@@ -159,7 +190,9 @@ def _quantile(name: str, x: Any, q: Any, axis: Any, method: str, keepdims: bool,
         out = where(near, a, b)
     else:
         out = a if method == "lower" else b
-    out = where(BINARY["greater"](known, 0.0) if skip_nan else BINARY["equal"](known, float(length)), out, np.nan)
+    out = where(
+        BINARY["greater"](known, 0.0) if skip_nan else BINARY["equal"](known, float(length)), out, np.nan
+    )
     return to(out, (*shape, *inner)) if keepdims else out
 
 
@@ -189,30 +222,55 @@ def _size(shape: tuple[int, ...]) -> int:
     return n
 
 
-def percentile(x: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
-               keepdims: bool = False) -> Any:
+def percentile(
+    x: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
     """`quantile` with q in percent (0 to 100)."""
     return quantile(x, divide(q, 100.0), axis, method=method, keepdims=keepdims)
 
 
-def nanquantile(x: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
-                keepdims: bool = False) -> Any:
+def nanquantile(
+    x: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
     """`quantile` of the elements that are not NaN."""
     return _quantile("nanquantile", x, q, axis, method, keepdims, skip_nan=True)
 
 
-def nanpercentile(x: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
-                  keepdims: bool = False) -> Any:
+def nanpercentile(
+    x: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
     """`percentile` of the elements that are not NaN."""
     return nanquantile(x, divide(q, 100.0), axis, method=method, keepdims=keepdims)
 
 
-def median(x: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+def median(
+    x: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
     """The middle element along axes, or the mean of the middle two."""
     return quantile(x, 0.5, axis, method="midpoint", keepdims=keepdims)
 
 
-def nanmedian(x: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+def nanmedian(
+    x: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
     """`median` of the elements that are not NaN."""
     return nanquantile(x, 0.5, axis, method="midpoint", keepdims=keepdims)
 
@@ -224,35 +282,61 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
     """How often each of 0, 1, ... occurs in x (or the sum of its weights). Under jit `length` says how many to count."""
     x = ravel(array_of("bincount", x))
     if not dtypes.is_integer(aval_of(x).dtype):
-        raise ArgumentError(f"bincount: {aval_of(x)} does not hold integers, at {describe(here())}; convert it with astype(int)")
+        raise ArgumentError(
+            f"bincount: {aval_of(x)} does not hold integers, at {describe(here())}; convert it with astype(int)"
+        )
     if length is None:
-        known = x.concrete("bincount: without length=, the largest element, which sets the length,") \
-            if hasattr(x, "concrete") else x
+        known = (
+            x.concrete("bincount: without length=, the largest element, which sets the length,")
+            if hasattr(x, "concrete")
+            else x
+        )
         length = max(int(np.asarray(known).max(initial=-1)) + 1, minlength)
     dtype = dtypes.default_int() if weights is None else aval_of(asarray(weights)).dtype
     ones = to_dtype(array_of("bincount", 1), dtype)
     updates = broadcast(ones, shape=aval_of(x).shape, axes=()) if weights is None else ravel(asarray(weights))
     picks = BINARY["maximum"](x, 0)
-    return scatter(zeros(Aval((length,), dtype)), to(picks, (*aval_of(x).shape, 1)), updates, combine="add", mode="drop",
-                   dimension_numbers=ScatterDimensionNumbers((), (0,), (0,)), unique=False, sorted=False)
+    return scatter(
+        zeros(Aval((length,), dtype)),
+        to(picks, (*aval_of(x).shape, 1)),
+        updates,
+        combine="add",
+        mode="drop",
+        dimension_numbers=ScatterDimensionNumbers((), (0,), (0,)),
+        unique=False,
+        sorted=False,
+    )
 
 
 def histogram_bin_edges(x: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
     """The edges of `bins` equal intervals from the smallest to the largest element, or over `range`."""
     if isinstance(bins, str):
-        raise UnsupportedError(f"histogram: bins={bins!r} chooses a number of bins by values, at {describe(here())}; give a number")
+        raise UnsupportedError(
+            f"histogram: bins={bins!r} chooses a number of bins by values, at {describe(here())}; give a number"
+        )
     if not isinstance(bins, int):
         return asarray(bins)
     x = ravel(array_of("histogram", x))
     x = x if aval_of(x).is_float else to_dtype(x, dtypes.float32)
-    low, high = (reductions.min_of(x, initial=np.inf), reductions.max_of(x, initial=-np.inf)) if range is None else map(asarray, range)
+    low, high = (
+        (reductions.min_of(x, initial=np.inf), reductions.max_of(x, initial=-np.inf))
+        if range is None
+        else map(asarray, range)
+    )
     if range is None and not aval_of(x).size:
         low, high = asarray(0.0), asarray(1.0)
     same = BINARY["equal"](low, high)
-    return linspace(where(same, subtract(low, 0.5), low), where(same, add(high, 0.5), high), bins + 1, dtype=aval_of(x).dtype)
+    return linspace(
+        where(same, subtract(low, 0.5), low),
+        where(same, add(high, 0.5), high),
+        bins + 1,
+        dtype=aval_of(x).dtype,
+    )
 
 
-def histogram(x: Any, bins: Any = 10, range: Any = None, weights: Any = None, density: bool | None = None) -> tuple[Any, Any]:
+def histogram(
+    x: Any, bins: Any = 10, range: Any = None, weights: Any = None, density: bool | None = None
+) -> tuple[Any, Any]:
     """(counts, edges): how many elements lie in each interval; the last one includes its right end.
 
     Counts are floats, as JAX's. density: divided by their sum and the widths."""
@@ -263,8 +347,13 @@ def histogram(x: Any, bins: Any = 10, range: Any = None, weights: Any = None, de
     place = subtract(searchsorted(edges, values, side="right"), 1)
     place = where(BINARY["equal"](values, edges[-1]), count - 1, place)
     place = where(BINARY["less"](place, 0), count, place)
-    w = to_dtype(broadcast(array_of("histogram", 1.0), shape=aval_of(x).shape, axes=()), aval_of(values).dtype) \
-        if weights is None else ravel(asarray(weights))
+    w = (
+        to_dtype(
+            broadcast(array_of("histogram", 1.0), shape=aval_of(x).shape, axes=()), aval_of(values).dtype
+        )
+        if weights is None
+        else ravel(asarray(weights))
+    )
     counts = bincount(place, w, length=count)
     if density:
         counts = divide(divide(counts, diff(edges)), reductions.sum(counts))
@@ -285,11 +374,16 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """The differences of neighbours along an axis, n times over."""
     x = array_of("diff", x)
     if n < 0 or not aval_of(x).ndim:
-        raise ArgumentError(f"diff: n={n} of {aval_of(x)}, at {describe(here())}; n must be 0 or more, and the array have an axis")
+        raise ArgumentError(
+            f"diff: n={n} of {aval_of(x)}, at {describe(here())}; n must be 0 or more, and the array have an axis"
+        )
     place = axis_of("diff", axis, aval_of(x).ndim)
     one = tuple(1 if d == place else k for d, k in enumerate(aval_of(x).shape))
-    parts = [to_shape(p, one) if aval_of(p).ndim == 0 else p
-             for p in (None if v is None else asarray(v) for v in (prepend,)) if p is not None]
+    parts = [
+        to_shape(p, one) if aval_of(p).ndim == 0 else p
+        for p in (None if v is None else asarray(v) for v in (prepend,))
+        if p is not None
+    ]
     parts.append(x)
     if append is not None:
         last = asarray(append)
@@ -316,12 +410,16 @@ def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
     axes = axes_of("gradient", axis, aval_of(f).ndim)
     steps = list(spacing) * (len(axes) if len(spacing) == 1 else 1) or [1.0] * len(axes)
     if len(steps) != len(axes) or any(np.ndim(s) for s in steps):
-        raise UnsupportedError(f"gradient: spacing {spacing} along {len(axes)} axes, at {describe(here())}; one number per axis")
+        raise UnsupportedError(
+            f"gradient: spacing {spacing} along {len(axes)} axes, at {describe(here())}; one number per axis"
+        )
     out = []
     for d, h in zip(axes, steps):
         n = aval_of(f).shape[d]
         if n < 2:
-            raise ShapeError(f"gradient: axis {d} of {aval_of(f)} has fewer than 2 elements, at {describe(here())}")
+            raise ShapeError(
+                f"gradient: axis {d} of {aval_of(f)} has fewer than 2 elements, at {describe(here())}"
+            )
         first = subtract(cut(f, d, 1, 2), cut(f, d, 0, 1))
         last = subtract(cut(f, d, n - 1, n), cut(f, d, n - 2, n - 1))
         middle = multiply(subtract(cut(f, d, 2, n), cut(f, d, 0, n - 2)), 0.5)
@@ -329,18 +427,29 @@ def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
     return out[0] if len(out) == 1 else out
 
 
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, fweights: Any = None,
-        aweights: Any = None) -> Any:
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+) -> Any:
     """The covariance matrix of variables (rows, or columns if not rowvar) over observations."""
     x = array_of("cov", m)
     if fweights is not None or aweights is not None:
-        raise UnsupportedError(f"cov: weights are not supported, at {describe(here())}; weigh the observations first")
+        raise UnsupportedError(
+            f"cov: weights are not supported, at {describe(here())}; weigh the observations first"
+        )
     x = x if aval_of(x).is_float else to_dtype(x, dtypes.float32)
     x = expand_dims(x, 0) if aval_of(x).ndim < 2 else x
     x = x if rowvar or aval_of(x).shape[0] == 1 else moveaxis(x, 0, 1)
     if y is not None:
         other = asarray(y)
-        other = expand_dims(other, 0) if aval_of(other).ndim < 2 else other if rowvar else moveaxis(other, 0, 1)
+        other = (
+            expand_dims(other, 0) if aval_of(other).ndim < 2 else other if rowvar else moveaxis(other, 0, 1)
+        )
         x = concatenate([x, other], 0)
     count = aval_of(x).shape[1]
     less = (0 if bias else 1) if ddof is None else ddof
@@ -371,7 +480,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         fp = concatenate([fp[-1:], fp, fp[:1]])
     n = aval_of(xp).size
     i = BINARY["minimum"](BINARY["maximum"](searchsorted(xp, x, side="right"), 1), max(n - 1, 1))
-    pick = lambda v, k: take(v, k, 0, mode="clip")  # noqa: E731
+    pick = lambda v, k: take(v, k, 0, mode="clip")
     x0, x1, y0, y1 = pick(xp, subtract(i, 1)), pick(xp, i), pick(fp, subtract(i, 1)), pick(fp, i)
     gap = subtract(x1, x0)
     flat = BINARY["equal"](gap, 0)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, DtypeError, UnsupportedError
 from fnn.operations import operands
 from fnn.operations.elementwise import BINARY, UNARY, truth
 from fnn.operations.operands import array_of, meet, to_dtype
+from fnn.primitives import div, mul, ne, reshape, select
+from fnn.primitives import round as round_p
 from fnn.primitives.rules import zeros
-from fnn import primitives as P
-from fnn.primitives import div, mul, ne, reshape, round as round_p, select
 
 
-def where(condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+def where(
+    condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None
+) -> Any:
     """x where the condition holds, y elsewhere; all three broadcast, x and y are promoted.
 
     With one argument: the indices of true elements, one array per axis. Under jit that needs `size`, the number of them:
@@ -45,9 +48,7 @@ def choose(name: str, predicate: Any, x: Any, y: Any) -> Any:
     return select(predicate, x, y)
 
 
-def clip(
-    x: Any, /, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None
-) -> Any:
+def clip(x: Any, /, min: Any = None, max: Any = None, *, a_min: Any = None, a_max: Any = None) -> Any:
     """x, but at least min and at most max; None (the default) leaves a side open. a_min and a_max are NumPy's old names."""
     low = a_min if min is None else min
     high = a_max if max is None else max
@@ -63,7 +64,9 @@ def round(x: Any, decimals: int = 0, out: None = None) -> Any:
     x = array_of("round", x)
     if decimals == 0 or not aval_of(x).is_float:
         if decimals < 0 and not aval_of(x).is_float:
-            raise UnsupportedError(f"round: decimals={decimals} of integers, at {describe(here())}; convert x to a float")
+            raise UnsupportedError(
+                f"round: decimals={decimals} of integers, at {describe(here())}; convert x to a float"
+            )
         return UNARY["rint"](x) if aval_of(x).is_float else x
     factor = 10.0**decimals
     if aval_of(x).dtype.itemsize == 2:  # the factor must not overflow
@@ -90,13 +93,17 @@ def view(x: Any, dtype: Any) -> Any:
         return x
     if dtypes.is_bool(have.dtype) or dtypes.is_bool(target):
         if have.dtype.itemsize != target.itemsize:
-            raise DtypeError(f"view: bool can only be viewed as 8-bit integers, at {describe(here())}; use x.astype(dtype)")
+            raise DtypeError(
+                f"view: bool can only be viewed as 8-bit integers, at {describe(here())}; use x.astype(dtype)"
+            )
         return P.convert(x, dtype=target) if dtypes.is_bool(have.dtype) else ne(x, 0)
     narrow, wide = have.dtype.itemsize, target.itemsize
     if narrow < wide and have.shape:
         parts = wide // narrow
         if have.shape[-1] % parts:
-            raise DtypeError(f"view: the last axis of {have} does not hold whole {target}s, at {describe(here())}")
+            raise DtypeError(
+                f"view: the last axis of {have} does not hold whole {target}s, at {describe(here())}"
+            )
         x = reshape(x, shape=(*have.shape[:-1], have.shape[-1] // parts, parts))
     out = P.bitcast(x, target)
     if narrow > wide and have.shape:

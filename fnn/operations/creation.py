@@ -18,13 +18,21 @@ from fnn.operations.choice import astype
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axis_of, meet, sizes_of, to_dtype, to_shape
 from fnn.operations.shaping import stack
-from fnn.primitives import broadcast, convert, copy as copy_p, iota
-
+from fnn.primitives import broadcast, convert, iota
+from fnn.primitives import copy as copy_p
 
 # -- from what there is -----------------------------------------------------------------------------------------------
 
 
-def array(x: Any, dtype: Any = None, copy: bool = True, order: str | None = None, ndmin: int = 0, *, device: Any = None) -> Any:
+def array(
+    x: Any,
+    dtype: Any = None,
+    copy: bool = True,
+    order: str | None = None,
+    ndmin: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
     """An array from a number, a NumPy array, an array, or nested lists of them (also traced ones).
 
     dtype: honoured as given, 64 bits too; without it 64-bit numbers become 32-bit ones, unless `enable_x64`.
@@ -48,7 +56,9 @@ def array(x: Any, dtype: Any = None, copy: bool = True, order: str | None = None
     return out
 
 
-def asarray(x: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None) -> Any:
+def asarray(
+    x: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
+) -> Any:
     """As `array`, but an array that needs no conversion is returned as it is; Python numbers stay weakly typed."""
     target = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     cls = type(x)
@@ -91,7 +101,10 @@ def _leaves(x: Any, found: list[Any]) -> None:
 def _from_nested(x: Any, target: np.dtype | None) -> Any:
     leaves: list[Any] = []
     _leaves(x, leaves)
-    if not any(isinstance(leaf, Array) or hasattr(leaf, "__fnn_array__") or hasattr(leaf, "__jax_array__") for leaf in leaves):
+    if not any(
+        isinstance(leaf, Array) or hasattr(leaf, "__fnn_array__") or hasattr(leaf, "__jax_array__")
+        for leaf in leaves
+    ):
         return _from_numbers(x, leaves, target)
     if target is None:
         avals = [aval_of(array_of("array", leaf)) for leaf in leaves]
@@ -104,8 +117,10 @@ def _stacked(x: Any, dtype: np.dtype) -> Any:
         rows = [_stacked(each, dtype) for each in x]
         shapes = {aval_of(row).shape for row in rows}
         if len(shapes) > 1:
-            raise ArgumentError(f"array: the rows have different shapes, {', '.join(map(str, sorted(shapes)))}, at "
-                                f"{describe(here())}; pad them, or keep a list of arrays")
+            raise ArgumentError(
+                f"array: the rows have different shapes, {', '.join(map(str, sorted(shapes)))}, at "
+                f"{describe(here())}; pad them, or keep a list of arrays"
+            )
         if not rows:
             return full((0,), 0, dtype)
         if state.stage is None and all(type(row) is ConcreteArray for row in rows):
@@ -120,22 +135,32 @@ def _from_numbers(x: Any, leaves: list[Any], target: np.dtype | None) -> Any:
     try:
         value = np.asarray(x)
     except ValueError:
-        raise ArgumentError(f"array: the rows of this list have different lengths, at {describe(here())}: {_rows(x)}; pad them, "
-                            "or keep a list of arrays") from None
+        raise ArgumentError(
+            f"array: the rows of this list have different lengths, at {describe(here())}: {_rows(x)}; pad them, "
+            "or keep a list of arrays"
+        ) from None
     except OverflowError:
-        raise ArgumentError(f"array: a number in this list is too large for an integer, at {describe(here())}; write it as a "
-                            "float") from None
+        raise ArgumentError(
+            f"array: a number in this list is too large for an integer, at {describe(here())}; write it as a "
+            "float"
+        ) from None
     if target is None:
         if not leaves:
             return from_numpy(value.astype(dtypes.default_float()), dtypes.default_float())
         halves = {leaf.dtype for leaf in leaves if isinstance(leaf, (np.ndarray, np.generic))}
-        if halves and value.dtype.kind not in "OUSMm":  # promoted as fnn does it: NumPy has no weak numbers in lists
-            target = dtypes.result_type(*[leaf if type(leaf) in SCALAR_TYPES else np.asarray(leaf) for leaf in leaves])
+        if (
+            halves and value.dtype.kind not in "OUSMm"
+        ):  # promoted as fnn does it: NumPy has no weak numbers in lists
+            target = dtypes.result_type(
+                *[leaf if type(leaf) in SCALAR_TYPES else np.asarray(leaf) for leaf in leaves]
+            )
     return from_numpy(value, target, copy=False)
 
 
 def _rows(x: Any) -> str:
-    return ", ".join(str(np.shape(row) if not isinstance(row, (list, tuple)) else f"{len(row)} elements") for row in x[:4])
+    return ", ".join(
+        str(np.shape(row) if not isinstance(row, (list, tuple)) else f"{len(row)} elements") for row in x[:4]
+    )
 
 
 def copy(x: Any, order: str | None = None) -> Any:
@@ -169,12 +194,16 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
     [[0. 0. 0.]
      [0. 0. 0.]]
     """
-    return _filled(_checked("zeros", shape), 0, dtypes.canonicalize(float if dtype is None else dtype, explicit=True))
+    return _filled(
+        _checked("zeros", shape), 0, dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
+    )
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
     """An array full of 1. float32 unless told."""
-    return _filled(_checked("ones", shape), 1, dtypes.canonicalize(float if dtype is None else dtype, explicit=True))
+    return _filled(
+        _checked("ones", shape), 1, dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
+    )
 
 
 def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
@@ -261,8 +290,11 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *,
     if state.stage is None or count == 0:
         value = (np.arange(count) * by + low).astype(target) if count else np.zeros(0, target)
         return ConcreteArray(value, Aval((count,), target))
-    wide = target if dtypes.kind(target) != "b" and target.itemsize >= 4 else np.dtype(
-        "float32" if dtypes.is_float(target) else "int32")
+    wide = (
+        target
+        if dtypes.kind(target) != "b" and target.itemsize >= 4
+        else np.dtype("float32" if dtypes.is_float(target) else "int32")
+    )
     out = iota(dtype=wide, shape=(count,), dimension=0)
     number = float if dtypes.is_float(wide) else int
     if by != 1:
@@ -272,14 +304,25 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *,
     return to_dtype(out, target)
 
 
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-             axis: int = 0, *, device: Any = None) -> Any:
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
     """num numbers at equal distances from start to stop (which is left out if not endpoint); arrays broadcast.
 
     retstep: return (numbers, distance)."""
     count = operator.index(num)
     if count < 0:
-        raise ArgumentError(f"linspace: the number of samples is {count}, at {describe(here())}; it must be 0 or more")
+        raise ArgumentError(
+            f"linspace: the number of samples is {count}, at {describe(here())}; it must be 0 or more"
+        )
     target = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     computed = dtypes.to_inexact(dtypes.result([aval_of(array_of("linspace", x)) for x in (start, stop)])[0])
     if target is not None and dtypes.is_float(target):
@@ -288,7 +331,9 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
     if all(type(x) in SCALAR_TYPES for x in (start, stop)) and state.stage is None:
         value = np.linspace(start, stop, count, endpoint)
         value = np.floor(value) if target is not None and dtypes.is_integer(target) else value
-        step = ConcreteArray(np.asarray((stop - start) / parts if parts else np.nan, computed), Aval((), computed))
+        step = ConcreteArray(
+            np.asarray((stop - start) / parts if parts else np.nan, computed), Aval((), computed)
+        )
         out = from_numpy(value, target or computed)
         return (out, step) if retstep else out
     low, high = meet("linspace", array_of("linspace", start), array_of("linspace", stop))
@@ -302,7 +347,9 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
     if endpoint and count > 1:  # the last is stop itself, whatever rounding says
         from fnn.operations.choice import where
 
-        out = where(BINARY["equal"](iota(dtype=np.dtype("int32"), shape=column, dimension=0), count - 1), high, out)
+        out = where(
+            BINARY["equal"](iota(dtype=np.dtype("int32"), shape=column, dimension=0), count - 1), high, out
+        )
     if target is not None and dtypes.is_integer(target):
         from fnn.operations.elementwise import UNARY
 

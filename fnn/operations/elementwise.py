@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.config import config
 from fnn.core.array import Array, ConcreteArray
 from fnn.core.aval import Aval
@@ -16,10 +17,13 @@ from fnn.core.source import describe, here
 from fnn.core.trace import Tracer, aval_of
 from fnn.errors import DtypeError
 from fnn.operations import operands
-from fnn.operations.operands import aval_of_key, array_of, key_of, meet, operand
+from fnn.operations.operands import array_of, aval_of_key, key_of, meet, operand
+from fnn.primitives import abs as abs_p
+from fnn.primitives import add as add_p
+from fnn.primitives import and_, convert, div, eq, gt, lt, mul, ne, neg, not_, or_, rem, select, sub
+from fnn.primitives import floor as floor_p
+from fnn.primitives import round as round_p
 from fnn.primitives.rules import zeros
-from fnn import primitives as P
-from fnn.primitives import abs as abs_p, add as add_p, and_, convert, div, eq, floor as floor_p, gt, lt, mul, ne, neg, not_, or_, rem, round as round_p, select, sub
 
 Function = Callable[..., Any]
 LONGEST_INTEGER_POWER = 64  # x ** 7.0 is computed by squaring up to here
@@ -38,7 +42,9 @@ def _documented(f: Function, name: str, text: str) -> Function:
     return f
 
 
-def unary(name: str, text: str, compute: Function, mode: str = "inexact", booleans: Function | None = None) -> Function:
+def unary(
+    name: str, text: str, compute: Function, mode: str = "inexact", booleans: Function | None = None
+) -> Function:
     """A function of one operand: compute(x) after promotion to the mode's dtype; booleans(x) for bools instead."""
     plans: dict[Any, Any] = {}
 
@@ -61,7 +67,9 @@ def unary(name: str, text: str, compute: Function, mode: str = "inexact", boolea
     return _documented(call, name, text)
 
 
-def binary(name: str, text: str, compute: Function, mode: str = "same", booleans: Function | None = None) -> Function:
+def binary(
+    name: str, text: str, compute: Function, mode: str = "same", booleans: Function | None = None
+) -> Function:
     """A function of two operands: compute(x, y) after they met; booleans(x, y) where they meet in bool instead."""
     plans: dict[Any, Any] = {}
 
@@ -82,7 +90,10 @@ def binary(name: str, text: str, compute: Function, mode: str = "same", booleans
         if plan is None:
             dtype, _ = operands.common_dtype(name, [aval_of_key(a), aval_of_key(b)])
             logical = booleans is not None and dtypes.is_bool(dtype)
-            plan = booleans if logical else compute, *operands.fixes(name, (a, b), "same" if logical else mode)
+            plan = (
+                booleans if logical else compute,
+                *operands.fixes(name, (a, b), "same" if logical else mode),
+            )
             _keep(plans, (a, b, config.enable_x64), plan)
         function, fix_x, fix_y = plan
         return function(x if fix_x is None else fix_x(x), y if fix_y is None else fix_y(y))
@@ -263,7 +274,9 @@ def truth(x: Any) -> Any:
 
 logical_and = _logical("logical_and", "Where both x and y hold; numbers hold where they are not 0.", and_)
 logical_or = _logical("logical_or", "Where x or y holds; numbers hold where they are not 0.", or_)
-logical_xor = _logical("logical_xor", "Where one of x and y holds, not both; numbers hold where they are not 0.", P.xor)
+logical_xor = _logical(
+    "logical_xor", "Where one of x and y holds, not both; numbers hold where they are not 0.", P.xor
+)
 
 
 def logical_not(x: Any, /) -> Any:
@@ -300,8 +313,10 @@ def power(x: Any, y: Any, /) -> Any:
             if dtypes.is_bool(aval.dtype):
                 x = P.convert(x, dtype=dtypes.default_int())
             if y < 0 and not aval.is_float:
-                raise DtypeError(f"power: integers ({aval}) have no power {y}, at {describe(here())}; write x ** {float(y)}, or "
-                                 "convert x to a float")
+                raise DtypeError(
+                    f"power: integers ({aval}) have no power {y}, at {describe(here())}; write x ** {float(y)}, or "
+                    "convert x to a float"
+                )
             return P.integer_pow(x, n=int(y))
     return _pow(x, y)
 

@@ -46,18 +46,27 @@ def operand(name: str, x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic, Array)):
         return as_array(x)
     if isinstance(x, complex):
-        raise UnsupportedError(f"{name}: there are no complex arrays yet, so none can meet {x!r}, at {describe(here())}; "
-                               "carry the real and the imaginary part as two arrays")
+        raise UnsupportedError(
+            f"{name}: there are no complex arrays yet, so none can meet {x!r}, at {describe(here())}; "
+            "carry the real and the imaginary part as two arrays"
+        )
     for base in (bool, int, float):  # subclasses: numbers of an enum
         if isinstance(x, base):
             return base(x)
     if hasattr(x, "__fnn_array__") or hasattr(x, "__jax_array__"):
         return as_array(x)
-    hint = "fnn.numpy.array(...) makes an array of it" if isinstance(x, (list, tuple)) else \
-        "None is no number; is a value missing?" if x is None else "only arrays and numbers are"
+    hint = (
+        "fnn.numpy.array(...) makes an array of it"
+        if isinstance(x, (list, tuple))
+        else "None is no number; is a value missing?"
+        if x is None
+        else "only arrays and numbers are"
+    )
     text = repr(x)
     text = text if len(text) <= 60 else text[:57] + "..."
-    raise ArgumentError(f"{name}: {text} ({cls.__name__}) is not an array or a number, at {describe(here())}; {hint}")
+    raise ArgumentError(
+        f"{name}: {text} ({cls.__name__}) is not an array or a number, at {describe(here())}; {hint}"
+    )
 
 
 def array_of(name: str, x: Any) -> Any:
@@ -107,7 +116,9 @@ def common_dtype(name: str, avals: Sequence[Aval], mode: str = "same") -> tuple[
         return MODES[mode](dtype), weak
     except DtypeError as error:
         listed = ", ".join(map(str, avals))
-        raise DtypeError(f"{name}: the operands {listed} do not go together, at {describe(here())}: {error}") from None
+        raise DtypeError(
+            f"{name}: the operands {listed} do not go together, at {describe(here())}: {error}"
+        ) from None
 
 
 def _as_type(dtype: np.dtype, shape: Shape | None) -> Fix:
@@ -124,7 +135,8 @@ def _as_type(dtype: np.dtype, shape: Shape | None) -> Fix:
 def fixes(name: str, keys: Sequence[Key], mode: str = "same", spread: bool = True) -> list[Fix]:
     """What to do with each operand so that all meet: one dtype (of the mode), equal shapes or scalars."""
     avals = [aval_of_key(k) for k in keys]
-    dtype, weak = common_dtype(name, avals, mode)
+    dtype, _ = common_dtype(name, avals, mode)
+    weak = all(a.weak_type for a in avals)
     shape = broadcast_shapes(name, *[a.shape for a in avals]) if spread else None
     return [_fix(k, a, dtype, weak, shape) for k, a in zip(keys, avals)]
 
@@ -133,7 +145,9 @@ def _fix(key: Key, aval: Aval, dtype: np.dtype, weak: bool, shape: Shape | None)
     if isinstance(key, type):
         wanted = float if dtypes.is_float(dtype) else bool if dtypes.is_bool(dtype) else int
         return None if key is wanted else wanted
-    same = aval.dtype == dtype or (weak and not aval.shape)  # among weak scalars the widest wins by itself
+    same = aval.dtype == dtype or (
+        weak and aval.weak_type and not aval.shape
+    )  # among weak scalars the widest wins by itself
     placed = shape is None or not aval.shape or aval.shape == shape
     if same and placed:
         return None
@@ -167,7 +181,9 @@ def to_shape(x: Any, shape: Shape) -> Any:
 def to_dtype(x: Any, dtype: np.dtype) -> Any:
     """x converted, if it has another dtype; weak types end here."""
     aval = aval_of(x)
-    return x if aval.dtype == dtype and not aval.weak_type and isinstance(x, Array) else convert(x, dtype=dtype)
+    return (
+        x if aval.dtype == dtype and not aval.weak_type and isinstance(x, Array) else convert(x, dtype=dtype)
+    )
 
 
 # -- arguments that are not arrays ----------------------------------------------------------------------------------
@@ -181,7 +197,9 @@ def axis_of(name: str, axis: Any, rank: int) -> int:
         raise ArgumentError(f"{name}: the axis {axis!r} is not an integer, at {describe(here())}") from None
     if not -rank <= number < rank:
         valid = f"its axes are {-rank} to {rank - 1}" if rank else "an array with no axes has none"
-        raise ArgumentError(f"{name}: there is no axis {number} in an array with {rank} axes, at {describe(here())}; {valid}")
+        raise ArgumentError(
+            f"{name}: there is no axis {number} in an array with {rank} axes, at {describe(here())}; {valid}"
+        )
     return number % rank
 
 
@@ -207,10 +225,14 @@ def sizes_of(name: str, shape: Any) -> Shape:
     except ConcretizationError:
         raise
     except TypeError:
-        raise ArgumentError(f"{name}: the shape {shape!r} is not made of integers, at {describe(here())}") from None
+        raise ArgumentError(
+            f"{name}: the shape {shape!r} is not made of integers, at {describe(here())}"
+        ) from None
 
 
 def no_out(name: str, out: Any) -> None:
     """Refuses NumPy's `out=`: arrays never change."""
     if out is not None:
-        raise UnsupportedError(f"{name}: out= is not supported: arrays are immutable, use the result, at {describe(here())}")
+        raise UnsupportedError(
+            f"{name}: out= is not supported: arrays are immutable, use the result, at {describe(here())}"
+        )

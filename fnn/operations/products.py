@@ -33,8 +33,12 @@ def _met(name: str, x: Any, y: Any) -> tuple[Any, Any, bool]:
 
 
 def contract(
-    name: str, x: Any, y: Any, over: tuple[Sequence[int], Sequence[int]],
-    batch: tuple[Sequence[int], Sequence[int]] = ((), ()), dtype: Any = None,
+    name: str,
+    x: Any,
+    y: Any,
+    over: tuple[Sequence[int], Sequence[int]],
+    batch: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    dtype: Any = None,
 ) -> Any:
     """dot_general after promotion; bools are combined with and, or. dtype: in which it is summed and returned."""
     x, y, logical = _met(name, x, y)
@@ -51,7 +55,9 @@ def _mismatch(name: str, x: Any, y: Any, a: int, b: int, hint: str) -> ShapeErro
     )
 
 
-def matmul(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+def matmul(
+    x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+) -> Any:
     """The matrix product x @ y: the last axis of x with the last but one of y; leading axes broadcast.
 
     Vectors (one axis) are rows on the left and columns on the right. preferred_element_type: the dtype to sum and return
@@ -64,8 +70,10 @@ def matmul(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any
     x, y = array_of("matmul", x), array_of("matmul", y)
     xs, ys = _shape(x), _shape(y)
     if not xs or not ys:
-        raise ShapeError(f"matmul: the operands have shapes {xs} and {ys}, at {describe(here())}; a product with a scalar is "
-                         "x * y")
+        raise ShapeError(
+            f"matmul: the operands have shapes {xs} and {ys}, at {describe(here())}; a product with a scalar is "
+            "x * y"
+        )
     a, b = len(xs) - 1, max(len(ys) - 2, 0)
     if xs[a] != ys[b]:
         raise _mismatch("matmul", x, y, a, b, "transpose one of them (x.T, x.mT)")
@@ -82,7 +90,9 @@ def matmul(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any
     return contract("matmul", x, y, ((rank + 1,), (rank,)), (axes, axes), dtype=preferred_element_type)
 
 
-def dot(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+def dot(
+    x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+) -> Any:
     """NumPy's dot: a product with a scalar, of vectors, or the last axis of x with the last but one of y."""
     x, y = array_of("dot", x), array_of("dot", y)
     if not _shape(x) or not _shape(y):
@@ -93,7 +103,9 @@ def dot(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = 
     return contract("dot", x, y, ((a,), (b,)), dtype=preferred_element_type)
 
 
-def tensordot(x: Any, y: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def tensordot(
+    x: Any, y: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """The product summed over axes: the last n of x with the first n of y, or (axes of x, axes of y)."""
     x, y = array_of("tensordot", x), array_of("tensordot", y)
     if isinstance(axes, (tuple, list)):
@@ -101,7 +113,9 @@ def tensordot(x: Any, y: Any, axes: Any = 2, *, precision: Any = None, preferred
         xa, ya = axes_of("tensordot", left, len(_shape(x))), axes_of("tensordot", right, len(_shape(y)))
     else:
         if axes > min(len(_shape(x)), len(_shape(y))):
-            raise ShapeError(f"tensordot: {aval_of(x)} and {aval_of(y)} do not both have {axes} axes, at {describe(here())}")
+            raise ShapeError(
+                f"tensordot: {aval_of(x)} and {aval_of(y)} do not both have {axes} axes, at {describe(here())}"
+            )
         xa, ya = tuple(range(len(_shape(x)) - axes, len(_shape(x)))), tuple(range(axes))
     if len(xa) != len(ya):
         raise ArgumentError(f"tensordot: {axes} are not equally many axes of both, at {describe(here())}")

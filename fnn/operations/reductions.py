@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
@@ -16,7 +17,6 @@ from fnn.operations.choice import astype, choose
 from fnn.operations.elementwise import BINARY, truth
 from fnn.operations.operands import array_of, axes_of, axis_of, no_out, to_dtype
 from fnn.operations.shaping import expand_dims, moveaxis, ravel, to
-from fnn import primitives as P
 from fnn.primitives import div, sqrt, square, sub
 
 HALVES = (dtypes.bfloat16, dtypes.float16)
@@ -52,8 +52,19 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 # -- sums and products ----------------------------------------------------------------------------------------------
 
 
-def _total(name: str, primitive: Any, combine: str, neutral: int, x: Any, axis: Any, dtype: Any, keepdims: bool,
-           initial: Any, where: Any, promote_integers: bool) -> Any:
+def _total(
+    name: str,
+    primitive: Any,
+    combine: str,
+    neutral: int,
+    x: Any,
+    axis: Any,
+    dtype: Any,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+    promote_integers: bool,
+) -> Any:
     x = array_of(name, x)
     if dtype is not None:
         x = astype(x, dtype)
@@ -64,8 +75,16 @@ def _total(name: str, primitive: Any, combine: str, neutral: int, x: Any, axis: 
     return out if initial is None else BINARY[combine](out, initial)
 
 
-def sum(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
-        where: Any = None, promote_integers: bool = True) -> Any:
+def sum(
+    x: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+    promote_integers: bool = True,
+) -> Any:
     """The sum along axes; bools and narrow integers are summed in 32 bits, 16-bit floats rounded once at the end.
 
     axis: a number, a tuple, or None for all. dtype: of the sum. keepdims: keep the axes, with size 1. where: which
@@ -79,11 +98,21 @@ def sum(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims:
     return _total("sum", P.reduce_sum, "add", 0, x, axis, dtype, keepdims, initial, where, promote_integers)
 
 
-def prod(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
-         where: Any = None, promote_integers: bool = True) -> Any:
+def prod(
+    x: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+    promote_integers: bool = True,
+) -> Any:
     """The product along axes; arguments as in `sum`."""
     no_out("prod", out)
-    return _total("prod", P.reduce_prod, "multiply", 1, x, axis, dtype, keepdims, initial, where, promote_integers)
+    return _total(
+        "prod", P.reduce_prod, "multiply", 1, x, axis, dtype, keepdims, initial, where, promote_integers
+    )
 
 
 def _inexact(x: Any, dtype: Any) -> tuple[Any, np.dtype]:
@@ -108,7 +137,15 @@ def _number(x: Any, where: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return reduce_with(P.reduce_sum, to_dtype(mask, aval_of(x).dtype), axes, keepdims)
 
 
-def mean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def mean(
+    x: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+) -> Any:
     """The arithmetic mean along axes; arguments as in `sum`. Integers give floats; the mean of nothing is NaN."""
     no_out("mean", out)
     x, target = _inexact(array_of("mean", x), dtype)
@@ -117,8 +154,17 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
     return _back(div(total, _number(x, where, axes, keepdims)), target)
 
 
-def var(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *,
-        where: Any = None, correction: float | None = None) -> Any:
+def var(
+    x: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    correction: float | None = None,
+) -> Any:
     """The variance along axes: the mean square distance from the mean, divided by count - ddof."""
     no_out("var", out)
     x, target = _inexact(array_of("var", x), dtype)
@@ -129,12 +175,25 @@ def var(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: flo
     less = ddof if correction is None else correction
     count = _number(x, where, axes, keepdims)
     # with count <= ddof the variance is undefined, not negative
-    count = max(count - less, 0.0) if isinstance(count, float) else BINARY["maximum"](sub(count, float(less)), 0.0)
+    count = (
+        max(count - less, 0.0)
+        if isinstance(count, float)
+        else BINARY["maximum"](sub(count, float(less)), 0.0)
+    )
     return _back(div(total, count), target)
 
 
-def std(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *,
-        where: Any = None, correction: float | None = None) -> Any:
+def std(
+    x: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    correction: float | None = None,
+) -> Any:
     """The standard deviation along axes: the square root of `var`."""
     return sqrt(var(x, axis, dtype, out, ddof, keepdims, where=where, correction=correction))
 
@@ -143,24 +202,37 @@ def std(x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: flo
 
 
 def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) -> Callable[..., Any]:
-    def call(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None) -> Any:
+    def call(
+        x: Any,
+        axis: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> Any:
         no_out(name, out)
         x = array_of(name, x)
         axes = axes_of(name, axis, aval_of(x).ndim)
         if where is not None:
             if initial is None:
-                raise ArgumentError(f"{name}: where= needs initial=, what the {name} of nothing is, at {describe(here())}")
+                raise ArgumentError(
+                    f"{name}: where= needs initial=, what the {name} of nothing is, at {describe(here())}"
+                )
             x = _masked(name, x, where, initial)
         if initial is None and not _count(aval_of(x).shape, axes):
-            raise ShapeError(f"{name}: {aval_of(x)} has no elements along the axes {axes}, so there is no {name}imum, at "
-                             f"{describe(here())}; give initial=")
+            raise ShapeError(
+                f"{name}: {aval_of(x)} has no elements along the axes {axes}, so there is no {name}imum, at "
+                f"{describe(here())}; give initial="
+            )
         reduce = on_bools if dtypes.is_bool(aval_of(x).dtype) else primitive
         out = reduce_with(reduce, x, axes, keepdims)
         return out if initial is None else BINARY[combine](out, initial)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = (f"The {'largest' if sign > 0 else 'smallest'} element along axes; NaN wins. initial: {name} of nothing. "
-                    "Elements that tie share the derivative.")
+    call.__doc__ = (
+        f"The {'largest' if sign > 0 else 'smallest'} element along axes; NaN wins. initial: {name} of nothing. "
+        "Elements that tie share the derivative."
+    )
     return call
 
 
@@ -172,14 +244,18 @@ def all(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, w
     """Whether every element along axes holds (is not 0)."""
     no_out("all", out)
     x = truth(array_of("all", x))
-    return reduce_with(P.reduce_and, _masked("all", x, where, True), axes_of("all", axis, aval_of(x).ndim), keepdims)
+    return reduce_with(
+        P.reduce_and, _masked("all", x, where, True), axes_of("all", axis, aval_of(x).ndim), keepdims
+    )
 
 
 def any(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """Whether some element along axes holds (is not 0)."""
     no_out("any", out)
     x = truth(array_of("any", x))
-    return reduce_with(P.reduce_or, _masked("any", x, where, False), axes_of("any", axis, aval_of(x).ndim), keepdims)
+    return reduce_with(
+        P.reduce_or, _masked("any", x, where, False), axes_of("any", axis, aval_of(x).ndim), keepdims
+    )
 
 
 def ptp(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
@@ -213,10 +289,16 @@ def _position(name: str, primitive: Any, text: str) -> Callable[..., Any]:
     return call
 
 
-argmax = _position("argmax", P.argmax,
-                   "The index of the largest element along an axis (of the flattened array for None): the first of several.")
-argmin = _position("argmin", P.argmin,
-                   "The index of the smallest element along an axis (of the flattened array for None): the first of several.")
+argmax = _position(
+    "argmax",
+    P.argmax,
+    "The index of the largest element along an axis (of the flattened array for None): the first of several.",
+)
+argmin = _position(
+    "argmin",
+    P.argmin,
+    "The index of the smallest element along an axis (of the flattened array for None): the first of several.",
+)
 
 # -- running --------------------------------------------------------------------------------------------------------
 
@@ -238,12 +320,17 @@ def _running(name: str, primitive: Any, text: str) -> Callable[..., Any]:
     return call
 
 
-cumsum = _running("cumsum", P.cumsum, "Sums of the first elements along an axis (of the flattened array for None).")
-cumprod = _running("cumprod", P.cumprod,
-                   "Products of the first elements along an axis (of the flattened array for None).")
+cumsum = _running(
+    "cumsum", P.cumsum, "Sums of the first elements along an axis (of the flattened array for None)."
+)
+cumprod = _running(
+    "cumprod", P.cumprod, "Products of the first elements along an axis (of the flattened array for None)."
+)
 
 
-def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """`cumsum` by the array API's name; include_initial puts a 0 in front."""
     from fnn.operations.shaping import concatenate
 

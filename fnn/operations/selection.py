@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.source import describe, here
@@ -15,13 +16,25 @@ from fnn.core.trace import Tracer, aval_of
 from fnn.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError, ShapeError
 from fnn.operations import operands
 from fnn.operations.choice import where
+from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY, truth
+from fnn.operations.index_plans import wrapped
 from fnn.operations.operands import array_of, axis_of, meet, to_dtype, to_shape
+from fnn.operations.reading import mode_of, read
 from fnn.operations.reductions import cumsum, sum
 from fnn.operations.shaping import cut, flip, moveaxis, ravel, repeat_each, to
+from fnn.primitives import (
+    GatherDimensionNumbers,
+    ScatterDimensionNumbers,
+    add,
+    gather,
+    le,
+    lt,
+    scatter,
+    select,
+    sub,
+)
 from fnn.primitives.rules import rest, zeros
-from fnn import primitives as P
-from fnn.primitives import GatherDimensionNumbers, ScatterDimensionNumbers, add, gather, le, lt, scatter, select, sub
 
 INT32 = np.dtype("int32")
 
@@ -33,15 +46,20 @@ def _positions(length: int) -> Any:
 # -- picking ----------------------------------------------------------------------------------------------------------
 
 
-def take(x: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
-         unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None) -> Any:
+def take(
+    x: Any,
+    indices: Any,
+    axis: int | None = None,
+    out: None = None,
+    mode: str | None = None,
+    unique_indices: bool = False,
+    indices_are_sorted: bool = False,
+    fill_value: Any = None,
+) -> Any:
     """The elements of x at integer indices along an axis (of the flattened array for None).
 
     mode: what indices out of range give: NaN or the like ("fill", the default, or fill_value), the nearest element
     ("clip"), or one counted around the end ("wrap"). Negative indices count from the end."""
-    from fnn.indexing import _mode, read
-    from fnn.operations.creation import asarray
-
     operands.no_out("take", out)
     x, picks = array_of("take", x), asarray(indices)
     if axis is None:
@@ -49,41 +67,53 @@ def take(x: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     place = axis_of("take", axis, aval_of(x).ndim)
     if mode == "wrap":
         picks, mode = BINARY["remainder"](picks, aval_of(x).shape[place]), "promise_in_bounds"
-    return read(x, (slice(None),) * place + (picks,), _mode(mode, "fill"), fill_value)
+    return read(x, (slice(None),) * place + (picks,), mode_of(mode, "fill"), fill_value)
 
 
-def take_along_axis(x: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None) -> Any:
+def take_along_axis(
+    x: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None
+) -> Any:
     """x[..., indices[..., i, ...], ...] for every place i along the axis; the other axes go along (or broadcast)."""
-    from fnn.indexing import _mode, _wrapped
-
     x, picks = array_of("take_along_axis", x), array_of("take_along_axis", indices)
     if not dtypes.is_integer(aval_of(picks).dtype):
-        raise ArgumentError(f"take_along_axis: the indices {aval_of(picks)} are not integers, at {describe(here())}; convert them "
-                            "with astype(int)")
+        raise ArgumentError(
+            f"take_along_axis: the indices {aval_of(picks)} are not integers, at {describe(here())}; convert them "
+            "with astype(int)"
+        )
     if axis is None:
         x, picks, axis = ravel(x), ravel(picks), 0
     rank = aval_of(x).ndim
     if aval_of(picks).ndim != rank:
-        raise ShapeError(f"take_along_axis: {aval_of(x)} and the indices {aval_of(picks)} must have equally many axes, at "
-                         f"{describe(here())}; write indices[..., None]")
+        raise ShapeError(
+            f"take_along_axis: {aval_of(x)} and the indices {aval_of(picks)} must have equally many axes, at "
+            f"{describe(here())}; write indices[..., None]"
+        )
     place = axis_of("take_along_axis", axis, rank)
-    free = lambda s: (*s[:place], 1, *s[place + 1 :])  # noqa: E731
+    free = lambda s: (*s[:place], 1, *s[place + 1 :])
     lead = operands.broadcast_shapes("take_along_axis", free(aval_of(x).shape), free(aval_of(picks).shape))
     x = to_shape(x, (*lead[:place], aval_of(x).shape[place], *lead[place + 1 :]))
     picks = to_shape(picks, (*lead[:place], aval_of(picks).shape[place], *lead[place + 1 :]))
-    picks = _wrapped(picks, aval_of(x).shape[place])
+    picks = wrapped(picks, aval_of(x).shape[place])
     others = rest(rank, (place,))
     numbers = GatherDimensionNumbers((), (place,), (place,), others, others)
     sizes = tuple([1 if d == place else min(n, 1) for d, n in enumerate(aval_of(x).shape)])
-    return gather(x, to(picks, (*aval_of(picks).shape, 1)), dimension_numbers=numbers, slice_sizes=sizes,
-                  mode=_mode(mode, "fill"), fill_value=fill_value)
+    return gather(
+        x,
+        to(picks, (*aval_of(picks).shape, 1)),
+        dimension_numbers=numbers,
+        slice_sizes=sizes,
+        mode=mode_of(mode, "fill"),
+        fill_value=fill_value,
+    )
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the plane of two axes, `offset` places to the right, as the last axis."""
     x = array_of("diagonal", x)
     if aval_of(x).ndim < 2:
-        raise ShapeError(f"diagonal: {aval_of(x)} has no two axes, at {describe(here())}; diag makes a matrix of a vector")
+        raise ShapeError(
+            f"diagonal: {aval_of(x)} has no two axes, at {describe(here())}; diag makes a matrix of a vector"
+        )
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     *lead, n, m = aval_of(x).shape
     length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
@@ -93,7 +123,9 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return cut(to(x, (*lead, n * m)), len(lead), start, start + (length - 1) * (m + 1) + 1, m + 1)
 
 
-def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+def trace(
+    x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+) -> Any:
     """The sum of the diagonal of the plane of two axes."""
     operands.no_out("trace", out)
     return sum(diagonal(x, offset, axis1, axis2), -1, dtype)
@@ -110,14 +142,21 @@ def repeat(x: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
     size = aval_of(x).shape[place]
     if total_repeat_length is None:
         if isinstance(repeats, Tracer):
-            repeats = repeats.concrete("repeat: without total_repeat_length the number of repeats, which sets the length,")
+            repeats = repeats.concrete(
+                "repeat: without total_repeat_length the number of repeats, which sets the length,"
+            )
         times = np.asarray(repeats)
         if times.size == 1:
             return repeat_each(x, int(times.reshape(())), place)
         if times.shape != (size,):
-            raise ShapeError(f"repeat: {times.shape} repeats for an axis of size {size}, at {describe(here())}; they must be equal")
+            raise ShapeError(
+                f"repeat: {times.shape} repeats for an axis of size {size}, at {describe(here())}; they must be equal"
+            )
         return take(x, np.repeat(np.arange(size, dtype=np.int32), times), place, mode="promise_in_bounds")
-    times = to_shape(array_of("repeat", repeats) if not isinstance(repeats, (list, tuple)) else np.asarray(repeats), (size,))
+    times = to_shape(
+        array_of("repeat", repeats) if not isinstance(repeats, (list, tuple)) else np.asarray(repeats),
+        (size,),
+    )
     ends = cumsum(times)
     picks = searchsorted(ends, _positions(operator.index(total_repeat_length)), side="right")
     return take(x, BINARY["minimum"](picks, max(size - 1, 0)), place, mode="clip")
@@ -144,10 +183,22 @@ def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     slots = select(mask, place, size)
     numbers = ScatterDimensionNumbers((), (0,), (0,))
     empty = zeros(Aval((size,), INT32))
-    flat = scatter(empty, to(slots, (count, 1)), _positions(count), dimension_numbers=numbers, combine="set", mode="drop",
-                   unique=False, sorted=False)
+    flat = scatter(
+        empty,
+        to(slots, (count, 1)),
+        _positions(count),
+        dimension_numbers=numbers,
+        combine="set",
+        mode="drop",
+        unique=False,
+        sorted=False,
+    )
     found = lt(_positions(size), sum(to_dtype(mask, INT32)))
-    fills = fill_value if isinstance(fill_value, tuple) else (0 if fill_value is None else fill_value,) * len(shape)
+    fills = (
+        fill_value
+        if isinstance(fill_value, tuple)
+        else (0 if fill_value is None else fill_value,) * len(shape)
+    )
     out, rest_of = [], flat
     for n, fill in zip(reversed(shape), reversed(fills)):
         out.append(where(found, BINARY["remainder"](rest_of, max(n, 1)), fill))
@@ -158,8 +209,15 @@ def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 # -- order ------------------------------------------------------------------------------------------------------------
 
 
-def sort(x: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
-         descending: bool = False) -> Any:
+def sort(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
+    descending: bool = False,
+) -> Any:
     """x in ascending order along an axis (flattened for None); NaN last."""
     x = array_of("sort", x)
     if axis is None:
@@ -169,8 +227,15 @@ def sort(x: Any, axis: int | None = -1, *, kind: None = None, order: None = None
     return flip(out, place) if descending else out
 
 
-def argsort(x: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
-            descending: bool = False) -> Any:
+def argsort(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
+    descending: bool = False,
+) -> Any:
     """The indices that sort x along an axis (flattened for None); equal elements keep their order."""
     x = array_of("argsort", x)
     if axis is None:
@@ -225,9 +290,15 @@ def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
     numbers = GatherDimensionNumbers((), (0,), (0,))
     for width in [1 << k for k in reversed(range(size.bit_length()))]:
         middle = add(low, width)
-        at = gather(x, to(sub(middle, 1), (*shape, 1)), dimension_numbers=numbers, slice_sizes=(1,), mode="clip", fill_value=None)
+        at = gather(
+            x,
+            to(sub(middle, 1), (*shape, 1)),
+            dimension_numbers=numbers,
+            slice_sizes=(1,),
+            mode="clip",
+            fill_value=None,
+        )
         before = lt(at, v) if side == "left" else le(at, v)
         inside = le(middle, size)
         low = select(BINARY["bitwise_and"](before, inside), middle, low)
     return low
-

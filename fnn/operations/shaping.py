@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from fnn import primitives as P
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError, UnsupportedError
 from fnn.operations import operands
 from fnn.operations.operands import array_of, axes_of, axis_of, meet, sizes_of, to_shape
-from fnn import primitives as P
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -30,7 +30,9 @@ def to(x: Any, shape: Sequence[int]) -> Any:
 # -- reshape and transpose ------------------------------------------------------------------------------------------
 
 
-def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None) -> Any:
+def reshape(
+    x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None
+) -> Any:
     """The same elements, row by row, in another shape; one size may be -1 and follows from the others.
 
     order="F" reads and writes column by column. Raises ShapeError where the number of elements differs.
@@ -45,12 +47,16 @@ def reshape(x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None
     if wanted.count(-1) == 1:
         others = math.prod([n for n in wanted if n != -1])
         if others == 0 or size % others:
-            raise ShapeError(f"reshape: {aval_of(x)} has {size} elements, which do not divide into the shape {wanted}, at "
-                             f"{describe(here())}")
+            raise ShapeError(
+                f"reshape: {aval_of(x)} has {size} elements, which do not divide into the shape {wanted}, at "
+                f"{describe(here())}"
+            )
         wanted = tuple([size // others if n == -1 else n for n in wanted])
     if any(n < 0 for n in wanted) or math.prod(wanted) != size:
-        raise ShapeError(f"reshape: {aval_of(x)} has {size} elements, the shape {wanted} asks for {math.prod(wanted)}, at "
-                         f"{describe(here())}; one size may be -1 and follows from the others")
+        raise ShapeError(
+            f"reshape: {aval_of(x)} has {size} elements, the shape {wanted} asks for {math.prod(wanted)}, at "
+            f"{describe(here())}; one size may be -1 and follows from the others"
+        )
     if order == "F":
         return transpose(to(transpose(x), wanted[::-1]))
     if order not in ("C", "A"):
@@ -71,8 +77,10 @@ def transpose(x: Any, axes: Any = None) -> Any:
     rank = len(_shape(x))
     perm = tuple(reversed(range(rank))) if axes is None else axes_of("transpose", tuple(axes), rank)
     if len(perm) != rank:
-        raise ShapeError(f"transpose: {aval_of(x)} has {rank} axes, the permutation {tuple(axes)} names {len(perm)}, at "
-                         f"{describe(here())}")
+        raise ShapeError(
+            f"transpose: {aval_of(x)} has {rank} axes, the permutation {tuple(axes)} names {len(perm)}, at "
+            f"{describe(here())}"
+        )
     return permuted(x, perm)
 
 
@@ -104,7 +112,9 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     rank = len(_shape(x))
     sources, targets = axes_of("moveaxis", source, rank), axes_of("moveaxis", destination, rank)
     if len(sources) != len(targets):
-        raise ArgumentError(f"moveaxis: {source} and {destination} are not equally many axes, at {describe(here())}")
+        raise ArgumentError(
+            f"moveaxis: {source} and {destination} are not equally many axes, at {describe(here())}"
+        )
     perm = [d for d in range(rank) if d not in sources]
     for target, axis in sorted(zip(targets, sources)):
         perm.insert(target, axis)
@@ -124,10 +134,16 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     """x without axes of size 1: all of them, or the given ones. Raises ShapeError if a given one has another size."""
     x = array_of("squeeze", x)
     shape = _shape(x)
-    gone = tuple(d for d, n in enumerate(shape) if n == 1) if axis is None else axes_of("squeeze", axis, len(shape))
+    gone = (
+        tuple(d for d, n in enumerate(shape) if n == 1)
+        if axis is None
+        else axes_of("squeeze", axis, len(shape))
+    )
     wrong = [d for d in gone if shape[d] != 1]
     if wrong:
-        raise ShapeError(f"squeeze: axis {wrong[0]} of {aval_of(x)} has size {shape[wrong[0]]}, not 1, at {describe(here())}")
+        raise ShapeError(
+            f"squeeze: axis {wrong[0]} of {aval_of(x)} has size {shape[wrong[0]]}, not 1, at {describe(here())}"
+        )
     return to(x, [n for d, n in enumerate(shape) if d not in gone])
 
 
@@ -202,7 +218,9 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     x = array_of("broadcast_to", x)
     wanted = sizes_of("broadcast_to", shape)
     if operands.broadcast_shapes("broadcast_to", _shape(x), wanted) != wanted:
-        raise ShapeError(f"broadcast_to: {aval_of(x)} does not broadcast to the shape {wanted}, at {describe(here())}")
+        raise ShapeError(
+            f"broadcast_to: {aval_of(x)} does not broadcast to the shape {wanted}, at {describe(here())}"
+        )
     return to_shape(x, wanted)
 
 
@@ -227,10 +245,14 @@ def _several(name: str, xs: Any) -> list[Any]:
     else:
         whole = array_of(name, xs)
         if not _shape(whole):
-            raise ArgumentError(f"{name} takes a list or a tuple of arrays, not one array {aval_of(whole)}, at {describe(here())}")
+            raise ArgumentError(
+                f"{name} takes a list or a tuple of arrays, not one array {aval_of(whole)}, at {describe(here())}"
+            )
         arrays = list(whole)
     if not arrays:
-        raise ArgumentError(f"{name}: there is nothing to join, at {describe(here())}; it needs at least one array")
+        raise ArgumentError(
+            f"{name}: there is nothing to join, at {describe(here())}; it needs at least one array"
+        )
     return arrays
 
 
@@ -247,8 +269,10 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
     ranks = {len(_shape(x)) for x in xs}
     if ranks == {0} or len(ranks) > 1:
         listed = ", ".join(str(aval_of(x)) for x in xs)
-        raise ShapeError(f"concatenate: {listed} must have equally many axes, at least one, at {describe(here())}; "
-                         "stack joins along a new axis, expand_dims adds one")
+        raise ShapeError(
+            f"concatenate: {listed} must have equally many axes, at least one, at {describe(here())}; "
+            "stack joins along a new axis, expand_dims adds one"
+        )
     place = axis_of("concatenate", axis, ranks.pop())
     if dtype is not None:
         from fnn.operations.choice import astype
@@ -264,8 +288,10 @@ def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Any:
     xs = _several("stack", arrays)
     shapes = {_shape(x) for x in xs}
     if len(shapes) > 1:
-        raise ShapeError(f"stack: the arrays have different shapes, {', '.join(map(str, sorted(shapes)))}, at "
-                         f"{describe(here())}; broadcast or pad them first")
+        raise ShapeError(
+            f"stack: the arrays have different shapes, {', '.join(map(str, sorted(shapes)))}, at "
+            f"{describe(here())}; broadcast or pad them first"
+        )
     place = axis_of("stack", axis, len(shapes.pop()) + 1)
     return concatenate([expand_dims(x, place) for x in xs], place, dtype)
 
@@ -332,12 +358,20 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     place = axis_of("array_split", axis, len(_shape(x)))
     size = _shape(x)[place]
     if isinstance(indices_or_sections, (tuple, list, np.ndarray)) or len(_shape_of_any(indices_or_sections)):
-        bounds = [0, *[min(max(i + size if i < 0 else i, 0), size)
-                       for i in map(operator.index, list(indices_or_sections))], size]
+        bounds = [
+            0,
+            *[
+                min(max(i + size if i < 0 else i, 0), size)
+                for i in map(operator.index, list(indices_or_sections))
+            ],
+            size,
+        ]
     else:
         parts = operator.index(indices_or_sections)
         if parts < 1:
-            raise ArgumentError(f"array_split: {parts} parts, at {describe(here())}; there must be at least one")
+            raise ArgumentError(
+                f"array_split: {parts} parts, at {describe(here())}; there must be at least one"
+            )
         each, more = divmod(size, parts)
         bounds = [0]
         for k in range(parts):
@@ -356,8 +390,10 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     if not isinstance(indices_or_sections, (tuple, list)) and not _shape_of_any(indices_or_sections):
         parts = operator.index(indices_or_sections)
         if parts < 1 or _shape(x)[place] % parts:
-            raise ShapeError(f"split: axis {place} of {aval_of(x)} does not divide into {parts} equal parts, at "
-                             f"{describe(here())}; array_split allows unequal ones")
+            raise ShapeError(
+                f"split: axis {place} of {aval_of(x)} does not divide into {parts} equal parts, at "
+                f"{describe(here())}; array_split allows unequal ones"
+            )
     return array_split(x, indices_or_sections, place)
 
 
@@ -417,8 +453,10 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     try:
         shifts = sizes_of("roll", shift)
     except TypeError:
-        raise UnsupportedError(f"roll: the shift must be known while tracing, at {describe(here())}; index with "
-                               "x[(fnp.arange(n) - shift) % n] instead") from None
+        raise UnsupportedError(
+            f"roll: the shift must be known while tracing, at {describe(here())}; index with "
+            "x[(fnp.arange(n) - shift) % n] instead"
+        ) from None
     if len(shifts) == 1:
         shifts = shifts * len(axes)
     if len(axes) == 1 and len(shifts) > 1:
