@@ -254,7 +254,7 @@ def _dlpack(self: Any, **options: Any) -> Any:
 
 
 def _buffer(self: Any, flags: int) -> memoryview:
-    return memoryview(np.asarray(self))
+    return memoryview(np.asarray(self))  # type: ignore[arg-type]  # NumPy's arrays are buffers
 
 
 def _namespace(self: Any, *, api_version: str | None = None) -> Any:

@@ -1,7 +1,7 @@
 """The cache of compiled kernels and plans: statistics and clearing.
 
 >>> import fnn.cache
->>> fnn.cache.statistics().kernels_compiled >= 0
+>>> fnn.cache.statistics().compiled >= 0
 True
 """
 

@@ -164,7 +164,7 @@ class IndexUpdateRef:
         out_sharding: Any = None,
         wrap_negative_indices: bool = True,
     ) -> Any:
-        """x[i]; places out of range read the nearest one ("clip": the default) or fill_value (mode="fill"; NaN unless told)."""
+        """x[i]; places out of range read the nearest one ("clip": the default) or fill_value (mode="fill": NaN)."""
         return read(self.array, self.key, mode_of(mode, "clip" if fill_value is None else "fill"), fill_value)
 
 
@@ -294,7 +294,7 @@ def _scattered(x: Any, plan: Plan, values: Any, how: str, mode: str, sorted: boo
                 parts[i.axis] = as_array_of(np.asarray(low, np.int32))
     counted = tuple(builtins.sorted(parts))
     vectors = vectors_of([parts[d] for d in counted], shape)
-    windows = {kept[d].axis for d in stretched}
+    windows = {i.axis for d, i in enumerate(kept) if i is not None and d in stretched}
     unique = unique or not plan.lead  # slices and single places name no element twice
     numbers = P.ScatterDimensionNumbers(tuple(stretched), rest(x.ndim, tuple(windows)), counted)
     return P.scatter(

@@ -4,6 +4,7 @@ function."""
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fnn.kernels.loops import MATHEMATICS, Block, Builder, Statement, Value
@@ -25,12 +26,12 @@ def expansion(v: Value) -> Expansion:
     return _expansion(v.op, v.dtype, tuple([_kind(a) for a in v.args]))
 
 
-def weight(block: Block) -> int:
-    """How many operations a block consists of, those of its functions of mathematics included."""
-    count = len(block.items)
-    for item in block.items:
+def weight(items: Sequence[Value | Statement]) -> int:
+    """How many operations the items of a block are, those of functions of mathematics included."""
+    count = len(items)
+    for item in items:
         if isinstance(item, Statement):
-            count += sum([weight(inner) for inner in item.blocks])
+            count += sum([weight(inner.items) for inner in item.blocks])
         elif item.op in MATHEMATICS:
             count += expansion(item).weight
     return count
@@ -48,7 +49,7 @@ def _expansion(name: str, dtype: str, kinds: tuple[float | bool, ...]) -> Expans
     operands = tuple([_operand(b, dtype, k, kind) for k, kind in enumerate(kinds)])
     with b.exact():
         result = expand(b, name, dtype, operands)
-    return Expansion(operands, b.block, result, weight(b.block))
+    return Expansion(operands, b.block, result, weight(b.block.items))
 
 
 def _operand(b: Builder, dtype: str, position: int, kind: float | bool) -> Value:

@@ -3,7 +3,7 @@ fields.
 
 A tile is a block of rows times a group of column panels, of one batch element. For each block of the summed
 axis it packs the rows (where their memory order asks for it), then each panel, and multiplies `rows` rows at
-a time by a panel in registers. Rows past the end are computed on the last row's numbers and not stored;
+a time by a panel in registers. Rows past the end are the last row once more, stored in its place;
 columns past the end are masked. The partition depends on sizes only, and every element is summed in one fixed
 order."""
 
@@ -178,7 +178,7 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
                     if kernel.left_unit:  # along the summed axis, which is contiguous
                         with b.loop(0, length, TURN) as k1:
                             steps = [b.op("min", k1 + u, length - 1) for u in range(TURN)]
-                            for r in range(kernel.rows):
+                            with b.loop(0, kernel.rows) as r:
                                 row = a0 + b.op("min", i + r, m - 1) * row_left
                                 for kk in steps:
                                     x = b.load(left, row + kk)
@@ -216,7 +216,6 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
                     rows = [b.op("min", i + r, m - 1) for r in range(kernel.rows)]
                     starts = [a0 + row * row_left for row in rows]
                     outs = [places[2] + row * row_out for row in rows]
-                    inside = [i + r < m for r in range(kernel.rows)]
                     base = (i - first_row) * BLOCK
                     with b.lanes(0, kernel.panel, kernel.vectors) as v:
                         j = column + v
@@ -234,9 +233,8 @@ def program(kernel: Gemm, sizes: Sequence[int]) -> Program:
                                     x = b.load(packed_left, base + kk * kernel.rows + r)
                                 total.set(_multiply_add(x, y, total.value))
                         with b.when(j < n):
-                            for total, place, there in zip(sums, outs, inside, strict=True):
-                                with b.when(there):
-                                    b.store(out, place + to, total.value)
+                            for total, place in zip(sums, outs, strict=True):
+                                b.store(out, place + to, total.value)
     return b.program
 
 

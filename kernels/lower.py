@@ -161,7 +161,7 @@ def _product(op: Op) -> Call:
     """A contraction."""
     x, y = op.views
     matrix = Matrix.of(op)
-    codes = [code_of(v.dtype) for v in (x, y, op.out)]
+    codes = code_of(x.dtype), code_of(y.dtype), code_of(op.out.dtype)
     made = gemm.plan(matrix, *codes, machine.registers())
     left, right = (y, x) if made.swapped else (x, y)
     views = [left, right, op.out]

@@ -107,8 +107,7 @@ class _Hasher:
         return hashlib.sha256("".join(self.words).encode()).hexdigest()
 
     def put(self, *words: object) -> None:
-        for word in map(str, words):
-            self.words.append(f"{len(word)} {word}")
+        self.words += [f"{len(word)} {word}" for word in map(str, words)]
 
     def vars(self, variables: Iterable[Var]) -> None:
         variables = tuple(variables)
@@ -131,6 +130,8 @@ class _Hasher:
             isinstance(x, (bool, int, str, bytes, range, slice)) and not isinstance(x, enum.Enum)
         ):
             put(type(x).__name__, repr(x))
+        elif type(x) is tuple and all([type(n) is int for n in x]):  # shapes, axes: nearly all parameters
+            put("ints", x)
         elif isinstance(x, enum.Enum):
             put("enum", type(x).__module__, type(x).__qualname__, x.name)
         elif isinstance(x, np.generic | np.ndarray):
@@ -139,7 +140,7 @@ class _Hasher:
         elif isinstance(x, (float, complex)):
             put(type(x).__name__, struct.pack("<dd", x.real, x.imag).hex())
         elif isinstance(x, np.dtype):
-            put("dtype", x.name, x.str, x.names)
+            put(_dtype(x))
         elif isinstance(x, type):
             put("type", x.__module__, x.__qualname__)
         elif isinstance(x, Aval):
@@ -173,6 +174,11 @@ def _of(x: Any) -> str:
     hasher = _Hasher()
     hasher.value(x)
     return hasher.digest()
+
+
+@functools.cache
+def _dtype(dtype: np.dtype) -> str:
+    return f"dtype {dtype.name} {dtype.str} {dtype.names}"
 
 
 @functools.cache

@@ -14,7 +14,6 @@ from fnn.kernels.library import routine
 from fnn.kernels.memory import Pointer, Storage
 from fnn.kernels.plan import Plan, chunk
 
-
 LEGEND = """#number operations  kernel name  tiles by how many are handed out at once  estimated time  (lines)
     operands -> results, each type[shape]@where it lies
     | the loops of a kernel, at its first call; r: computed once for the innermost axes"""

@@ -38,7 +38,9 @@ class Profile:
         lines = [f"{'us':>12} {'share':>7}  call"]
         for k, c in sorted(enumerate(self.calls, 1), key=lambda item: -item[1].seconds):
             where = f"  {short(c.sources[0])}" if c.sources else ""
-            lines.append(f"{c.seconds * 1e6:12.2f} {c.seconds / total:7.1%}  #{k} {c.label}  {c.kernel}{where}")
+            lines.append(
+                f"{c.seconds * 1e6:12.2f} {c.seconds / total:7.1%}  #{k} {c.label}  {c.kernel}{where}"
+            )
         return "\n".join([*lines, f"{self.seconds * 1e6:12.2f}          in all"])
 
 

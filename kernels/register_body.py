@@ -17,6 +17,7 @@ import numpy as np
 
 from fnn.core.ir import Atom, Equation, Graph, Literal, Var
 from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Kernel, Loop, Reduction
+from fnn.kernels.expansions import weight
 from fnn.kernels.loops import INDEX, Buffer, Builder, Value, Variable, code_of, computed
 from fnn.kernels.loops import Operand as Number
 from fnn.kernels.operand import Operand
@@ -189,9 +190,9 @@ class Body:
         return [read(a) for a in graph.outputs]
 
     def elementwise(self, eqn: Equation, way: Elementwise, ins: list[Held]) -> list[Held]:
-        aval = eqn.outputs[0].aval
-        avals = [a.aval for a in eqn.inputs]
-        self.spend(aval.size)
+        aval, avals = eqn.outputs[0].aval, [a.aval for a in eqn.inputs]
+        if aval.size > self.budget:
+            raise TooLarge
         target, columns = common_dtype(avals, aval), []
         for x, atom in zip(ins, eqn.inputs, strict=True):
             weak = atom.aval.weak_type and atom.aval.dtype != target
@@ -201,18 +202,19 @@ class Body:
             if weak:
                 values = [self.b.cast(v, code_of(target)) for v in values]
             columns.append(values * aval.size if len(values) == 1 else values)
+        rows = list(zip(*columns, strict=True))
         known: dict[tuple[Value, ...], list[Value]] = {}  # equal elements are computed once
-        found = []
-        for row in zip(*columns, strict=True):
-            if row not in known:
-                out = way.expr(self.b, *row, **eqn.params)
-                parts = out if eqn.primitive.multiple else [out]
-                known[row] = [
-                    self.b.as_value(part, code_of(v.aval.dtype))
-                    for part, v in zip(parts, eqn.outputs, strict=True)
-                ]
-            found.append(known[row])
-        return [objects([f[k] for f in found], v.aval.shape) for k, v in enumerate(eqn.outputs)]
+        for row in dict.fromkeys(rows):
+            before = len(self.b.block.items)
+            out = way.expr(self.b, *row, **eqn.params)
+            if not known:
+                self.spend(weight(self.b.block.items[before:]) * len(set(rows)))
+            parts = out if eqn.primitive.multiple else [out]
+            known[row] = [
+                self.b.as_value(part, code_of(v.aval.dtype))
+                for part, v in zip(parts, eqn.outputs, strict=True)
+            ]
+        return [objects([known[row][k] for row in rows], v.aval.shape) for k, v in enumerate(eqn.outputs)]
 
     def index_map(self, eqn: Equation, way: IndexMap, ins: list[Held]) -> list[Held]:
         """The primitive itself, run on the numbers of the elements, says which of them stand where."""
@@ -268,7 +270,7 @@ class Body:
         (xc, yc), (xb, yb) = eqn.params["contract"], eqn.params["batch"]
         x_shape, y_shape = (a.aval.shape for a in eqn.inputs)
         count, batch = math.prod([x_shape[d] for d in xc]), math.prod([x_shape[d] for d in xb])
-        self.spend(aval.size * max(1, count))
+        self.spend(2 * aval.size * max(1, count))
         if not aval.size or not count:
             zero = self.constant(identity("add", aval.dtype), aval.dtype)
             return [objects([zero] * aval.size, aval.shape)]

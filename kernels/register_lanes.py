@@ -29,12 +29,13 @@ class Mixed(Exception):
 @dataclass(frozen=True)
 class Lanes:
     """A loop over elements. prefix: the axes they are numbered by; params: the equation's, for one element;
-    varying: those variables of its graphs that differ from element to element."""
+    varying: those variables of its graphs that differ from element to element; state: how many numbers an
+    element has at the start of a step."""
 
     prefix: Shape
     params: dict[str, Any]
     varying: frozenset[Var]
-    operations: int
+    state: int
 
     @property
     def count(self) -> int:
@@ -44,9 +45,12 @@ class Lanes:
         """Has an array an element, or several, per lane? stacked: its first axis is that of the steps."""
         return shape[stacked:][: len(self.prefix)] == self.prefix
 
-    def width(self, light: int) -> int:
-        """How many vectors are walked at a time: two, while they fit into registers."""
-        return 2 if self.operations <= light else 1
+    @property
+    def width(self) -> int:
+        """How many vectors are walked at a time: as many as there are, while their state fits into
+        registers."""
+        fits = 4 if self.state <= 6 else 2 if self.state <= 12 else 1
+        return min(fits, 4 if self.count >= 64 else 2 if self.count >= 32 else 1)
 
 
 def lanes_of(
@@ -73,8 +77,8 @@ def _lanes(kind: str, params: dict[str, Any], prefix: Shape, inputs: Sequence[Ha
     else:
         new = split.loop(params, inputs)
     body: Graph = new["graph"] if kind == "scan" else new["body"]
-    operations = sum(v.aval.size for e in body.equations for v in e.outputs)
-    return Lanes(prefix, {**params, **new}, frozenset(split.varying), operations)
+    state = sum(v.aval.size for v in body.inputs if v in split.varying)
+    return Lanes(prefix, {**params, **new}, frozenset(split.varying), state)
 
 
 class _Split:

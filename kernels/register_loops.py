@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fnn.core.aval import Aval
-from fnn.core.ir import Graph, Var
+from fnn.core.ir import Graph, Var, subgraphs
+from fnn.core.lowering import IndexMap, Iota, Loop
 from fnn.core.source import Source
 from fnn.kernels.calls import Call, Value
 from fnn.kernels.expansions import weight
@@ -23,14 +24,18 @@ from fnn.kernels.loops import Buffer, Operand, code_of, computed
 from fnn.kernels.register_body import Body, BodyBuilder, Held, Stored, TooLarge
 from fnn.kernels.register_lanes import Lanes, lanes_of
 
-OPERATIONS = 4000  # recorded for a body
-INSTRUCTIONS = 12_000  # that they may come to, functions of mathematics written out
+# Scalar operations of a body that run as fast as a kernel by kernel does, vectors and all: so many anyhow, and so
+# many for every equation that computes (a kernel costs about 30 ns beside its work).
+SHORT = 1000
+EACH = 100
+MOST = 6000  # in any case: compiling that takes half a second
+MOST_OF_LANE = 3000
 STATE = 512  # elements of what is kept over all steps
 BRANCH = 256  # operations of branches that stand alone: they run once
-NS = 0.3  # per operation, or per vector of them
+NS = 0.1  # per operation, or per vector of them
 LANES = 16  # elements from which they are lanes
 BLOCK = 64  # lanes of a tile
-LIGHT = 64  # operations of a body that is walked two vectors at a time
+LIGHT = 100  # operations of a body that several vectors are walked through at a time
 UNKNOWN = 16  # rounds a while loop is taken to make
 
 
@@ -52,9 +57,12 @@ def register_call(
     if lanes is None and sum(a.size for a in state) > STATE:
         return None
     try:
-        return _Writer(kind, params, inputs, outputs, source, lanes).call()
+        call, operations = _Writer(kind, params, inputs, outputs, source, lanes, 1).call()
     except TooLarge:
         return None
+    if lanes is not None and lanes.width > 1 and operations <= LIGHT:
+        call, _ = _Writer(kind, params, inputs, outputs, source, lanes, lanes.width).call()
+    return call
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,15 @@ def signature(kind: str, params: dict[str, Any]) -> Signature:
     return Signature((Aval((), np.dtype("int32")), *branch.in_avals), branch.out_avals, 0, len(branch.outputs))
 
 
+def computations(params: dict[str, Any]) -> int:
+    """How many equations compute something, in all graphs of an equation and in those within."""
+    return sum(
+        computations(e.params) + (not isinstance(e.primitive.lower, IndexMap | Iota | Loop))
+        for _, graph in subgraphs(params)
+        for e in graph.equations
+    )
+
+
 class _Writer:
     """Writes the program of one call."""
 
@@ -100,15 +117,20 @@ class _Writer:
         outputs: Sequence[Value],
         source: Source | None,
         lanes: Lanes | None,
+        width: int,
     ):
+        self.width = width  # vectors of lanes that are walked at a time
         self.kind, self.inputs, self.outputs, self.source, self.lanes = kind, inputs, outputs, source, lanes
         self.whole = signature(kind, params)
         self.params = params if lanes is None else lanes.params
         self.b = BodyBuilder()
         self.args: list[Value] = []
         self.reads: set[Value] = set()
-        varying = frozenset() if lanes is None else lanes.varying
-        self.body = Body(self.b, BRANCH if kind == "cond" else OPERATIONS, self.argument, varying)
+        if lanes is not None:
+            self.body = Body(self.b, MOST_OF_LANE, self.argument, lanes.varying)
+        else:
+            budget = BRANCH if kind == "cond" else min(MOST, SHORT + EACH * computations(params))
+            self.body = Body(self.b, budget, self.argument)
 
     def argument(self, array: np.ndarray) -> Buffer:
         return self.read(Value(array.shape, array.dtype, np.ascontiguousarray(array)))
@@ -118,7 +140,8 @@ class _Writer:
         self.reads.add(value)
         return self.b.argument(code_of(value.dtype))
 
-    def call(self) -> Call:
+    def call(self) -> tuple[Call, int]:
+        """The call, and how many operations its kernel consists of."""
         b, lanes = self.b, self.lanes
         used = self.used()
         ins = [self.read(v) if u else None for v, u in zip(self.inputs, used, strict=True)]
@@ -135,15 +158,13 @@ class _Writer:
             n = b.size(lanes.count)
             with b.tiles() as t:
                 first = t * BLOCK
-                with b.lanes(first, b.op("min", first + BLOCK, n), lanes.width(LIGHT)) as i:
+                with b.lanes(first, b.op("min", first + BLOCK, n), self.width) as i:
                     self.write(ins, outs, length, i, n)
         program = b.program
-        operations = weight(program.body)
-        if operations > INSTRUCTIONS:
-            raise TooLarge
+        operations = weight(program.body.items)
         steps = f", {rounds} steps" if self.kind == "scan" else ""
         where = "in registers" if lanes is None else f"in the registers of {lanes.count} lanes"
-        return Call(
+        call = Call(
             label=self.kind,
             key=program.key,
             program=lambda: program,
@@ -157,6 +178,7 @@ class _Writer:
             sources=() if self.source is None else (self.source,),
             text=f"{self.kind} {where}, {operations} operations{steps}",
         )
+        return call, operations
 
     def write(
         self, ins: Sequence[Buffer | None], outs: Sequence[Buffer], length: Operand, lane: Operand, n: Operand

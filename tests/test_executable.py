@@ -215,7 +215,9 @@ def test_plan_kernels_cost_and_memory_are_told(tmp_path: Path) -> None:
     assert set(sources) == {k for k in executable.table.kernels if k}
     for source in sources.values():
         compile(source, "kernel", "exec")
-        assert "f32[8,5]" in source and "test_executable.py" in source  # what is computed, and for which lines
+        assert (
+            "f32[8,5]" in source and "test_executable.py" in source
+        )  # what is computed, and for which lines
     assert any("def dot(a0, a1, a2," in source for source in sources.values())
     assert any("h = transcendental.tanh(" in source for source in sources.values())
     assert "#1 dot 8x5x6" in plan

@@ -24,14 +24,22 @@ MASK1 = np.array([True, False, True, True])
 MASK3 = X % 3 == 0
 
 KEYS: list[Any] = [
-    0, -1, (1, 2), (1, -2, 3), slice(None), slice(1, 3), slice(None, None, 2), slice(None, None, -1), slice(3, 0, -2),
-    slice(-3, None), slice(5, 2), slice(2, 2), ..., None, (None, 1), (..., 0), (..., None), (0, ..., 1), (slice(1, 3), None, 2),
-    (slice(None), slice(None, None, -2), slice(1, 6, 3)), (None, ..., None), (1, slice(None), None, slice(2, 4)), np.int64(2), (),
-    I, (I, 0), (0, I), (I, slice(None), I), (slice(None), I), (slice(None), I, I), (slice(None), I, slice(1, 5, 2)), K % 4,
-    (K % 4, K), (I, None, 1), (None, I, ..., 2), (0, slice(None), I), (I[:, None], K[:1]), (slice(1, 3), K), (..., I), (I, ..., I),
-    [0, 2], ([0, 1], [1, 2]), (slice(None, None, -1), I), np.zeros((0,), np.int32), (slice(None), np.zeros((2, 0), np.int32)), np.array(1),
-    MASK1, (slice(None), MASK1[[0, 1, 2, 3, 0]]), MASK3, (MASK1, 0), (MASK1, slice(None), I[[0, 1, 2]]), MASK3[:, :, 0], [True, False, True, False],
-    (..., MASK3[0, 0]), I.astype(np.int8), I.astype(np.uint8) % 3, (slice(None), 1, I, I), (I, 1), (2, I, None, I), (slice(None), None, I, None),
+    0, -1, (1, 2), (1, -2, 3), slice(None), slice(1, 3), slice(None, None, 2), slice(None, None, -1),
+    slice(3, 0, -2),
+    slice(-3, None), slice(5, 2), slice(2, 2), ..., None, (None, 1), (..., 0), (..., None), (0, ..., 1),
+    (slice(1, 3), None, 2),
+    (slice(None), slice(None, None, -2), slice(1, 6, 3)), (None, ..., None),
+    (1, slice(None), None, slice(2, 4)), np.int64(2), (),
+    I, (I, 0), (0, I), (I, slice(None), I), (slice(None), I), (slice(None), I, I),
+    (slice(None), I, slice(1, 5, 2)), K % 4,
+    (K % 4, K), (I, None, 1), (None, I, ..., 2), (0, slice(None), I), (I[:, None], K[:1]), (slice(1, 3), K),
+    (..., I), (I, ..., I),
+    [0, 2], ([0, 1], [1, 2]), (slice(None, None, -1), I), np.zeros((0,), np.int32),
+    (slice(None), np.zeros((2, 0), np.int32)), np.array(1),
+    MASK1, (slice(None), MASK1[[0, 1, 2, 3, 0]]), MASK3, (MASK1, 0), (MASK1, slice(None), I[[0, 1, 2]]),
+    MASK3[:, :, 0], [True, False, True, False],
+    (..., MASK3[0, 0]), I.astype(np.int8), I.astype(np.uint8) % 3, (slice(None), 1, I, I), (I, 1),
+    (2, I, None, I), (slice(None), None, I, None),
 ]  # fmt: skip
 
 
@@ -217,10 +225,14 @@ HERE = r"test_indexing\.py:\d+"
 @pytest.mark.parametrize(
     "key, message",
     [
-        (4, rf"index 4 is out of range for axis 0 of size 4.*{HERE}.*from -4 to 3"), ((0, -6), "index -6 .*axis 1 of size 5"),
-        (1.5, rf"1\.5 \(float\) is no index, at .*{HERE}.*write 1, or int"), (np.array([0.5, 1.0]), r"float64 is no index.*astype\(int\)"),
-        ("a", "'a' .*is no index"), ((0, 0, 0, 0), rf"too many indices.*{HERE}.*3 axes, 4"), ((..., 0, ...), "more than one ellipsis"),
-        (slice(None, None, 0), "step of 0"), (slice(0.5), "bound that is no integer"), (np.array([True, False]), r"shape \(2,\) does not fit"),
+        (4, rf"index 4 is out of range for axis 0 of size 4.*{HERE}.*from -4 to 3"),
+        ((0, -6), "index -6 .*axis 1 of size 5"),
+        (1.5, rf"1\.5 \(float\) is no index, at .*{HERE}.*write 1, or int"),
+        (np.array([0.5, 1.0]), r"float64 is no index.*astype\(int\)"),
+        ("a", "'a' .*is no index"), ((0, 0, 0, 0), rf"too many indices.*{HERE}.*3 axes, 4"),
+        ((..., 0, ...), "more than one ellipsis"),
+        (slice(None, None, 0), "step of 0"), (slice(0.5), "bound that is no integer"),
+        (np.array([True, False]), r"shape \(2,\) does not fit"),
         (True, "True is no index"),
     ],
 )  # fmt: skip

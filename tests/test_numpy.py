@@ -1,6 +1,5 @@
 """fnn.numpy against NumPy: the same numbers, by name, eagerly and while tracing."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +8,7 @@ import pytest
 
 import fnn
 import fnn.numpy as fnp
-from fnn.core.array import ConcreteArray
 from fnn.core.trace import closed_stage
-from fnn.errors import ArgumentError, ConcretizationError, DtypeError, ShapeError, UnsupportedError
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(3, 4)).astype(np.float32)
@@ -46,97 +43,162 @@ def same(ours: Any, theirs: Any, tolerance: float = 2e-6) -> None:
 # (name, arguments, keyword arguments): NumPy's function of the same name is the oracle
 CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     *[(n, (A,), {}) for n in (
-        "negative", "positive", "absolute", "fabs", "sign", "square", "reciprocal", "cbrt", "exp", "exp2", "expm1", "sin", "cos",
-        "tan", "arctan", "sinh", "cosh", "tanh", "arcsinh", "deg2rad", "rad2deg", "radians", "degrees", "floor", "ceil", "trunc",
-        "rint", "isfinite", "isnan", "isinf", "isposinf", "isneginf", "signbit", "sinc", "abs", "round", "real", "conj",
-        "logical_not", "sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin", "cumsum", "cumprod",
-        "ptp", "count_nonzero", "sort", "argsort", "ravel", "transpose", "squeeze", "flip", "fliplr", "flipud", "rot90", "diff",
-        "diagonal", "trace", "tril", "triu", "median", "cov", "corrcoef", "gradient", "nan_to_num", "ndim", "shape", "size",
-        "zeros_like", "ones_like", "atleast_1d", "atleast_2d", "atleast_3d", "unique", "argwhere", "flatnonzero", "amax", "modf",
+        "negative", "positive", "absolute", "fabs", "sign", "square", "reciprocal", "cbrt", "exp", "exp2",
+        "expm1", "sin", "cos",
+        "tan", "arctan", "sinh", "cosh", "tanh", "arcsinh", "deg2rad", "rad2deg", "radians", "degrees",
+        "floor", "ceil", "trunc",
+        "rint", "isfinite", "isnan", "isinf", "isposinf", "isneginf", "signbit", "sinc", "abs", "round",
+        "real", "conj",
+        "logical_not", "sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin",
+        "cumsum", "cumprod",
+        "ptp", "count_nonzero", "sort", "argsort", "ravel", "transpose", "squeeze", "flip", "fliplr",
+        "flipud", "rot90", "diff",
+        "diagonal", "trace", "tril", "triu", "median", "cov", "corrcoef", "gradient", "nan_to_num", "ndim",
+        "shape", "size",
+        "zeros_like", "ones_like", "atleast_1d", "atleast_2d", "atleast_3d", "unique", "argwhere",
+        "flatnonzero", "amax", "modf",
         "matrix_transpose", "ediff1d", "nonzero", "isreal", "unstack",
     )],
     *[(n, (P,), {}) for n in ("sqrt", "log", "log2", "log10", "log1p", "arcsin", "arccos", "arctanh")],
     ("arccosh", (P + 1,), {}),
     *[(n, (I,), {}) for n in (
-        "negative", "absolute", "sign", "square", "invert", "floor", "ceil", "trunc", "sum", "prod", "max", "argmin", "sort",
+        "negative", "absolute", "sign", "square", "invert", "floor", "ceil", "trunc", "sum", "prod", "max",
+        "argmin", "sort",
         "isnan", "isinf", "signbit", "cumsum", "unique", "bitwise_count", "count_nonzero", "diff", "isfinite",
     )],
-    *[(n, (M,), {}) for n in ("sum", "invert", "all", "any", "max", "min", "cumsum", "argmax", "logical_not", "mean", "diff")],
+    *[(n, (M,), {}) for n in ("sum", "invert", "all", "any", "max", "min", "cumsum", "argmax", "logical_not")],
+    *[(n, (M,), {}) for n in ("mean", "diff")],
     *[(n, (A, B), {}) for n in (
-        "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "mod", "fmod", "arctan2", "maximum", "minimum", "fmax",
-        "fmin", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logaddexp", "logaddexp2", "hypot",
-        "copysign", "nextafter", "heaviside", "logical_and", "logical_or", "logical_xor", "divmod", "isclose", "allclose",
+        "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "mod", "fmod", "arctan2",
+        "maximum", "minimum", "fmax",
+        "fmin", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logaddexp",
+        "logaddexp2", "hypot",
+        "copysign", "nextafter", "heaviside", "logical_and", "logical_or", "logical_xor", "divmod",
+        "isclose", "allclose",
         "array_equal", "outer", "vdot", "inner", "kron", "append", "array_equiv", "vecdot",
     )],
     *[(n, (I, J), {}) for n in (
-        "add", "multiply", "floor_divide", "remainder", "fmod", "maximum", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift",
+        "add", "multiply", "floor_divide", "remainder", "fmod", "maximum", "bitwise_and", "bitwise_or",
+        "bitwise_xor", "left_shift",
         "divmod", "power", "equal", "less", "isin",
     )],
     *[(n, (M, M.T.reshape(3, 4)), {}) for n in ("add", "multiply", "logical_xor", "bitwise_and", "maximum", "equal", "less")],
     ("right_shift", (I, J), {}), ("right_shift", (I.view(np.uint32), J.view(np.uint32)), {}),
     ("power", (P, A), {}), ("power", (A, 3), {}), ("float_power", (P, 2), {}), ("true_divide", (A, B), {}),
     *[(n, (N,), {}) for n in (
-        "nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd", "isnan", "nanmedian", "nancumsum", "nancumprod",
+        "nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd", "isnan", "nanmedian",
+        "nancumsum", "nancumprod",
     )],
     *[(n, (N,), {"axis": 0}) for n in ("nansum", "nanmean", "max", "argmax", "cumsum")],
-    ("nan_to_num", (np.array([np.nan, np.inf, -np.inf, 1], np.float32),), {}), ("nanargmax", (N,), {"axis": 1}),
+    ("nan_to_num", (np.array([np.nan, np.inf, -np.inf, 1], np.float32),), {}),
+    ("nanargmax", (N,), {"axis": 1}),
     ("nanargmin", (N,), {}), ("nanquantile", (N, 0.3), {"axis": 1}), ("nanpercentile", (N, 30.0), {}),
-    *[(n, (T,), {"axis": axis, "keepdims": k}) for n in ("sum", "mean", "max", "var") for axis in (0, -1, (0, 2)) for k in (True, False)],
-    ("sum", (A,), {"where": M}), ("mean", (A,), {"where": M, "axis": 0}), ("var", (A,), {"where": M}), ("sum", (A,), {"initial": 3.0}),
-    ("max", (A,), {"where": M, "initial": -5.0}), ("min", (EMPTY,), {"initial": 4.0}), ("sum", (EMPTY,), {}), ("prod", (EMPTY,), {}),
-    ("std", (A,), {"ddof": 1}), ("var", (A,), {"axis": 1, "ddof": 1}), ("any", (A,), {"where": M}), ("all", (EMPTY,), {"axis": 0}),
-    ("argmax", (T,), {"axis": 1, "keepdims": True}), ("argsort", (I,), {"stable": True}), ("sum", (I.astype(np.int8),), {"dtype": np.int32}), ("sum", (M,), {"axis": 0}),
-    ("cumsum", (T,), {"axis": 1}), ("cumprod", (T,), {"axis": -1}), ("sort", (T,), {"axis": 0}), ("argsort", (T,), {"axis": 1}),
-    ("reshape", (T, (4, -1)), {}), ("reshape", (T, (4, 6)), {"order": "F"}), ("transpose", (T, (2, 0, 1)), {}),
-    ("swapaxes", (T, 0, 2), {}), ("moveaxis", (T, 0, -1), {}), ("moveaxis", (T, (0, 1), (2, 0)), {}), ("rollaxis", (T, 2), {}),
-    ("squeeze", (T[:1],), {"axis": 0}), ("expand_dims", (T, (0, 3)), {}), ("flip", (T, (0, 1)), {}), ("rot90", (A, 3), {}),
+    *[(n, (T,), {"axis": axis, "keepdims": k})
+      for n in ("sum", "mean", "max", "var") for axis in (0, -1, (0, 2)) for k in (True, False)],
+    ("sum", (A,), {"where": M}), ("mean", (A,), {"where": M, "axis": 0}), ("var", (A,), {"where": M}),
+    ("sum", (A,), {"initial": 3.0}),
+    ("max", (A,), {"where": M, "initial": -5.0}), ("min", (EMPTY,), {"initial": 4.0}), ("sum", (EMPTY,), {}),
+    ("prod", (EMPTY,), {}),
+    ("std", (A,), {"ddof": 1}), ("var", (A,), {"axis": 1, "ddof": 1}), ("any", (A,), {"where": M}),
+    ("all", (EMPTY,), {"axis": 0}),
+    ("argmax", (T,), {"axis": 1, "keepdims": True}), ("argsort", (I,), {"stable": True}),
+    ("sum", (I.astype(np.int8),), {"dtype": np.int32}), ("sum", (M,), {"axis": 0}),
+    ("cumsum", (T,), {"axis": 1}), ("cumprod", (T,), {"axis": -1}), ("sort", (T,), {"axis": 0}),
+    ("argsort", (T,), {"axis": 1}),
+    ("reshape", (T, (4, -1)), {}), ("reshape", (T, (4, 6)), {"order": "F"}),
+    ("transpose", (T, (2, 0, 1)), {}),
+    ("swapaxes", (T, 0, 2), {}), ("moveaxis", (T, 0, -1), {}), ("moveaxis", (T, (0, 1), (2, 0)), {}),
+    ("rollaxis", (T, 2), {}),
+    ("squeeze", (T[:1],), {"axis": 0}), ("expand_dims", (T, (0, 3)), {}), ("flip", (T, (0, 1)), {}),
+    ("rot90", (A, 3), {}),
     ("rot90", (A, 2), {}), ("broadcast_to", (A, (2, 3, 4)), {}), ("broadcast_arrays", (A, V[:4]), {}),
-    ("broadcast_shapes", ((3, 1), (4,)), {}), ("concatenate", ([A, B],), {"axis": 1}), ("concatenate", ([A, V],), {"axis": None}),
-    ("concatenate", ([A, I],), {}), ("stack", ([A, B],), {"axis": -1}), ("vstack", ([A, B],), {}), ("hstack", ([A, B],), {}),
-    ("dstack", ([A, B],), {}), ("column_stack", ([V, V],), {}), ("block", ([[A, B], [B, A]],), {}), ("split", (A, 2), {"axis": 1}),
-    ("split", (V, [2, 5]), {}), ("array_split", (V, 3), {}), ("hsplit", (A, 2), {}), ("vsplit", (A, 3), {}), ("dsplit", (T, 2), {}),
-    ("tile", (A, (2, 1, 2)), {}), ("tile", (V, 2), {}), ("repeat", (A, 2), {"axis": 1}), ("repeat", (V, 3), {}),
-    ("repeat", (A, np.array([1, 0, 2])), {"axis": 0}), ("roll", (A, 1), {}), ("roll", (A, (1, -1)), {"axis": (0, 1)}),
-    ("roll", (A, 5), {"axis": 1}), ("take", (A, np.array([2, 0])), {"axis": 0}), ("take", (A, np.array([[1, 5]])), {}),
-    ("take_along_axis", (A, I % 3, 0), {}), ("take_along_axis", (A, (I % 4)[:, :1], 1), {}), ("diagonal", (T, 1, 1, 2), {}),
-    ("diagonal", (A, -1), {}), ("trace", (A, 1), {}), ("diag", (V, 2), {}), ("diag", (V, -1), {}), ("diag", (A, 1), {}),
-    ("diagflat", (A,), {}), ("tril", (T, -1), {}), ("triu", (T, 1), {}), ("vander", (V, 3), {}), ("meshgrid", (V, A[0]), {}),
-    ("meshgrid", (V, A[0]), {"indexing": "ij", "sparse": True}), ("where", (M, A, B), {}), ("where", (M, A, 0.0), {}),
-    ("where", (M[0], A, B[:, :1]), {}), ("where", (M,), {}), ("clip", (A, -0.5, 0.5), {}), ("clip", (I, None, 3), {}),
-    ("round", (A, 2), {}), ("matmul", (A, B.T), {}), ("matmul", (T, A.T), {}), ("matmul", (V[:4], A.T), {}), ("matmul", (A, V[:4]), {}),
-    ("matmul", (A.T, T), {}), ("matmul", (T[:, None], np.stack([T.transpose(0, 2, 1)] * 5, 1)), {}), ("matmul", (V, V), {}),
-    ("matmul", (V[:3], T), {}), ("matmul", (I, J.T), {}), ("matmul", (M, M.T), {}), ("dot", (T, A.T), {}), ("dot", (A, 2.0), {}),
-    ("tensordot", (T, A), {"axes": ([1, 2], [0, 1])}), ("tensordot", (T, A.T), {"axes": 1}), ("matvec", (T, V[:4]), {}),
-    ("vecmat", (V[:3], T), {}), ("einsum", ("ij,kj->ik", A, B), {}), ("einsum", ("ijk,jk->i", T, A), {}), ("einsum", ("ii->i", A[:, :3]), {}),
-    ("einsum", ("ij->", A), {}), ("einsum", ("ij,jk,kl->il", A, B.T, A), {}), ("einsum", ("...j,j->...", T, V[:4]), {}),
-    ("einsum", ("ij,ij", A, B), {}), ("einsum", ("ij,kl->ijkl", A, B), {}), ("einsum", ("bij,bjk->bik", T, T.transpose(0, 2, 1)), {}),
-    ("einsum", ("ij,ij,ij->j", A, B, P), {}), ("einsum", ("ji", A), {}), ("einsum", ("i,i->", V, V), {}), ("einsum", ("iij->j", T.reshape(2, 2, 6)), {}),
-    ("cross", (A[:, :3], B[:, :3]), {}), ("cross", (A[:, :3], B[:, :2]), {}), ("kron", (V, A), {}), ("searchsorted", (np.sort(V), A), {}),
-    ("searchsorted", (np.sort(V), V), {"side": "right"}), ("interp", (A, np.sort(V), V), {}), ("interp", (A, np.sort(V), V), {"left": -1.0, "right": 9.0}),
-    ("diff", (A,), {"n": 2, "axis": 0}), ("diff", (V,), {"prepend": 0.0, "append": 1.0}), ("bincount", (np.abs(I).ravel(),), {}),
+    ("broadcast_shapes", ((3, 1), (4,)), {}), ("concatenate", ([A, B],), {"axis": 1}),
+    ("concatenate", ([A, V],), {"axis": None}),
+    ("concatenate", ([A, I],), {}), ("stack", ([A, B],), {"axis": -1}), ("vstack", ([A, B],), {}),
+    ("hstack", ([A, B],), {}),
+    ("dstack", ([A, B],), {}), ("column_stack", ([V, V],), {}), ("block", ([[A, B], [B, A]],), {}),
+    ("split", (A, 2), {"axis": 1}),
+    ("split", (V, [2, 5]), {}), ("array_split", (V, 3), {}), ("hsplit", (A, 2), {}), ("vsplit", (A, 3), {}),
+    ("dsplit", (T, 2), {}),
+    ("tile", (A, (2, 1, 2)), {}), ("tile", (V, 2), {}), ("repeat", (A, 2), {"axis": 1}),
+    ("repeat", (V, 3), {}),
+    ("repeat", (A, np.array([1, 0, 2])), {"axis": 0}), ("roll", (A, 1), {}),
+    ("roll", (A, (1, -1)), {"axis": (0, 1)}),
+    ("roll", (A, 5), {"axis": 1}), ("take", (A, np.array([2, 0])), {"axis": 0}),
+    ("take", (A, np.array([[1, 5]])), {}),
+    ("take_along_axis", (A, I % 3, 0), {}), ("take_along_axis", (A, (I % 4)[:, :1], 1), {}),
+    ("diagonal", (T, 1, 1, 2), {}),
+    ("diagonal", (A, -1), {}), ("trace", (A, 1), {}), ("diag", (V, 2), {}), ("diag", (V, -1), {}),
+    ("diag", (A, 1), {}),
+    ("diagflat", (A,), {}), ("tril", (T, -1), {}), ("triu", (T, 1), {}), ("vander", (V, 3), {}),
+    ("meshgrid", (V, A[0]), {}),
+    ("meshgrid", (V, A[0]), {"indexing": "ij", "sparse": True}), ("where", (M, A, B), {}),
+    ("where", (M, A, 0.0), {}),
+    ("where", (M[0], A, B[:, :1]), {}), ("where", (M,), {}), ("clip", (A, -0.5, 0.5), {}),
+    ("clip", (I, None, 3), {}),
+    ("round", (A, 2), {}), ("matmul", (A, B.T), {}), ("matmul", (T, A.T), {}), ("matmul", (V[:4], A.T), {}),
+    ("matmul", (A, V[:4]), {}),
+    ("matmul", (A.T, T), {}), ("matmul", (T[:, None], np.stack([T.transpose(0, 2, 1)] * 5, 1)), {}),
+    ("matmul", (V, V), {}),
+    ("matmul", (V[:3], T), {}), ("matmul", (I, J.T), {}), ("matmul", (M, M.T), {}), ("dot", (T, A.T), {}),
+    ("dot", (A, 2.0), {}),
+    ("tensordot", (T, A), {"axes": ([1, 2], [0, 1])}), ("tensordot", (T, A.T), {"axes": 1}),
+    ("matvec", (T, V[:4]), {}),
+    ("vecmat", (V[:3], T), {}), ("einsum", ("ij,kj->ik", A, B), {}), ("einsum", ("ijk,jk->i", T, A), {}),
+    ("einsum", ("ii->i", A[:, :3]), {}),
+    ("einsum", ("ij->", A), {}), ("einsum", ("ij,jk,kl->il", A, B.T, A), {}),
+    ("einsum", ("...j,j->...", T, V[:4]), {}),
+    ("einsum", ("ij,ij", A, B), {}), ("einsum", ("ij,kl->ijkl", A, B), {}),
+    ("einsum", ("bij,bjk->bik", T, T.transpose(0, 2, 1)), {}),
+    ("einsum", ("ij,ij,ij->j", A, B, P), {}), ("einsum", ("ji", A), {}), ("einsum", ("i,i->", V, V), {}),
+    ("einsum", ("iij->j", T.reshape(2, 2, 6)), {}),
+    ("cross", (A[:, :3], B[:, :3]), {}), ("cross", (A[:, :3], B[:, :2]), {}), ("kron", (V, A), {}),
+    ("searchsorted", (np.sort(V), A), {}),
+    ("searchsorted", (np.sort(V), V), {"side": "right"}), ("interp", (A, np.sort(V), V), {}),
+    ("interp", (A, np.sort(V), V), {"left": -1.0, "right": 9.0}),
+    ("diff", (A,), {"n": 2, "axis": 0}), ("diff", (V,), {"prepend": 0.0, "append": 1.0}),
+    ("bincount", (np.abs(I).ravel(),), {}),
     ("bincount", (np.abs(I).ravel(), A.ravel()), {"minlength": 12}), ("digitize", (A, np.sort(V)), {}),
-    ("histogram_bin_edges", (V, 5), {}), ("quantile", (A, 0.3), {}), ("quantile", (T, [0.1, 0.7]), {"axis": (0, 2)}),
-    ("quantile", (T, 0.4), {"axis": 1, "keepdims": True}), ("percentile", (A, 30.0), {"axis": 1}), ("median", (T,), {"axis": 1}),
+    ("histogram_bin_edges", (V, 5), {}), ("quantile", (A, 0.3), {}),
+    ("quantile", (T, [0.1, 0.7]), {"axis": (0, 2)}),
+    ("quantile", (T, 0.4), {"axis": 1, "keepdims": True}), ("percentile", (A, 30.0), {"axis": 1}),
+    ("median", (T,), {"axis": 1}),
     *[("quantile", (V, 0.33), {"method": m}) for m in ("lower", "higher", "nearest", "midpoint")],
-    ("average", (A,), {}), ("average", (A,), {"weights": P}), ("average", (A,), {"weights": V[:3], "axis": 0}), ("cov", (A, B), {}),
-    ("pad", (A, 1), {}), ("pad", (A, ((1, 0), (2, 3))), {"constant_values": 7.0}), ("pad", (V, (2, 1)), {"constant_values": (1.0, 2.0)}),
-    *[("pad", (A, ((1, 2), (3, 0))), {"mode": m}) for m in ("edge", "reflect", "symmetric", "wrap", "maximum", "mean", "linear_ramp")],
-    ("unique", (I,), {"return_index": True, "return_inverse": True, "return_counts": True}), ("isin", (I, [1, 2, 3]), {}),
-    ("union1d", (I, J), {}), ("intersect1d", (I, J), {}), ("setdiff1d", (I, J), {}), ("delete", (V, [1, 3]), {}), ("delete", (A, 1), {"axis": 1}),
-    ("insert", (V, 2, 9.0), {}), ("insert", (A, 1, V[:3]), {"axis": 1}), ("insert", (V, [1, 4], [8.0, 9.0]), {}), ("extract", (M, A), {}),
+    ("average", (A,), {}), ("average", (A,), {"weights": P}),
+    ("average", (A,), {"weights": V[:3], "axis": 0}), ("cov", (A, B), {}),
+    ("pad", (A, 1), {}), ("pad", (A, ((1, 0), (2, 3))), {"constant_values": 7.0}),
+    ("pad", (V, (2, 1)), {"constant_values": (1.0, 2.0)}),
+    *[("pad", (A, ((1, 2), (3, 0))), {"mode": m})
+      for m in ("edge", "reflect", "symmetric", "wrap", "maximum", "mean", "linear_ramp")],
+    ("unique", (I,), {"return_index": True, "return_inverse": True, "return_counts": True}),
+    ("isin", (I, [1, 2, 3]), {}),
+    ("union1d", (I, J), {}), ("intersect1d", (I, J), {}), ("setdiff1d", (I, J), {}),
+    ("delete", (V, [1, 3]), {}), ("delete", (A, 1), {"axis": 1}),
+    ("insert", (V, 2, 9.0), {}), ("insert", (A, 1, V[:3]), {"axis": 1}),
+    ("insert", (V, [1, 4], [8.0, 9.0]), {}), ("extract", (M, A), {}),
     ("compress", ([True, False, True], A), {"axis": 0}), ("unravel_index", (np.array([5, 7]), (3, 4)), {}),
-    ("ravel_multi_index", ((np.array([1, 2]), np.array([3, 0])), (3, 4)), {}), ("lexsort", ((I[0], J[0]),), {}),
+    ("ravel_multi_index", ((np.array([1, 2]), np.array([3, 0])), (3, 4)), {}),
+    ("lexsort", ((I[0], J[0]),), {}),
     *[("convolve", (V, A[0]), {"mode": m}) for m in ("full", "same", "valid")],
     *[("correlate", (V, A[0]), {"mode": m}) for m in ("full", "same", "valid")],
-    ("polyval", (V, A), {}), ("polymul", (V, A[0]), {}), ("polyadd", (V, A[0]), {}), ("polyder", (V,), {}), ("trapezoid", (A,), {}),
-    ("trapezoid", (A,), {"x": np.sort(V[:4])}), ("unwrap", (A * 5,), {}), ("select", ([M, I < -3], [A, B]), {}),
-    ("choose", (I % 2, [A, B]), {}), ("zeros", ((2, 3),), {}), ("ones", (3,), {"dtype": np.int32}), ("full", ((2, 2), 1.5), {}),
-    ("full_like", (A, 2), {}), ("eye", (3,), {}), ("eye", (3, 4, 1), {}), ("identity", (2,), {}), ("tri", (3, 4, -1), {}), ("arange", (5,), {}),
-    ("arange", (2, 10, 3), {}), ("arange", (5, 0, -2), {}), ("arange", (0.0, 1.0, 0.25), {}), ("linspace", (0.0, 1.0, 7), {}),
-    ("linspace", (0.0, 1.0, 7), {"endpoint": False}), ("linspace", (A[0], B[0], 4), {}), ("linspace", (A[0], B[0], 4), {"axis": 1}),
-    ("linspace", (0, 10, 4), {"dtype": np.int32}), ("linspace", (0.0, 1.0, 5), {"retstep": True}), ("logspace", (0.0, 2.0, 4), {}),
-    ("geomspace", (1.0, 100.0, 3), {}), ("indices", ((2, 3),), {}), ("tril_indices", (3,), {}), ("triu_indices", (3, 1), {}),
-    ("diag_indices", (3,), {}), ("empty", ((0, 2),), {}), ("sign", (np.array([np.nan, -0.0], np.float32),), {}), ("angle", (A,), {}),
+    ("polyval", (V, A), {}), ("polymul", (V, A[0]), {}), ("polyadd", (V, A[0]), {}), ("polyder", (V,), {}),
+    ("trapezoid", (A,), {}),
+    ("trapezoid", (A,), {"x": np.sort(V[:4])}), ("unwrap", (A * 5,), {}),
+    ("select", ([M, I < -3], [A, B]), {}),
+    ("choose", (I % 2, [A, B]), {}), ("zeros", ((2, 3),), {}), ("ones", (3,), {"dtype": np.int32}),
+    ("full", ((2, 2), 1.5), {}),
+    ("full_like", (A, 2), {}), ("eye", (3,), {}), ("eye", (3, 4, 1), {}), ("identity", (2,), {}),
+    ("tri", (3, 4, -1), {}), ("arange", (5,), {}),
+    ("arange", (2, 10, 3), {}), ("arange", (5, 0, -2), {}), ("arange", (0.0, 1.0, 0.25), {}),
+    ("linspace", (0.0, 1.0, 7), {}),
+    ("linspace", (0.0, 1.0, 7), {"endpoint": False}), ("linspace", (A[0], B[0], 4), {}),
+    ("linspace", (A[0], B[0], 4), {"axis": 1}),
+    ("linspace", (0, 10, 4), {"dtype": np.int32}), ("linspace", (0.0, 1.0, 5), {"retstep": True}),
+    ("logspace", (0.0, 2.0, 4), {}),
+    ("geomspace", (1.0, 100.0, 3), {}), ("indices", ((2, 3),), {}), ("tril_indices", (3,), {}),
+    ("triu_indices", (3, 1), {}),
+    ("diag_indices", (3,), {}), ("empty", ((0, 2),), {}),
+    ("sign", (np.array([np.nan, -0.0], np.float32),), {}), ("angle", (A,), {}),
     ("ptp", (A,), {"axis": 0}), ("cumulative_sum", (V,), {"include_initial": True}), ("argwhere", (M,), {}),
     ("fromfunction", (lambda i, j: i + 2 * j, (2, 3)), {}), ("partition", (np.sort(V), 2), {}),
 ]  # fmt: skip
@@ -343,200 +405,3 @@ def test_missing_names_say_what_to_use() -> None:
         fnp.random  # noqa: B018  # the access is the point
     with pytest.raises(AttributeError, match="did you mean 'concatenate'"):
         fnp.concatenat  # noqa: B018
-
-
-# -- dtypes -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "x, y, dtype, weak",
-    [
-        (A, 2, "float32", False), (I, 2, "int32", False), (A, I, "float32", False), (I, M, "int32", False),
-        (A.astype(np.float16), A, "float32", False), (A.astype(np.float16), 2.5, "float16", False),
-        (I.astype(np.int8), 100, "int8", False), (I.astype(np.int8), I.astype(np.uint8), "int16", False), (1, 2, "int32", True),
-        (1, 2.0, "float32", True), (M, 1, "int32", True), (M, 1.0, "float32", True),
-    ],
-)  # fmt: skip
-def test_addition_promotes(x: Any, y: Any, dtype: str, weak: bool) -> None:
-    for a, b in ((x, y), (y, x)):
-        out = fnp.add(a, b)
-        assert out.dtype == dtype
-        assert weak or not out.weak_type
-        np.testing.assert_allclose(np.asarray(out), np.add(a, b, dtype=out.dtype), rtol=1e-3)
-
-
-def test_explicit_dtypes_are_honoured() -> None:
-    assert fnp.array(1.5, dtype="float64").dtype == np.float64
-    assert fnp.zeros(2, fnp.float64).dtype == np.float64
-    assert fnp.arange(3, dtype=fnp.int64).dtype == np.int64
-    assert fnp.asarray(np.zeros(2)).dtype == np.float32
-    assert fnp.ones(2).astype(fnp.bfloat16).dtype == fnp.bfloat16
-    assert fnp.sum(fnp.ones(3, fnp.bfloat16)).dtype == fnp.bfloat16
-    assert (fnp.ones(2, "float64") + 1).dtype == np.float64
-    assert fnp.float64(1.5).dtype == np.float64
-    assert (
-        fnp.zeros(1).dtype == fnp.float32 and fnp.float32 == np.dtype("float32") and fnp.float32 != fnp.int32
-    )
-    assert fnp.issubdtype(fnp.bfloat16, fnp.floating) and not fnp.issubdtype(fnp.int8, fnp.floating)
-    assert isinstance(fnp.float32(1), fnp.float32) and hash(fnp.float32) == hash(np.dtype("float32"))
-    with pytest.raises(UnsupportedError, match="real and the imaginary"):
-        fnp.zeros(2, fnp.complex64)
-
-
-def test_array_takes_nested_lists_with_traced_numbers() -> None:
-    same(fnp.array([[1, 2], [3, 4]]), np.array([[1, 2], [3, 4]]))
-    same(fnp.array([1, 2.5]), np.array([1, 2.5]))
-    same(fnp.array([fnp.float32(1.0), 2, np.float32(3)]), np.array([1.0, 2, 3]))
-    assert fnp.array([]).dtype == np.float32 and fnp.array([True]).dtype == np.bool_
-    assert fnp.array([np.int8(1), np.int8(2)]).dtype == np.int8
-    same(fnn.grad(lambda x: fnp.array([[x, 2.0], [x * x, 1.0]]).sum())(3.0), np.float32(7.0))
-    same(fnn.vmap(lambda x: fnp.array([x, x + 1, 0]))(A[0]), np.stack([A[0], A[0] + 1, 0 * A[0]], 1))
-    with pytest.raises(ArgumentError, match=r"different lengths.*test_numpy\.py"):
-        fnp.array([[1, 2], [3]])
-    with pytest.raises(ArgumentError, match="text"):
-        fnp.array("text")
-
-
-def test_functions_refuse_lists_and_name_the_line() -> None:
-    with pytest.raises(ArgumentError, match=r"sin: \[1\.0\] \(list\).*test_numpy\.py.*fnn\.numpy\.array"):
-        fnp.sin([1.0])
-    with pytest.raises(ArgumentError, match="None is no number"):
-        fnp.add(None, 1)
-    with pytest.raises(ArgumentError, match="no axis 2 in an array with 2 axes"):
-        fnp.sum(A, axis=2)
-    with pytest.raises(ShapeError, match=r"reshape.*12 elements.*\(5, 2\)"):
-        fnp.reshape(A, (5, 2))
-    with pytest.raises(ShapeError, match=r"matmul: the shapes \(3, 4\) and \(3, 4\).*test_numpy\.py"):
-        fnp.matmul(A, B)
-    with pytest.raises(ShapeError, match=r"einsum.*'j'.*sizes 4 and 3"):
-        fnp.einsum("ij,jk->ik", A, B)
-    with pytest.raises(ShapeError, match="no elements"):
-        fnp.max(EMPTY)
-    with pytest.raises(DtypeError, match="negative power|no power"):
-        fnp.power(I, -1)
-    with pytest.raises(UnsupportedError, match="immutable"):
-        fnp.sum(A, out=A)
-    with pytest.raises(ConcretizationError, match="length"):
-        fnn.make_ir(lambda n: fnp.arange(n))(3)
-
-
-# -- derivatives and transformations --------------------------------------------------------------------------------
-
-
-def test_logaddexp_is_stable_and_its_derivative_right() -> None:
-    same(
-        fnp.logaddexp(fnp.array([1000.0, -np.inf, np.inf]), fnp.array([1000.0, -np.inf, 0.0])),
-        np.array([1000 + math.log(2), -np.inf, np.inf], np.float32),
-    )
-    for x, y in ((0.3, -1.2), (100.0, 0.0), (2.0, 2.0)):
-        g = fnn.grad(fnp.logaddexp, (0, 1))(x, y)
-        share = 1 / (1 + math.exp(y - x))
-        np.testing.assert_allclose([float(g[0]), float(g[1])], [share, 1 - share], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda x: fnp.einsum("ij,kj->ik", x, B), lambda x: x.T @ x, lambda x: fnp.pad(x, 1, mode="reflect"), fnp.sort, fnp.cumsum,
-        lambda x: fnp.var(x, axis=1, ddof=1), lambda x: fnp.concatenate([x, x * 2], 1), lambda x: fnp.roll(x, 1, 0),
-        lambda x: fnp.where(x > 0, x, x**2), lambda x: fnp.take_along_axis(x, fnp.abs(I) % 4, 1), lambda x: fnp.diag(x[0], 1),
-        lambda x: fnp.median(x, axis=1), lambda x: fnp.split(x, 2, axis=1)[1], lambda x: fnp.linalg.norm(x, axis=1), fnp.diff,
-        lambda x: fnp.repeat(x, 2, axis=0), lambda x: fnp.tile(x, (2, 1)), lambda x: fnp.mod(x, 0.7), lambda x: fnp.prod(x, axis=0),
-        lambda x: fnp.interp(x, fnp.linspace(-3, 3, 5), fnp.arange(5.0) ** 2), lambda x: fnp.stack([x, x]).mean(0), fnp.sinc,
-    ],
-)  # fmt: skip
-def test_derivatives_agree_with_differences(f: Callable[..., Any]) -> None:
-    x = fnp.asarray(A)
-    t = fnp.asarray(B)
-    out, tangent = fnn.jvp(f, (x,), (t,))
-    h = 1e-2
-    centred = (np.asarray(f(x + h * t), np.float64) - np.asarray(f(x - h * t), np.float64)) / (2 * h)
-    np.testing.assert_allclose(np.asarray(tangent), centred, rtol=2e-2, atol=2e-2)
-    ct = fnp.asarray(RNG.normal(size=out.shape).astype(np.float32))
-    _, pull = fnn.vjp(f, x)
-    (back,) = pull(ct)
-    np.testing.assert_allclose(float(fnp.vdot(ct, tangent)), float(fnp.vdot(back, t)), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "name, args",
-    [("sort", ()), ("cumsum", ()), ("mean", ()), ("argmax", ()), ("median", ()), ("linalg.norm", ())],
-)
-def test_vmap_is_a_loop(name: str, args: tuple[Any, ...]) -> None:
-    f = fnp.linalg.norm if name == "linalg.norm" else getattr(fnp, name)
-    same(fnn.vmap(f)(T), np.stack([np.asarray(f(t)) for t in T]), 1e-5)
-
-
-def test_vectorize_follows_its_signature() -> None:
-    dot = fnp.vectorize(fnp.dot, signature="(n),(n)->()")
-    same(dot(T, A[0]), np.vectorize(np.dot, signature="(n),(n)->()")(T, A[0]).astype(np.float32), 1e-5)
-    same(fnp.vectorize(lambda x, y: x * y + 1)(A, V[:4]), A * V[:4] + 1)
-    same(
-        fnp.apply_along_axis(lambda v: v / v.sum(), 1, T),
-        np.apply_along_axis(lambda v: v / v.sum(), 1, T),
-        1e-4,
-    )
-    same(fnp.apply_along_axis(fnp.cumsum, 0, A), np.cumsum(A, 0), 1e-5)
-    same(
-        fnp.apply_along_axis(lambda v: fnp.outer(v, v), 1, T),
-        np.apply_along_axis(lambda v: np.outer(v, v), 1, T),
-        1e-5,
-    )
-
-
-def test_sizes_make_value_dependent_shapes_static() -> None:
-    x = np.array([3, 0, 1, 3, 0], np.int32)
-    graph = closed_stage(lambda t: list(fnp.nonzero(t, size=4, fill_value=9)), [fnp.asarray(x).aval])
-    assert graph.outputs[0].aval.shape == (4,)
-    same(fnp.nonzero(x, size=4, fill_value=9)[0], np.array([0, 2, 3, 9]))
-    same(fnp.nonzero(x, size=2)[0], np.array([0, 2]))
-    same(fnp.unique(x, size=4, fill_value=-1), np.array([0, 1, 3, -1]))
-    values, index, inverse, counts = fnp.unique(
-        x, return_index=True, return_inverse=True, return_counts=True, size=3
-    )
-    same([values, index, inverse, counts], list(np.unique(x, True, True, True)))
-    same(
-        fnp.repeat(fnp.asarray(x), fnp.array([1, 2, 0, 1, 1]), total_repeat_length=5),
-        np.repeat(x, [1, 2, 0, 1, 1]),
-    )
-    same(fnp.bincount(x, length=3), np.array([2, 1, 0]))
-
-
-def test_histogram_counts() -> None:
-    counts, edges = fnp.histogram(V, 5)
-    expected, limits = np.histogram(V, 5)
-    same(counts, expected.astype(np.float32))
-    same(edges, limits.astype(np.float32), 1e-5)
-
-
-def test_sort_descends() -> None:
-    same(fnp.sort(A, descending=True), np.sort(A)[:, ::-1])
-    same(fnp.argsort(fnp.array([1, 2, 1, 2]), descending=True), np.array([1, 3, 0, 2]))
-
-
-def test_norms_and_cholesky() -> None:
-    for order in (None, "fro", 1, -1, np.inf, -np.inf):
-        same(fnp.linalg.norm(A, order), np.linalg.norm(A, order), 1e-5)
-    for order in (None, 0, 1, 2, 3, np.inf, -np.inf):
-        same(
-            fnp.linalg.norm(T, order, axis=1, keepdims=True),
-            np.linalg.norm(T, order, axis=1, keepdims=True),
-            1e-5,
-        )
-    s = A @ A.T + np.eye(3, dtype=np.float32)
-    same(fnp.linalg.cholesky(s), np.linalg.cholesky(s), 1e-5)
-    same(fnp.linalg.multi_dot([A, B.T, A]), np.linalg.multi_dot([A, B.T, A]), 1e-4)
-    same(fnp.linalg.matrix_power(s, 3), np.linalg.matrix_power(s, 3), 1e-4)
-    with pytest.raises(UnsupportedError, match="cholesky"):
-        fnp.linalg.solve(s, s)
-
-
-def test_files_round_trip(tmp_path: Any) -> None:
-    fnp.save(tmp_path / "x.npy", fnp.asarray(A))
-    same(fnp.load(tmp_path / "x.npy"), A)
-    fnp.savez(tmp_path / "x.npz", a=fnp.asarray(A))
-    np.testing.assert_array_equal(fnp.load(tmp_path / "x.npz")["a"], A)
-
-
-def test_eager_results_are_arrays() -> None:
-    assert type(fnp.sin(A)) is ConcreteArray and type(fnp.zeros(3)) is ConcreteArray

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import types
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from fnn import kernels, tree
 from fnn.config import config
@@ -20,6 +23,11 @@ from fnn.transforms.calls import free_axes, jit_call, staged
 from fnn.transforms.compiled import executable, numpy_value
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
 from fnn.transforms.passes.pipeline import optimize
+
+_ARRAYS = {ConcreteArray, Tracer}
+_NUMPY = {np.ndarray}
+_aval_of = operator.attrgetter("aval")
+_value_of = operator.attrgetter("_value")
 
 LIMIT = 4096  # signatures kept per function; beyond it the oldest is forgotten
 
@@ -55,9 +63,11 @@ class _Entry:
     def run(self, leaves: Sequence[Any]) -> list[ConcreteArray]:
         """The results for concrete arguments; those that are donated end here."""
         program = self.program or self.compiled()
-        operands = [x.value if x.value.flags.c_contiguous else numpy_value(x, x.dtype) for x in leaves]
+        operands = list(map(_value_of, leaves))
+        if not set(map(type, operands)) <= _NUMPY:
+            operands = [x.value for x in leaves]  # one was donated before: this says so
         for i in self.gone:
-            if operands[i] is leaves[i]._value and not kernels.sole_view(operands[i], 2):
+            if not kernels.sole_view(operands[i], 2):
                 operands[i] = operands[i].copy()  # somebody else sees this memory
         values = program(operands)
         for i in self.gone:
@@ -90,26 +100,28 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if config.disable_jit:
             return self._f(*args, **kwargs)
-        entry, leaves = self._entry(args, kwargs)
-        if state.stage is not None or entry.inner or any(type(x) is Tracer for x in leaves):
-            outs = jit_call(
-                *leaves, *entry.captured, graph=entry.graph, name=getattr(self._f, "__name__", "jit")
-            )
+        entry, leaves, traced = self._entry(args, kwargs)
+        if traced or entry.inner or state.stage is not None:
+            name = getattr(self._f, "__name__", "jit")
+            outs = jit_call(*leaves, *entry.captured, graph=entry.graph, name=name)
             return tree.unflatten(entry.out_tree, outs)
         return tree.unflatten(entry.out_tree, entry.run(leaves))
 
     # -- signatures
-    def _entry(self, args: tuple, kwargs: dict[str, Any]) -> tuple[_Entry, list[Any]]:
-        static: Hashable = ()
+    def _entry(self, args: tuple, kwargs: dict[str, Any]) -> tuple[_Entry, list[Any], bool]:
+        """(the signature of a call, its leaves as arrays, whether one of them is traced)."""
+        static: Any = ()  # a _Static, if there are such arguments
         dynamic, named = args, kwargs
         if self._has_static:
             dynamic, named, static = self._take_static(args, kwargs)
         leaves, structure = tree.flatten((dynamic, named))
-        if not all(isinstance(x, Array) for x in leaves):
+        kinds = set(map(type, leaves))
+        if not kinds <= _ARRAYS:
             names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
             leaves = flatten_arguments(f"jit of {function_place(self._f)}", (dynamic, named), names)[0]
+            kinds = set(map(type, leaves))
+        avals = tuple(map(_aval_of, leaves))
         axes = tuple([(name, trace.size) for name, trace in state.axes.items()]) if state.axes else ()  # type: ignore[attr-defined]
-        avals = tuple([x.aval for x in leaves])
         key = tree.structure_key(structure), avals, static, axes, config.enable_x64
         entry = self._cache.get(key)
         if entry is None or not entry.usable():
@@ -117,7 +129,7 @@ class Jitted:
             if len(self._cache) >= LIMIT:
                 del self._cache[next(iter(self._cache))]
             self._cache[key] = entry
-        return entry, leaves
+        return entry, leaves, Tracer in kinds
 
     def _trace(
         self, dynamic: tuple, named: dict, static: Any, structure: Any, avals: tuple[Aval, ...], args: tuple

@@ -57,7 +57,7 @@ def _triangle(name: str, x: Any, k: int, lower: bool) -> Any:
     aval = aval_of(x)
     if aval.ndim < 2:
         raise ShapeError(f"{name}: {aval} is no matrix, at {describe(here())}; it needs at least two axes")
-    mask = to_shape(_below(*aval.shape[-2:], k if lower else k - 1), aval.shape)
+    mask = to_shape(_below(aval.shape[-2], aval.shape[-1], k if lower else k - 1), aval.shape)
     zero = zeros_of(Aval((), aval.dtype))
     return select(mask, x, zero) if lower else select(mask, zero, x)
 

@@ -132,7 +132,8 @@ def save(file: Any, x: Any, *args: Any, **kwargs: Any) -> None:
 
 def savez(file: Any, *args: Any, **kwargs: Any) -> None:
     """Writes several arrays to an .npz file."""
-    np.savez(file, *map(np.asarray, args), **{k: np.asarray(v) for k, v in kwargs.items()})
+    named: dict[str, Any] = {k: np.asarray(v) for k, v in kwargs.items()}
+    np.savez(file, *map(np.asarray, args), **named)
 
 
 set_printoptions, get_printoptions, printoptions = np.set_printoptions, np.get_printoptions, np.printoptions

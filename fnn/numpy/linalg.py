@@ -21,8 +21,8 @@ from fnn.operations.selection import diagonal, trace
 from fnn.operations.shaping import matrix_transpose, ravel, to
 
 __all__ = [
-    "cholesky", "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer",
-    "tensordot", "trace", "vecdot", "vector_norm",
+    "cholesky", "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm",
+    "outer", "tensordot", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
 
 
@@ -150,8 +150,10 @@ _SYSTEMS = (
 )
 _OUTSIDE = "outside of transformations numpy.linalg computes it: fnp.asarray(np.linalg.{}(x))"
 inv, solve, det, slogdet = (_missing(name, _SYSTEMS) for name in ("inv", "solve", "det", "slogdet"))
-qr, svd, svdvals, eig, eigh, eigvals, eigvalsh, lstsq, pinv, matrix_rank, cond, tensorsolve, tensorinv = (
-    _missing(name, _OUTSIDE.format(name))
-    for name in ("qr", "svd", "svdvals", "eig", "eigh", "eigvals", "eigvalsh", "lstsq", "pinv", "matrix_rank", "cond", "tensorsolve",
-                 "tensorinv")
+_DECOMPOSITIONS = (
+    "qr", "svd", "svdvals", "eig", "eigh", "eigvals", "eigvalsh", "lstsq", "pinv", "matrix_rank", "cond",
+    "tensorsolve", "tensorinv",
 )  # fmt: skip
+qr, svd, svdvals, eig, eigh, eigvals, eigvalsh, lstsq, pinv, matrix_rank, cond, tensorsolve, tensorinv = (
+    _missing(name, _OUTSIDE.format(name)) for name in _DECOMPOSITIONS
+)

@@ -115,7 +115,7 @@ def _order(terms: list[str], result: str, xs: list[Any], optimize: Any) -> list[
     import opt_einsum
 
     text = ",".join(terms) + "->" + result
-    kind = optimize if isinstance(optimize, (str, list, tuple)) else "auto"
+    kind: Any = optimize if isinstance(optimize, (str, list, tuple)) else "auto"
     path, _ = opt_einsum.contract_path(text, *[aval_of(x).shape for x in xs], shapes=True, optimize=kind)
     steps: list[tuple[int, ...]] = []
     for pair in path:  # a step of more than two is several of two

@@ -48,10 +48,10 @@ def unique(
     x = array_of("unique", x)
     if size is None:
         value = _known("unique", x)
-        out = np.unique(value, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
-        parts = out if isinstance(out, tuple) else (out,)
+        found: Any = np.unique(value, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
+        parts = found if isinstance(found, tuple) else (found,)
         arrays = [from_numpy(parts[0], value.dtype), *[from_numpy(p, dtypes.int32) for p in parts[1:]]]
-        return tuple(arrays) if isinstance(out, tuple) else arrays[0]
+        return tuple(arrays) if isinstance(found, tuple) else arrays[0]
     if axis is not None:
         raise UnsupportedError(f"unique: axis= with size=, at {describe(here())}; flatten the array")
     shape, flat = aval_of(x).shape, ravel(x)

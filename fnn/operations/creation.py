@@ -280,10 +280,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *,
         target = dtypes.result([aval_of(array_of("arange", x)) for x in given])[0]
     else:
         target = dtypes.canonicalize(dtype, explicit=True)
-    low, high, by = (None if x is None else _static("arange", x) for x in (start, stop, step))
-    if high is None:
-        low, high = 0, low
-    by = 1 if by is None else by
+    first, last = (0, start) if stop is None else (start, stop)
+    low, high, by = (_static("arange", x) for x in (first, last, 1 if step is None else step))
     if by == 0:
         raise ArgumentError(f"arange: the step is 0, at {describe(here())}")
     count = max(0, math.ceil((high - low) / by))

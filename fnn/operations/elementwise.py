@@ -86,7 +86,7 @@ def binary(
         else:
             y = operand(name, y)
             b = key_of(y)
-        plan = plans.get((a, b, config.enable_x64))
+        plan: Any = plans.get((a, b, config.enable_x64))
         if plan is None:
             dtype, _ = operands.common_dtype(name, [aval_of_key(a), aval_of_key(b)])
             logical = booleans is not None and dtypes.is_bool(dtype)
@@ -254,7 +254,10 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
 _MEETING = """
 
     x, y: arrays or numbers, which meet by promotion and broadcasting. Raises ShapeError where shapes do not broadcast."""
-BINARY = {name: binary(name, text + _MEETING, *rest) for name, (text, *rest) in _BINARY.items()}
+BINARY = {
+    name: binary(name, text + _MEETING, compute, mode, booleans)
+    for name, (text, compute, mode, booleans) in _BINARY.items()
+}
 
 
 def _logical(name: str, text: str, combine: Function) -> Function:
@@ -411,6 +414,7 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "isneginf": ("Where x is negative infinity.", _where_float(lambda x: eq(x, -math.inf), False), "same"),
     "signbit": ("Where the sign bit is set: below 0, and -0.0.", _sign_bit, "number"),
     "invert": ("~x: not for bools, all bits flipped for integers.", not_, "same"),
-    "bitwise_count": ("How many bits of |x| are set.", lambda x: convert(P.population_count(abs_p(x)), dtype=dtypes.uint8), "number"),
+    "bitwise_count": (
+        "How many bits of |x| are set.", lambda x: convert(P.population_count(abs_p(x)), dtype=dtypes.uint8), "number"),
 }  # fmt: skip
 UNARY = {name: unary(name, text, *rest) for name, (text, *rest) in _UNARY.items()}

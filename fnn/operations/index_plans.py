@@ -71,6 +71,7 @@ class Plan:
 
 
 def is_mask(item: Any) -> bool:
+    """Whether a part of an index is boolean."""
     if isinstance(item, (bool, np.bool_)):
         return True
     return isinstance(item, (Array, np.ndarray)) and item.dtype.kind == "b"
@@ -130,6 +131,7 @@ def _known_mask(item: Any) -> np.ndarray:
 
 
 def check_mask(mask: Shape, shape: Shape, first: int) -> None:
+    """Raises IndexingError unless a mask has the sizes of the axes it stands for."""
     have = shape[first : first + len(mask)]
     if len(have) < len(mask) or any(m != n for m, n in zip(mask, have)):
         raise IndexingError(
@@ -221,6 +223,7 @@ def _axis_of(item: Any, axis: int, shape: Shape) -> Axis:
 
 
 def static(number: int, axis: int, shape: Shape) -> Axis:
+    """An integer known while tracing; raises IndexingError out of range."""
     size = shape[axis]
     if not -size <= number < size:
         valid = f"from {-size} to {size - 1}" if size else "none: the axis is empty"

@@ -115,6 +115,7 @@ _MODES = {
 
 
 def mode_of(mode: Any, default: str) -> str:
+    """What to do with places out of range, from the name a person gave; None is the default."""
     if mode is None:
         return default
     name = str(getattr(mode, "name", mode)).lower()

@@ -173,7 +173,7 @@ def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
                 mask = mask.concrete("nonzero")
             except ConcretizationError:
                 raise NonConcreteBooleanIndexError(
-                    f"nonzero (or where with one argument) of a traced {aval_of(x)} at {describe(here())}: how many elements are "
+                    f"nonzero (or where with one argument) of a traced {aval_of(x)} at {describe(here())}: how many are "
                     "not 0 is not known while tracing; say how many at most: size=n, or use where(mask, x, y)"
                 ) from None
         return tuple([ConcreteArray(i.astype(INT32), Aval(i.shape, INT32)) for i in np.nonzero(mask.value)])

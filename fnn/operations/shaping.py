@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -75,7 +76,9 @@ def transpose(x: Any, axes: Any = None) -> Any:
     axes: for each axis of the result, the axis of x it is."""
     x = array_of("transpose", x)
     rank = len(_shape(x))
-    perm = tuple(reversed(range(rank))) if axes is None else axes_of("transpose", tuple(axes), rank)
+    if axes is None:
+        return permuted(x, tuple(reversed(range(rank))))
+    perm = axes_of("transpose", tuple(axes), rank)
     if len(perm) != rank:
         raise ShapeError(
             f"transpose: {aval_of(x)} has {rank} axes, the permutation {tuple(axes)} names {len(perm)}, at "
@@ -376,7 +379,7 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
         bounds = [0]
         for k in range(parts):
             bounds.append(bounds[-1] + each + (k < more))
-    return [cut(x, place, a, max(a, b)) for a, b in zip(bounds, bounds[1:])]
+    return [cut(x, place, a, max(a, b)) for a, b in itertools.pairwise(bounds)]
 
 
 def _shape_of_any(x: Any) -> tuple[int, ...]:

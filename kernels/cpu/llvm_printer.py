@@ -431,7 +431,7 @@ class _Printer:
                 done = end
             if done < count:
                 body(forward(start, done), leading(lanes, count - done))
-        elif weight(block) > LONG:
+        elif weight(block.items) > LONG:
             with text.loop(start, stop, lanes) as i:
                 remainder(i)
         else:

@@ -8,6 +8,8 @@ where it is used."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from fnn.kernels.expansions import expansion
 from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
 
@@ -335,6 +337,10 @@ def _constant(dtype: str, value: float) -> str:
         return str(value) if value >= 0 else f"({value})"
     if dtype == "f8":
         return f"float64({value!r})"
+    if dtype == "f4":
+        with np.errstate(over="ignore"):
+            short = str(np.float32(value))  # as few digits as tell it from its neighbours
+            return f"float32({short if np.float32(float(short)) == np.float32(value) else repr(value)})"
     return f"{SCALAR[dtype]}({value!r})"
 
 
