@@ -61,7 +61,7 @@ def draw(history: np.ndarray, scans: np.ndarray, digits: np.ndarray, guesses: np
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(11, 5.2), layout="constrained")
-    curves, gallery = figure.subfigures(1, 2, width_ratios=(1, 1.15))
+    curves, gallery = figure.subfigures(1, 2, width_ratios=(1, 1.15), squeeze=False)[0]
     top, bottom = curves.subplots(2, 1, sharex=True)
     epochs = np.arange(1, len(history) + 1)
     top.semilogy(epochs, history[:, 0], color="#1f4e79")

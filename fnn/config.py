@@ -15,6 +15,7 @@ thread with `config.using(name=value)`, and from outside with its environment va
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import sys
 import threading
@@ -259,8 +260,6 @@ class Config:
             if value in accepted:
                 return None
             raise UnsupportedError(f"config: {name!r} cannot be {value!r} in fnn: {reason}")
-        import difflib  # only for this message
-
         near = difflib.get_close_matches(plain, SETTINGS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ArgumentError(

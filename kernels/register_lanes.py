@@ -20,6 +20,7 @@ from fnn.core.ir import Atom, Equation, Graph, Literal, Var
 from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Loop, Reduction
 
 Shape = tuple[int, ...]
+PRODUCTS = 32  # of a contraction per element; more of them are faster as one contraction of all elements
 
 
 class Mixed(Exception):
@@ -112,6 +113,7 @@ class _Split:
         """true: variables that are known to hold only True."""
         env: dict[Var, Atom] = {v: self.variable(v) for v in graph.inputs}
         for v in true:
+            assert isinstance(v, Var)
             aval = self.aval(v.aval)
             env[v] = Literal(np.broadcast_to(np.True_, aval.shape), aval)
 
@@ -195,6 +197,9 @@ class _Split:
 
     def contraction(self, eqn: Equation, p: dict[str, Any], ins: Sequence[bool]) -> dict[str, Any]:
         (xc, yc), (xb, yb) = p["contract"], p["batch"]
+        terms = math.prod([eqn.inputs[0].aval.shape[d] for d in xc])
+        if terms * math.prod(eqn.outputs[0].aval.shape[self.n :]) > PRODUCTS:
+            raise Mixed
         if all(ins):
             self.leading(xb)
             self.leading(yb)

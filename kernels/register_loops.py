@@ -29,7 +29,8 @@ from fnn.kernels.register_lanes import Lanes, lanes_of
 SHORT = 1000
 EACH = 100
 MOST = 6000  # in any case: compiling that takes half a second
-MOST_OF_LANE = 3000
+MOST_OF_LANE = 1500  # vectors are worth more than registers for what is large
+MANY = 1 << 16  # elements of a row that is better read and written as a whole
 STATE = 512  # elements of what is kept over all steps
 BRANCH = 256  # operations of branches that stand alone: they run once
 NS = 0.1  # per operation, or per vector of them
@@ -54,6 +55,8 @@ def register_call(
     whole = signature(kind, params)
     state = whole.outputs[: whole.carry]
     lanes = None if kind == "cond" else lanes_of(kind, params, state, LANES, inputs)
+    if lanes is not None and lanes.count > MANY and whole.stacked(lanes):
+        return None
     if lanes is None and sum(a.size for a in state) > STATE:
         return None
     try:
@@ -74,6 +77,11 @@ class Signature:
     outputs: tuple[Aval, ...]
     consts: int
     carry: int
+
+    def stacked(self, lanes: Lanes) -> bool:
+        """Are there rows of a number per lane?"""
+        rows = (*self.inputs[self.consts + self.carry :], *self.outputs[self.carry :])
+        return any(lanes.marks(a.shape, True) for a in rows)
 
 
 def signature(kind: str, params: dict[str, Any]) -> Signature:

@@ -22,15 +22,15 @@ from fnn.primitives.structural import broadcast, iota
 # -- by value ------------------------------------------------------------------------------------------------
 
 
-def _convert_shape(x: Aval, dtype: np.dtype) -> Aval:
+def _convert_shape(x: Aval, dtype: np.dtype, weak: bool = False) -> Aval:
     check_kinds("convert", (x,), "biuf")
     target = dtypes.as_dtype(dtype)
     if dtypes.kind(target) not in "biuf":
         raise DtypeError(f"convert: {x} has no numbers of dtype {target}, at {describe(here())}")
-    return Aval(x.shape, target)
+    return Aval(x.shape, target, weak)
 
 
-def _convert_evaluate(x: Any, dtype: np.dtype) -> np.ndarray:
+def _convert_evaluate(x: Any, dtype: np.dtype, weak: bool = False) -> np.ndarray:
     """Floats to integers drop the fraction and stay at the ends of the range; NaN becomes 0."""
     x, target = np.asarray(x), np.dtype(dtype)
     if target.kind not in "iu" or not dtypes.is_float(x.dtype):
@@ -47,7 +47,7 @@ def _convert_evaluate(x: Any, dtype: np.dtype) -> np.ndarray:
     return np.where(wide <= low, np.asarray(info.min, target), whole)
 
 
-def _convert_loop(b: Any, x: Any, dtype: np.dtype) -> Any:
+def _convert_loop(b: Any, x: Any, dtype: np.dtype, weak: bool = False) -> Any:
     code = element_code(np.dtype(dtype))
     if code == "b1" and x.dtype != "b1":
         return b.op("ne", x, 0)
@@ -78,7 +78,7 @@ def _to(spec: Any, dtype: Any, **options: Any) -> Sample:
     return Sample((spec,), {"dtype": np.dtype(dtype)}, **options)
 
 
-# the same values in another dtype, strongly typed
+# the same values in another dtype, strongly typed unless `weak`
 convert = Primitive(
     "convert",
     shape=_convert_shape,
@@ -107,6 +107,7 @@ convert = Primitive(
         _to("i4[4]", "bool"),
         _to("u8[]", "float32", high=1e15),
         _to("f4[4]", "int32"),
+        Sample(("i4[4]",), {"dtype": np.dtype("float32"), "weak": True}),
         *[_to(_edges, t) for t in ("int32", "uint8", "int64", "uint64", "int8", "bool")],
     ],
 )

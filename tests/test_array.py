@@ -102,6 +102,12 @@ def test_floor_division_agrees_with_python(d: float) -> None:
         assert (fnp.int32(k) // int(d)).item() == k // int(d) and (fnp.int32(k) % int(d)).item() == k % int(d)
 
 
+def test_floor_division_by_zero() -> None:
+    out = fnp.array([1.0, -1.0, 0.0]) // 0.0
+    np.testing.assert_array_equal(np.asarray(out), [np.inf, -np.inf, np.nan])
+    np.testing.assert_array_equal(np.asarray(fnp.array([1.0, -1.0]) // fnp.zeros(2)), [np.inf, -np.inf])
+
+
 def test_weak_numbers_yield() -> None:
     half = fnp.ones(2, fnp.float16)
     assert (
@@ -114,8 +120,13 @@ def test_weak_numbers_yield() -> None:
         and (fnp.int32(3) * 0.5).dtype == np.float32
         and (fnp.int32(3) / 2).dtype == np.float32
     )
-    assert (fnp.asarray(2) * fnp.asarray(3.0)).weak_type and not fnp.array(2).weak_type
+    assert (fnp.asarray(2) * fnp.asarray(3.0)).weak_type and not fnp.array([2]).weak_type
     assert (fnp.ones(2, fnp.bfloat16) * fnp.float32(2)).dtype == np.float32
+    assert (
+        fnp.array(2.0).weak_type
+        and fnp.full(2, 1.5).weak_type
+        and not fnp.full(2, 1.5, fnp.float32).weak_type
+    )
     with fnn.enable_x64():
         assert (fnp.asarray(1.0) + 1).dtype == np.float64
     assert (fnp.asarray(1.0) + 1).dtype == np.float32

@@ -1,6 +1,7 @@
 """fnn.numpy beyond NumPy: dtypes, errors, derivatives, transformations, and shapes that depend on values."""
 
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -240,3 +241,16 @@ def test_files_round_trip(tmp_path: Any) -> None:
 
 def test_eager_results_are_arrays() -> None:
     assert type(fnp.sin(A)) is ConcreteArray and type(fnp.zeros(3)) is ConcreteArray
+
+
+def test_roll_takes_a_traced_shift() -> None:
+    for shift in (-5, 0, 2):
+        same(fnn.vmap(lambda s: fnp.roll(A, s, 1))(np.array([shift, shift]))[0], np.roll(A, shift, 1))
+        same(fnn.vmap(lambda s: fnp.roll(A, s))(np.array([shift, shift]))[1], np.roll(A, shift))
+
+
+@pytest.mark.parametrize("name", ["sin", "add", "max", "cumsum", "nansum", "union1d", "concatenate", "where"])
+def test_functions_pickle_by_name(name: str) -> None:
+    f = getattr(fnp, name)
+    assert pickle.loads(pickle.dumps(f)) is f
+    assert f.__doc__

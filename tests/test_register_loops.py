@@ -493,7 +493,7 @@ def test_gradients_of_random_bodies(seed: int) -> None:
 def test_random_loops_under_vmap_end_for_each_element(seed: int) -> None:
     """A body of its own for each seed, round and round until a number that varies is large; in a scan, too."""
     rng = np.random.default_rng(seed)
-    body = random_body(rng, 10)
+    body = random_body(rng, 7)
 
     def until(x: Any) -> Any:
         def go_on(s: Any) -> Any:

@@ -111,6 +111,7 @@ def _of_sets(name: str, combine: Any, text: str) -> Any:
         return from_numpy(combine(_known(name, x), _known(name, y)), dtype)
 
     call.__name__ = call.__qualname__ = name
+    call.__module__ = "fnn.numpy"  # where it is found by its name
     call.__doc__ = text
     return call
 

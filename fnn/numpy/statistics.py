@@ -72,6 +72,7 @@ def _without_nan(name: str, reduce: Callable[..., Any], neutral: float) -> Calla
         return where(reductions.any(known, axis, keepdims=keepdims), result, np.nan)
 
     call.__name__ = call.__qualname__ = name
+    call.__module__ = "fnn.numpy"  # where it is found by its name
     call.__doc__ = f"`{name[3:]}` of the elements that are not NaN."
     return call
 

@@ -18,7 +18,7 @@ from fnn.operations.choice import astype
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axis_of, meet, sizes_of, to_dtype, to_shape
 from fnn.operations.shaping import stack
-from fnn.primitives import broadcast, convert, iota
+from fnn.primitives import broadcast, iota
 from fnn.primitives import copy as copy_p
 
 # -- from what there is -----------------------------------------------------------------------------------------------
@@ -45,9 +45,7 @@ def array(
     """
     out = asarray(x, dtype)
     aval = aval_of(out)
-    if aval.weak_type:
-        out = convert(out, dtype=aval.dtype)
-    elif copy and out is x and not isinstance(out, Tracer):
+    if copy and out is x and not isinstance(out, Tracer):
         out = copy_p(out)
     if ndmin > aval.ndim:
         from fnn.operations.shaping import to
@@ -59,7 +57,7 @@ def array(
 def asarray(
     x: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
 ) -> Any:
-    """As `array`, but an array that needs no conversion is returned as it is; Python numbers stay weakly typed."""
+    """As `array`, but an array that needs no conversion is returned as it is."""
     target = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     cls = type(x)
     if cls is ConcreteArray or cls is Tracer:
@@ -171,11 +169,11 @@ def copy(x: Any, order: str | None = None) -> Any:
 # -- of a shape -----------------------------------------------------------------------------------------------------
 
 
-def _filled(shape: Shape, value: Any, dtype: np.dtype) -> Any:
+def _filled(shape: Shape, value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """An array full of a Python number: by NumPy now, or as a repeated scalar inside a staged function."""
     if state.stage is None:
-        return ConcreteArray(np.full(shape, value, dtype), Aval(shape, dtype))
-    scalar = _number(value, dtype)
+        return ConcreteArray(np.full(shape, value, dtype), Aval(shape, dtype, weak))
+    scalar = ConcreteArray(np.asarray(value, dtype), Aval((), dtype, weak))
     return broadcast(scalar, shape=shape, axes=()) if shape else scalar
 
 
@@ -216,31 +214,31 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
     sizes = _checked("full", shape)
     if type(fill_value) in SCALAR_TYPES:
         target = dtypes.canonicalize(type(fill_value) if dtype is None else dtype, explicit=True)
-        return _filled(sizes, fill_value, target)
+        return _filled(sizes, fill_value, target, dtype is None and type(fill_value) is not bool)
     value = asarray(fill_value, dtype)
     from fnn.operations.shaping import broadcast_to
 
     return broadcast_to(to_dtype(value, aval_of(value).dtype), sizes)
 
 
-def _like(x: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype]:
+def _like(x: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
+    """(shape, dtype, weak) of an array like x."""
     aval = aval_of(asarray(x))
     target = aval.dtype if dtype is None else dtypes.canonicalize(dtype, explicit=True)
-    return (aval.shape if shape is None else _checked("full_like", shape)), target
+    weak = dtype is None and aval.weak_type
+    return (aval.shape if shape is None else _checked("full_like", shape)), target, weak
 
 
 def zeros_like(x: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """Zeros of x's shape and dtype, unless told otherwise."""
-    return _filled(*_at(_like(x, dtype, shape), 0))
+    sizes, target, weak = _like(x, dtype, shape)
+    return _filled(sizes, 0, target, weak)
 
 
 def ones_like(x: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """Ones of x's shape and dtype, unless told otherwise."""
-    return _filled(*_at(_like(x, dtype, shape), 1))
-
-
-def _at(like: tuple[Shape, np.dtype], value: Any) -> tuple[Shape, Any, np.dtype]:
-    return like[0], value, like[1]
+    sizes, target, weak = _like(x, dtype, shape)
+    return _filled(sizes, 1, target, weak)
 
 
 def empty_like(x: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
@@ -250,7 +248,7 @@ def empty_like(x: Any, dtype: Any = None, shape: Any = None, *, device: Any = No
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """An array full of a value, of x's shape and dtype unless told otherwise."""
-    sizes, target = _like(x, dtype, shape)
+    sizes, target, _ = _like(x, dtype, shape)
     return full(sizes, fill_value, target)
 
 

@@ -38,6 +38,7 @@ def _is_float(x: Any) -> bool:
 
 def _documented(f: Function, name: str, text: str) -> Function:
     f.__name__ = f.__qualname__ = name
+    f.__module__ = "fnn.numpy"  # where it is found by its name
     f.__doc__ = text
     return f
 
@@ -150,6 +151,8 @@ def _floor_divmod(x: Any, y: Any) -> tuple[Any, Any]:
     low = and_(ne(r, _zero(r)), _differ_in_sign(r, y))
     q = select(low, sub(q, 1.0), q)
     q = select(P.is_finite(q), round_p(q, method="nearest_even"), q)
+    if isinstance(y, Array) or y == 0:
+        q = select(eq(y, _zero(y)), div(x, y), q)  # an infinity, or NaN
     return q, select(low, add_p(r, y), r)
 
 

@@ -121,12 +121,12 @@ def common_dtype(name: str, avals: Sequence[Aval], mode: str = "same") -> tuple[
         ) from None
 
 
-def _as_type(dtype: np.dtype, shape: Shape | None) -> Fix:
+def _as_type(dtype: np.dtype, shape: Shape | None, weak: bool) -> Fix:
     """convert, then broadcast; None for either: as it is."""
 
     def fix(x: Any) -> Any:
         if dtype is not None:
-            x = convert(x, dtype=dtype)
+            x = convert(x, dtype=dtype, weak=True) if weak else convert(x, dtype=dtype)
         return x if shape is None else to_shape(x, shape)
 
     return fix
@@ -135,8 +135,7 @@ def _as_type(dtype: np.dtype, shape: Shape | None) -> Fix:
 def fixes(name: str, keys: Sequence[Key], mode: str = "same", spread: bool = True) -> list[Fix]:
     """What to do with each operand so that all meet: one dtype (of the mode), equal shapes or scalars."""
     avals = [aval_of_key(k) for k in keys]
-    dtype, _ = common_dtype(name, avals, mode)
-    weak = all(a.weak_type for a in avals)
+    dtype, weak = common_dtype(name, avals, mode)
     shape = broadcast_shapes(name, *[a.shape for a in avals]) if spread else None
     return [_fix(k, a, dtype, weak, shape) for k, a in zip(keys, avals)]
 
@@ -151,7 +150,7 @@ def _fix(key: Key, aval: Aval, dtype: np.dtype, weak: bool, shape: Shape | None)
     placed = shape is None or not aval.shape or aval.shape == shape
     if same and placed:
         return None
-    return _as_type(None if same else dtype, None if placed else shape)  # type: ignore[arg-type]  # None: as it is
+    return _as_type(None if same else dtype, None if placed else shape, weak)  # type: ignore[arg-type]  # None: as it is
 
 
 def meet(name: str, *xs: Any, mode: str = "same", spread: bool = True) -> list[Any]:

@@ -229,6 +229,7 @@ def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) 
         return out if initial is None else BINARY[combine](out, initial)
 
     call.__name__ = call.__qualname__ = name
+    call.__module__ = "fnn.numpy"  # where it is found by its name
     call.__doc__ = (
         f"The {'largest' if sign > 0 else 'smallest'} element along axes; NaN wins. initial: {name} of nothing. "
         "Elements that tie share the derivative."
@@ -285,6 +286,7 @@ def _position(name: str, primitive: Any, text: str) -> Callable[..., Any]:
         return expand_dims(found, place) if keepdims else found
 
     call.__name__ = call.__qualname__ = name
+    call.__module__ = "fnn.numpy"  # where it is found by its name
     call.__doc__ = text
     return call
 
@@ -316,6 +318,7 @@ def _running(name: str, primitive: Any, text: str) -> Callable[..., Any]:
         return primitive(x, axis=axis_of(name, axis, aval_of(x).ndim), reverse=False)
 
     call.__name__ = call.__qualname__ = name
+    call.__module__ = "fnn.numpy"  # where it is found by its name
     call.__doc__ = text
     return call
 

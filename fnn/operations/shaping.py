@@ -12,9 +12,10 @@ import numpy as np
 
 from fnn import primitives as P
 from fnn.core.source import describe, here
-from fnn.core.trace import aval_of
+from fnn.core.trace import Tracer, aval_of
 from fnn.errors import ArgumentError, ShapeError, UnsupportedError
 from fnn.operations import operands
+from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axes_of, axis_of, meet, sizes_of, to_shape
 
 
@@ -447,19 +448,30 @@ def repeat_each(x: Any, times: int, axis: int) -> Any:
     return to(x, (*shape[:axis], shape[axis] * times, *shape[axis + 1 :]))
 
 
+def _rolled(x: Any, shift: Any, axes: tuple[int, ...]) -> Any:
+    """roll by a traced number of places: a window of the array set twice side by side."""
+    if shift.ndim:
+        raise UnsupportedError(
+            f"roll: several traced shifts {shift.aval}, at {describe(here())}; roll along one axis after the other"
+        )
+    for d in axes:
+        size = _shape(x)[d]
+        if size:
+            start = BINARY["remainder"](BINARY["subtract"](0, shift), size)
+            starts = [start if k == d else 0 for k in range(len(_shape(x)))]
+            x = P.dynamic_slice(P.concatenate(x, x, axis=d), *starts, sizes=_shape(x))
+    return x
+
+
 def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     """x with its elements moved by `shift` places along axes, around the end; axis=None: as one row."""
     x = array_of("roll", x)
     if axis is None:
         return to(roll(ravel(x), shift, 0), _shape(x))
     axes = axes_of("roll", axis, len(_shape(x)))
-    try:
-        shifts = sizes_of("roll", shift)
-    except TypeError:
-        raise UnsupportedError(
-            f"roll: the shift must be known while tracing, at {describe(here())}; index with "
-            "x[(fnp.arange(n) - shift) % n] instead"
-        ) from None
+    if isinstance(shift, Tracer):
+        return _rolled(x, shift, axes)
+    shifts = sizes_of("roll", shift)
     if len(shifts) == 1:
         shifts = shifts * len(axes)
     if len(axes) == 1 and len(shifts) > 1:
