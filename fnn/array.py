@@ -321,9 +321,6 @@ def _install() -> None:
         setattr(ConcreteArray, name, f)
     for name, (f, text) in _PROPERTIES.items():
         setattr(Array, name, property(f, doc=text))
-    # Without __array_ufunc__ NumPy's arrays give way to our operators (by __array_priority__), and np.sin(x) works.
-    if "__array_ufunc__" in vars(Array):
-        del Array.__array_ufunc__
 
 
 # -- devices ----------------------------------------------------------------------------------------------------------

@@ -63,12 +63,15 @@ class Call:
 
 @dataclass(eq=False)
 class LibraryCall:
-    """One run of a library routine by name (cholesky, triangular_solve), on whole contiguous values."""
+    """One run of a library routine by name (cholesky, triangular_solve), on whole contiguous values.
+
+    shapes: of the inputs as the equation declares them; a value may lie in memory in another shape of equal size."""
 
     name: str
     params: dict[str, Any]
     inputs: list[Value]
     outputs: list[Value]
+    shapes: list[tuple[int, ...]]
     source: Source | None = None
 
 

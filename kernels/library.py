@@ -53,7 +53,8 @@ def _cost(flops: float, batch: int) -> float:
 
 def _cholesky(call: LibraryCall) -> Routine:
     (a,), (factor,) = call.inputs, call.outputs
-    n, batch, dtype = a.shape[-1], math.prod(a.shape[:-2]), a.dtype.name
+    (shape,) = call.shapes
+    n, batch, dtype = shape[-1], math.prod(shape[:-2]), a.dtype.name
     flops = batch * n**3 / 3
     return Routine(
         key=f"cholesky_{dtype}",
@@ -71,8 +72,9 @@ def _cholesky(call: LibraryCall) -> Routine:
 def _triangular_solve(call: LibraryCall) -> Routine:
     (a, b), (x,) = call.inputs, call.outputs
     flags = {name: bool(call.params[name]) for name in ("left_side", "lower", "transpose_a", "unit_diagonal")}
-    (rows, columns), batch, dtype = b.shape[-2:], math.prod(b.shape[:-2]), b.dtype.name
-    n = a.shape[-1]
+    triangle, shape = call.shapes
+    (rows, columns), batch, dtype = shape[-2:], math.prod(shape[:-2]), b.dtype.name
+    n = triangle[-1]
     flops = batch * rows * columns * n
     key = f"triangular_solve_{dtype}_" + "".join("01"[v] for v in flags.values())
     return Routine(

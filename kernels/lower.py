@@ -3,8 +3,9 @@ calls.
 
     graph -> kernels.structure (ops on views) -> kernels.fuse (groups) -> kernels.nest (nests) -> calls
 
-Contractions run as `kernels.gemm`, a primitive's own loop program as it is, control flow and library routines
-are left to the planner. A call's program is written only when it is asked for: see `kernels.calls.Call`."""
+Contractions run as `kernels.gemm`, a primitive's own loop program as it is, loops over small state as one
+kernel each (`kernels.register_loops`); other control flow and library routines are left to the planner. A call's
+program is written only when it is asked for: see `kernels.calls.Call`."""
 
 from __future__ import annotations
 
@@ -190,7 +191,8 @@ def _opaque(op: Op) -> AnyCall:
     if isinstance(way, Kernel):
         return _kernel(op, eqn, way, inputs, outputs)
     if isinstance(way, Library):
-        return LibraryCall(way.name, eqn.params, inputs, outputs, eqn.source)
+        shapes = [a.aval.shape for a in eqn.inputs]
+        return LibraryCall(way.name, eqn.params, inputs, outputs, shapes, eqn.source)
     if isinstance(way, Loop):
         call = register_call(way.kind, eqn.params, inputs, outputs, eqn.source)
         return call or ControlCall(way.kind, eqn.params, inputs, outputs, eqn.source)

@@ -126,9 +126,7 @@ class Body:
                 stored = self.kept[id(array)] = Stored(self.argument(array), 0, array.shape)
             return stored
         flat = array.reshape(-1)
-        return objects(
-            [self.constant(flat[i : i + 1], dtype, target) for i in range(flat.size)], array.shape
-        )
+        return objects([self.constant(flat[i : i + 1], dtype, target) for i in range(flat.size)], array.shape)
 
     def elements(self, x: Held) -> np.ndarray:
         """x as values; loaded here if it lies in memory."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,8 @@ def lanes_of(
     """The loop as one over elements, if it is one, and they are not fewer than `least`. state: the types of
     its carry; inputs: what tells its operands apart."""
     shapes = [a.shape for a in state if a.shape]
-    longest: Shape = tuple(commonprefix(shapes)) if shapes else ()
+    columns = zip(*shapes, strict=False)
+    longest = tuple([column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)])
     for n in range(len(longest), 0, -1):
         if math.prod(longest[:n]) < least:
             break
@@ -310,7 +311,9 @@ class _Split:
         way = None if eqn is None else eqn.primitive.lower
         if eqn is None or not isinstance(way, IndexMap) or way.kind != "broadcast":
             return False
-        return eqn.params["axes"][: self.n] == tuple(range(self.n)) and self.stops(eqn.inputs[0], makers, mask)
+        return eqn.params["axes"][: self.n] == tuple(range(self.n)) and self.stops(
+            eqn.inputs[0], makers, mask
+        )
 
 
 class _Meanings:

@@ -36,7 +36,7 @@ BRANCH = 256  # operations of branches that stand alone: they run once
 NS = 0.1  # per operation, or per vector of them
 LANES = 16  # elements from which they are lanes
 BLOCK = 64  # lanes of a tile
-LIGHT = 100  # operations of a body that several vectors are walked through at a time
+LIGHT = 250  # operations of a body that several vectors are walked through at a time
 UNKNOWN = 16  # rounds a while loop is taken to make
 
 
@@ -102,7 +102,9 @@ def signature(kind: str, params: dict[str, Any]) -> Signature:
         ins = (*test.in_avals[:first], *body.in_avals)
         return Signature(ins, body.out_avals, first + params["body_consts"], len(body.outputs))
     branch: Graph = params["branches"][0]
-    return Signature((Aval((), np.dtype("int32")), *branch.in_avals), branch.out_avals, 0, len(branch.outputs))
+    return Signature(
+        (Aval((), np.dtype("int32")), *branch.in_avals), branch.out_avals, 0, len(branch.outputs)
+    )
 
 
 def computations(params: dict[str, Any]) -> int:

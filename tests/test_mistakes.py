@@ -326,7 +326,7 @@ def test_a_scan_whose_carry_changes_its_shape() -> None:
 
 def test_a_scan_whose_carry_changes_its_type() -> None:
     with refused(errors.ShapeError, TypeError, "carry['n']", "i32[]", "astype"):
-        lax.scan(lambda c, x: ({"n": c["n"] + x}, None), {"n": fnp.array(0)}, X)
+        lax.scan(lambda c, x: ({"n": c["n"] + x}, None), {"n": fnp.array(0, "int32")}, X)
 
 
 def test_a_scan_whose_carry_changes_its_structure() -> None:

@@ -2,128 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fnn import primitives, tree
 from fnn import primitives as P
+from fnn import tree
 from fnn.config import config
-from fnn.core.ir import Graph
-from fnn.core.lowering import Library, Loop
-from fnn.core.primitive import Primitive, Unsupported, registry
-from fnn.core.trace import aval_of
 from fnn.kernels import lower as lowering
-from fnn.kernels.calls import Call, Lowered
+from fnn.kernels.calls import Call
 from fnn.kernels.executable import compile_graph
-from fnn.kernels.loops import code_of, computed
-from fnn.kernels.register_loops import STATE
 from fnn.transforms.batching import vmap
 from fnn.transforms.control import cond, switch
 from fnn.transforms.differentiate import grad, jvp
-from fnn.transforms.jit import jit
-from fnn.transforms.passes.pipeline import optimize
 from fnn.transforms.scan import fori_loop, scan
 from fnn.transforms.while_loop import while_loop
-from tests.lowering_checks import array, close, execute, graph_of
-
-F4, I4 = np.dtype("float32"), np.dtype("int32")
-
-
-@contextmanager
-def kernel_by_kernel() -> Iterator[None]:
-    """Loops as rows of the table."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lowering, "register_call", lambda *_: None)
-        yield
-
-
-def labels(lowered: Lowered) -> list[str]:
-    return [call.label if isinstance(call, Call) else type(call).__name__ for call in lowered.calls]
-
-
-def traced(f: Callable[..., Any], *args: np.ndarray) -> Graph:
-    return optimize(graph_of(lambda *xs: tree.leaves(f(*xs)), *args))
-
-
-def agree(f: Callable[..., Any], *args: np.ndarray, slack: float = 1.0, whole: bool = True) -> list[np.ndarray]:
-    """f compiled in registers, interpreted, and kernel by kernel: the same numbers."""
-    graph = traced(f, *args)
-    lowered = lowering.lower(graph)
-    if whole:
-        assert "ControlCall" not in labels(lowered), labels(lowered)
-        for got, want in zip(execute(lowered, args), compile_graph(graph)(args), strict=True):
-            close(got, want, slack)
-    found = compile_graph(graph)(args)
-    with kernel_by_kernel():
-        assert "ControlCall" in labels(lowering.lower(graph))
-        want = compile_graph(graph)(args)
-    for x, y in zip(found, want, strict=True):
-        close(x, y, slack)
-    return found
-
-
-# -- every primitive in the body of a loop -------------------------------------------------------------------
-
-for _module in pkgutil.iter_modules(primitives.__path__):
-    importlib.import_module("fnn.primitives." + _module.name)
-CASES = [
-    (p, k)
-    for p in registry.values()
-    for k in range(len(p.samples))
-    if not isinstance(p.lower, (Library, Unsupported))
-]
-
-
-@pytest.mark.parametrize("primitive,number", CASES, ids=[f"{p}-{k}" for p, k in CASES])
-def test_every_primitive_in_a_body(primitive: Primitive, number: int) -> None:
-    sample = primitive.samples[number]
-    args = sample.arrays(np.random.default_rng(number))
-    floats = [isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.ndim > 0 for x in args]
-    arrays = [x for x, f in zip(args, floats, strict=True) if isinstance(x, np.ndarray) and not f]
-    stacked = [np.stack([x, x[::-1]]) for x, f in zip(args, floats, strict=True) if f]
-
-    def results(constant: Any, changing: Any) -> list[Any]:
-        constant, changing = iter(constant), iter(changing)
-        given = [
-            next(changing) if f else next(constant) if isinstance(x, np.ndarray) else x
-            for x, f in zip(args, floats, strict=True)
-        ]
-        out = primitive(*given, **sample.params)
-        return list(out) if primitive.multiple else [out]
-
-    def looped(*given: Any) -> Any:
-        constant, changing = given[: len(arrays)], list(given[len(arrays) :])
-
-        def step(n: Any, xs: Any) -> Any:
-            return P.add(n, np.int32(1)), results(constant, xs)
-
-        return tree.leaves(scan(step, np.int32(0), changing, length=2))
-
-    graph = traced(looped, *arrays, *stacked)
-    with np.errstate(all="ignore"):
-        steps = [results(arrays, [x[i] for x in stacked]) for i in range(2)]
-    want = [np.stack([np.asarray(s[k]) for s in steps]) for k in range(len(steps[0]))]
-    count, *found = compile_graph(graph)([*arrays, *stacked])
-    assert count == 2
-    for x, y in zip(found, want, strict=True):
-        close(x, y.astype(x.dtype), sample.tolerance)
-    operands = [aval_of(x) for x in args] + [aval_of(x) for x in steps[0]]
-    plain = all(computed(code_of(a.dtype)) == code_of(a.dtype) for a in operands)
-    inner = all(
-        computed(code_of(v.aval.dtype)) == code_of(v.aval.dtype)
-        for g in [next(e.params["graph"] for e in graph.equations if e.primitive.name == "scan")]
-        for e in g.equations
-        for v in e.outputs
-    )
-    if plain and inner and sum(a.size for a in operands) <= 64:
-        assert "ControlCall" not in labels(lowering.lower(graph))
-
+from tests.lowering_checks import array
+from tests.register_checks import F4, I4, agree, labels, lanes_of, total, traced
 
 # -- loops, by hand ------------------------------------------------------------------------------------------
 
@@ -134,10 +30,6 @@ def element(x: Any, i: int) -> Any:
 
 def stack(*xs: Any) -> Any:
     return P.concatenate(*[P.reshape(x, shape=(1,)) for x in xs], axis=0)
-
-
-def total(x: Any) -> Any:
-    return P.reduce_sum(x, axes=tuple(range(len(x.shape))))
 
 
 def attractor(p: Any, y: Any, steps: int = 50) -> Any:
@@ -170,7 +62,12 @@ def test_a_scan_and_its_derivatives_are_a_kernel_each() -> None:
         np.testing.assert_allclose(found[k], y, 1e-4)
     loss = lambda p, y: total(P.sin(attractor(p, y, 20)))
     agree(lambda p, y: grad(loss, argnums=(0, 1))(p, y), PARAMETERS, START, slack=100)
-    agree(lambda p, y: jvp(lambda p: attractor(p, y, 20), (p,), (np.ones(3, "f4"),)), PARAMETERS, START, slack=100)
+    agree(
+        lambda p, y: jvp(lambda p: attractor(p, y, 20), (p,), (np.ones(3, "f4"),)),
+        PARAMETERS,
+        START,
+        slack=100,
+    )
 
 
 def test_reverse_scans_and_scanned_arrays() -> None:
@@ -207,7 +104,10 @@ def test_loops_in_loops_and_branches() -> None:
 
     args = array(3), array(5, 3)
     agree(f, *args)
-    agree(lambda x: fori_loop(0, 6, lambda i, c: fori_loop(0, 3, lambda j, c: P.sin(P.add(c, x)), c), x), array(3))
+    agree(
+        lambda x: fori_loop(0, 6, lambda i, c: fori_loop(0, 3, lambda j, c: P.sin(P.add(c, x)), c), x),
+        array(3),
+    )
 
 
 def test_gradient_through_a_nested_scan() -> None:
@@ -292,11 +192,6 @@ def test_the_length_is_not_part_of_the_kernel() -> None:
 # -- lanes ---------------------------------------------------------------------------------------------------
 
 
-def lanes_of(f: Callable[..., Any], *args: np.ndarray) -> list[str]:
-    calls = lowering.lower(traced(f, *args)).calls
-    return [call.text for call in calls if isinstance(call, Call) and "lanes" in call.text]
-
-
 def escape(cx: Any, cy: Any) -> Any:
     """Steps until z**2 + c leaves the circle of radius 2."""
 
@@ -352,7 +247,8 @@ def test_many_small_loops_are_lanes(count: int) -> None:
     starts = START + array(count, 3)
     assert lanes_of(many, PARAMETERS, starts)
     (found,) = agree(many, PARAMETERS, starts)
-    np.testing.assert_allclose(found[3], compile_graph(traced(attractor, PARAMETERS, starts[3]))([PARAMETERS, starts[3]])[0], 1e-5)
+    (alone,) = compile_graph(traced(attractor, PARAMETERS, starts[3]))([PARAMETERS, starts[3]])
+    np.testing.assert_allclose(found[3], alone, 1e-5)
     loss = lambda p, y: total(P.sin(attractor(p, y, 20)))
     agree(vmap(grad(loss, argnums=1), in_axes=(None, 0)), PARAMETERS, starts, slack=100)
     agree(vmap(grad(loss), in_axes=(None, 0)), PARAMETERS, starts, slack=100)
@@ -365,12 +261,12 @@ def test_structure_within_lanes() -> None:
             y = P.dot_general(c, w, contract=((1,), (0,)), batch=((), ()))
             y = P.pad(y, np.float32(0.5), low=(0, 1), high=(0, -1), interior=(0, 0))
             y = P.add(P.tanh(y), P.rev(s, axes=(1,)))
-            y = cond(P.lt(n, np.int32(2)), P.sin, P.cos, y)
+            y = cond(P.lt(n, np.int32(2)), P.neg, P.square, y)
             y = P.reshape(P.transpose(P.reshape(y, shape=(40, 2, 2)), perm=(0, 2, 1)), shape=(40, 4))
             y = P.add(y, P.iota(dtype=F4, shape=(40, 4), dimension=1))
             y = fori_loop(0, 3, lambda i, y: P.mul(y, np.float32(0.5)), y)
             out = P.reduce_sum(P.dot_general(y, s, contract=((1,), (1,)), batch=((0,), (0,))), axes=())
-            return (P.add(n, np.int32(1)), P.sin(y)), (P.reduce_max(y, axes=(1,)), out, n)
+            return (P.add(n, np.int32(1)), P.mul(y, np.float32(0.2))), (P.reduce_max(y, axes=(1,)), out, n)
 
         return scan(step, (np.int32(0), x), xs, reverse=True)
 
@@ -389,140 +285,14 @@ def test_elements_that_meet_are_no_lanes() -> None:
     g = lambda x: scan(lambda c, _: (P.rev(c, axes=(0,)), None), x, None, length=3)[0]
     assert not lanes_of(g, array(40))
     agree(g, array(40))
-    h = lambda x: scan(lambda c, _: (P.add(c, P.iota(dtype=F4, shape=(40,), dimension=0)), None), x, None, length=3)[0]
+    h = lambda x: scan(
+        lambda c, _: (P.add(c, P.iota(dtype=F4, shape=(40,), dimension=0)), None), x, None, length=3
+    )[0]
     assert not lanes_of(h, array(40))
     agree(h, array(40))
 
 
-# -- random bodies -------------------------------------------------------------------------------------------
-
-
-def random_body(rng: np.random.Generator, kinds: int = 15, depth: int = 0) -> Callable[[Any, Any], Any]:
-    """A function of (int32 scalar, array of shape (n, 3)) to an array of that shape, bounded; it has while loops
-    if there are 15 kinds of steps."""
-    steps = [int(k) for k in rng.integers(0, kinds, int(rng.integers(1, 5)))]
-    inner = [random_body(rng, kinds, depth + 1) if depth < 2 else None for _ in steps]
-    other = [random_body(rng, kinds, depth + 1) if depth < 2 else None for _ in steps]
-
-    def body(i: Any, x: Any) -> Any:
-        shape = x.shape
-        for kind, f, g in zip(steps, inner, other, strict=True):
-            column = P.slice(x, start=(0, 1), limit=(shape[0], 2), step=(1, 1))
-            if kind == 0:
-                x = P.sin(P.add(x, np.float32(0.3)))
-            elif kind == 1:
-                x = P.concatenate(column, P.slice(x, start=(0, 0), limit=(shape[0], 2), step=(1, 1)), axis=1)
-            elif kind == 2:
-                x = P.mul(x, P.broadcast(P.tanh(column), shape=shape, axes=(0, 1)))
-            elif kind == 3:
-                x = P.sub(x, P.broadcast(P.reduce_max(x, axes=(1,)), shape=shape, axes=(0,)))
-            elif kind == 4:
-                x = P.select(P.lt(x, np.float32(0)), P.mul(x, np.float32(-0.5)), x)
-            elif kind == 5:
-                x = P.tanh(P.dot_general(x, np.array([[1, 2, 0], [0, 1, -1], [0.5, 0, 1]], "f4"),
-                                         contract=((1,), (0,)), batch=((), ())))  # fmt: skip
-            elif kind == 6:
-                x = P.add(x, P.convert(P.rem(i, np.int32(3)), dtype=F4))
-            elif kind == 7:
-                x = P.cumsum(P.tanh(x), axis=1, reverse=False)
-            elif kind == 8:
-                x = P.pad(x, np.float32(0.25), low=(0, 1), high=(0, -1), interior=(0, 0))
-            elif kind == 9:
-                x = P.rev(x, axes=(1,))
-            elif f is None or g is None:
-                x = P.tanh(x)
-            elif kind == 10:
-                x = cond(P.lt(P.rem(i, np.int32(5)), np.int32(2)), lambda x, f=f: f(i, x), lambda x, g=g: g(i, x), x)
-            elif kind == 11:
-                x = fori_loop(0, 3, lambda j, x, f=f: P.tanh(f(j, x)), x)
-            elif kind == 12:
-                x = scan(lambda c, j, f=f: (P.tanh(f(j, c)), total(c)), x, np.arange(4, dtype="i4"), reverse=True)[0]
-            elif kind == 13:
-                x, ys = scan(lambda c, j, f=f: (P.sin(f(j, c)), P.mul(c, c)), x, np.arange(3, dtype="i4"))
-                x = P.add(x, P.reduce_max(ys, axes=(0,)))
-            else:
-                _, x = while_loop(lambda s: P.lt(s[0], P.rem(i, np.int32(4))),
-                                  lambda s, f=f: (P.add(s[0], np.int32(1)), P.tanh(f(s[0], s[1]))), (np.int32(0), x))  # fmt: skip
-        return P.tanh(x)
-
-    return body
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_random_bodies(seed: int) -> None:
-    """Over few elements and over many; forwards, and the derivative."""
-    rng = np.random.default_rng(seed)
-    body, reverse = random_body(rng), bool(rng.integers(2))
-    n = int(rng.choice([1, 2, 16, 35]))
-
-    def f(x: Any) -> Any:
-        step = lambda c, i: (body(i, c), P.reduce_max(c, axes=(1,)))
-        return scan(step, x, np.arange(5, dtype="i4"), reverse=reverse)
-
-    x = rng.uniform(-1, 1, (n, 3)).astype("f4")
-    with kernel_by_kernel():
-        want = compile_graph(traced(f, x))([x])
-    for got, y in zip(compile_graph(traced(f, x))([x]), want, strict=True):
-        close(got, y, 30)
-    tangent = lambda x, t: jvp(f, (x,), (t,))[1]
-    t = rng.uniform(-1, 1, (n, 3)).astype("f4")
-    with kernel_by_kernel():
-        want = compile_graph(traced(tangent, x, t))([x, t])
-    for got, y in zip(compile_graph(traced(tangent, x, t))([x, t]), want, strict=True):
-        np.testing.assert_allclose(got, y, 1e-2, 1e-3 * max(1.0, float(np.abs(y).max())))
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_gradients_of_random_bodies(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    body = random_body(rng, 14)
-    n = int(rng.choice([1, 2, 20]))
-
-    def f(x: Any) -> Any:
-        return total(P.sin(scan(lambda c, i: (body(i, c), c), x, np.arange(4, dtype="i4"))[1]))
-
-    x = rng.uniform(-1, 1, (n, 3)).astype("f4")
-    graph = traced(grad(f), x)
-    with kernel_by_kernel():
-        (want,) = compile_graph(graph)([x])
-    (found,) = compile_graph(graph)([x])
-    np.testing.assert_allclose(found, want, 1e-2, 1e-3 * max(1.0, float(np.abs(want).max())))
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_random_loops_under_vmap_end_for_each_element(seed: int) -> None:
-    """A body of its own for each seed, round and round until a number that varies is large; in a scan, too."""
-    rng = np.random.default_rng(seed)
-    body = random_body(rng, 7)
-
-    def until(x: Any) -> Any:
-        def go_on(s: Any) -> Any:
-            return P.and_(P.lt(s[1], np.float32(2)), P.lt(s[0], np.int32(12)))
-
-        def step(s: Any) -> Any:
-            n, size, y = s
-            y = P.reshape(body(n, P.reshape(y, shape=(1, 3))), shape=(3,))
-            return P.add(n, np.int32(1)), P.add(size, P.reduce_max(P.abs(y), axes=(0,))), y
-
-        return while_loop(go_on, step, (np.int32(0), P.reduce_max(x, axes=(0,)), x))
-
-    def scanned(x: Any) -> Any:
-        def step(x: Any, _: Any) -> Any:
-            n, _, y = until(x)
-            return P.tanh(y), n
-
-        return scan(step, x, None, length=3)
-
-    xs = rng.uniform(-1, 1, (33, 3)).astype("f4")
-    assert lanes_of(vmap(until), xs) and lanes_of(vmap(scanned), xs)
-    for f in (until, scanned):
-        found = agree(vmap(f), xs, slack=100)
-        for k in (0, 7, 32):
-            for got, want in zip(found, compile_graph(traced(f, xs[k]))([xs[k]]), strict=True):
-                close(got[k], want, 100)
-
-
-def test_results_are_those_of_one_thread_and_of_the_other_printer() -> None:
+def test_results_do_not_depend_on_threads() -> None:
     rng = np.random.default_rng(3)
     cx, cy = rng.uniform(-2, 1, (50, 90)), rng.uniform(-1.5, 1.5, (50, 90))
     graph = traced(vmap(vmap(escape)), cx, cy)
@@ -531,12 +301,3 @@ def test_results_are_those_of_one_thread_and_of_the_other_printer() -> None:
         one = compile_graph(graph)([cx, cy])
     for x, y in zip(many, one, strict=True):
         np.testing.assert_array_equal(x, y)
-    body = random_body(np.random.default_rng(12))
-    f = lambda x: scan(lambda c, i: (body(i, c), P.cumsum(c, axis=1, reverse=True)), x, np.arange(400, dtype="i4"))
-    for n in (1, 20):
-        x = rng.uniform(-1, 1, (n, 3)).astype("f4")
-        for g, args in ((f, [x]), (vmap(vmap(escape)), [cx[:3, :9], cy[:3, :9]])):
-            want = compile_graph(traced(g, *args))(args)
-            with config.using(printer="numba"):
-                for got, y in zip(compile_graph(traced(g, *args))(args), want, strict=True):
-                    close(got, y, 1e6 if y.dtype == np.float64 else 30)

@@ -10,10 +10,12 @@ import numpy as np
 from fnn import primitives as P
 from fnn import tree
 from fnn.core.source import function_place
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, ShapeError
 from fnn.transforms.flattening import flatten_arguments
 
 
+@filtered
 def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
     """fn(elems[0], fn(elems[1], ...)) for every prefix along an axis; fn is associative and works on whole
     slices.

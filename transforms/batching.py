@@ -11,6 +11,7 @@ from fnn.core.aval import Aval
 from fnn.core.primitive import Unsupported
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Trace, Tracer, aval_of, shape_of, state
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, ConcretizationError, ShapeError, UnsupportedError
 from fnn.primitives.rules import lift, moveaxis
 from fnn.transforms.flattening import call_name, flat_call, flatten_arguments
@@ -97,6 +98,7 @@ def vmap(
         raise ArgumentError(f"vmap takes a function, not {type(f).__name__}")
 
     @functools.wraps(f)
+    @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise ArgumentError(

@@ -18,7 +18,9 @@ from fnn.transforms.passes.pipeline import optimize
 
 def executable(graph: Graph, donated: tuple[int, ...] = ()) -> kernels.Executable:
     """The compiled form of a graph, made at most once for each choice of donated inputs (by number)."""
-    return graph.cached(("executable", donated, config.printer), lambda: kernels.compile_graph(optimize(graph), donated))
+    return graph.cached(
+        ("executable", donated, config.printer), lambda: kernels.compile_graph(optimize(graph), donated)
+    )
 
 
 def numpy_value(x: Any, dtype: np.dtype) -> np.ndarray:

@@ -17,6 +17,7 @@ from fnn.core.lowering import Loop
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, aval_of, closed_stage, shape_of, stage
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, ShapeError, TreeError
 from fnn.transforms.autodiff import fill
 from fnn.transforms.calls import graph_floor, staged
@@ -173,6 +174,7 @@ def converted(graph: Graph, avals: Sequence[Aval]) -> Graph:
     return closed_stage(f, graph.in_avals)
 
 
+@filtered
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = None) -> Any:
     """branches[index](*operands); the index is clamped into range. All branches are traced, one runs.
 
@@ -193,6 +195,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
     return _branch("switch", P.convert(which, dtype=np.dtype("int32")), list(branches), operands)
 
 
+@filtered
 def cond(
     pred: Any,
     true_fun: Callable[..., Any],

@@ -13,6 +13,7 @@ from fnn import primitives as P
 from fnn.core.aval import Aval
 from fnn.core.source import function_place
 from fnn.core.trace import aval_of
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, DifferentiationError, TreeError
 from fnn.transforms.autodiff import fill, jvp_flat, vjp_flat
 from fnn.transforms.flattening import (
@@ -25,6 +26,7 @@ from fnn.transforms.flattening import (
 )
 
 
+@filtered
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """(f(*primals), its derivative along tangents): forward mode.
 
@@ -104,6 +106,7 @@ def _with_tail(flat: Callable[..., list], kept: list[Any]) -> Callable[..., list
     return both
 
 
+@filtered
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """(f(*primals), pull): pull maps a cotangent of the result to a tuple of cotangents of the arguments.
 
@@ -182,6 +185,7 @@ def value_and_grad(
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(f)
+    @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         for i in numbers:
             if not -len(args) <= i < len(args):
@@ -247,6 +251,7 @@ def grad(
     both = value_and_grad(f, argnums, has_aux, allow_int)
 
     @functools.wraps(f)
+    @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         value, grads = both(*args, **kwargs)
         return (grads, value[1]) if has_aux else grads
@@ -254,6 +259,7 @@ def grad(
     return wrapped
 
 
+@filtered
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """(f(*primals), its derivative there as a linear function of tangents).
 

@@ -11,6 +11,7 @@ import numpy as np
 from fnn import primitives as P
 from fnn import tree
 from fnn.core.source import function_place
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, DifferentiationError
 from fnn.transforms.batching import vmap
 from fnn.transforms.differentiate import jvp, vjp
@@ -88,6 +89,7 @@ def jacfwd(
     """
 
     @functools.wraps(f)
+    @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen, partial, leaves, structure = _chosen(f, args, argnums, "jacfwd")
 
@@ -124,6 +126,7 @@ def jacrev(
     """
 
     @functools.wraps(f)
+    @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen, partial, _, _ = _chosen(f, args, argnums, "jacrev")
         out, pull, *aux = vjp(lambda part: f(*partial(part), **kwargs), chosen, has_aux=has_aux)

@@ -18,6 +18,7 @@ from fnn.core.aval import Aval
 from fnn.core.ir import Graph
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, state
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, DonatedError
 from fnn.transforms.calls import free_axes, jit_call, staged
 from fnn.transforms.compiled import executable, numpy_value
@@ -97,6 +98,7 @@ class Jitted:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
+    @filtered
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if config.disable_jit:
             return self._f(*args, **kwargs)

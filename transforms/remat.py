@@ -13,6 +13,7 @@ from fnn.core.lowering import Contraction, IndexMap
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import function_place
 from fnn.core.trace import aval_of
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError
 from fnn.transforms.calls import remat_call, save_nothing, staged
 from fnn.transforms.flattening import call_name, flatten_arguments
@@ -43,6 +44,7 @@ def checkpoint(
     fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.wraps(f)
+    @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         places = {i % len(args) for i in fixed}
         dynamic = tuple(a for i, a in enumerate(args) if i not in places)

@@ -18,6 +18,7 @@ from fnn.core.lowering import Loop
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, aval_of, closed_stage, stage
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, ShapeError
 from fnn.primitives.rules import lift, moveaxis
 from fnn.transforms.autodiff import fill
@@ -221,6 +222,7 @@ scan_p = Primitive(
 # -- what people call ----------------------------------------------------------------------------------------
 
 
+@filtered
 def scan(
     f: Callable[[Any, Any], Any],
     init: Any,
@@ -317,6 +319,7 @@ def _by_hand(
     )
 
 
+@filtered
 def fori_loop(
     lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: Any = None
 ) -> Any:

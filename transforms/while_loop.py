@@ -17,6 +17,7 @@ from fnn.core.lowering import Loop
 from fnn.core.primitive import Primitive, Sample, registry
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Stage, Tracer, aval_of, closed_stage, stage
+from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, DifferentiationError, TreeError
 from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill
@@ -304,6 +305,7 @@ def settle(
         ]
 
 
+@filtered
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
     """carry = body_fun(carry) while cond_fun(carry), starting from init_val, a pytree whose types stay the
     same.

@@ -22,8 +22,7 @@ class Array:
     `fnn.array`."""
 
     __slots__ = ()
-    __array_priority__ = 100
-    __array_ufunc__ = None  # NumPy arrays give way to our operators
+    __array_priority__ = 100  # NumPy arrays give way to our operators; its functions take ours
 
     aval: Aval
 

@@ -60,6 +60,10 @@ def _identity_permutation(eqn: Equation, made: Made) -> Atom | None:
     return eqn.inputs[0] if eqn.params["perm"] == tuple(range(eqn.inputs[0].aval.ndim)) else None
 
 
+def _first_power(eqn: Equation, made: Made) -> Atom | None:
+    return eqn.inputs[0] if eqn.params["n"] == 1 else None
+
+
 PATTERNS: dict[str, Callable[[Equation, Made], Atom | None]] = {
     "mul": _one,
     "div": _second_is_one,
@@ -74,6 +78,7 @@ PATTERNS: dict[str, Callable[[Equation, Made], Atom | None]] = {
     "convert": _first,
     "slice": _first,
     "transpose": _identity_permutation,
+    "integer_pow": _first_power,
 }
 
 
