@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import linecache
 import os
 import re
 import tempfile
@@ -47,13 +48,14 @@ def lasting(text: str) -> str:
 def outputs(page: Path) -> Iterator[tuple[re.Match[str], str]]:
     """Run the programs of a page in order: each one's place on the page, and what it printed."""
     text = page.read_text()
+    linecache.cache[page.name] = len(text), None, text.splitlines(keepends=True), page.name  # quoted by kernels
     names: dict[str, object] = {"__name__": "__main__"}
     for match in BLOCK.finditer(text):
         # Blank lines in front give every traceback, plan and error message the page's own line numbers.
         program = "\n" * text.count("\n", 0, match.start("program")) + match["program"]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(program, str(page), "exec"), names)
+            exec(compile(program, page.name, "exec"), names)
         yield match, printed.getvalue()
 
 

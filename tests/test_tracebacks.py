@@ -47,10 +47,15 @@ def test_library_calls_take_reshaped_operands() -> None:
     y = np.arange(3.0, dtype=np.float32)
 
     def f(a, y):
-        x = fnn.lax.linalg.triangular_solve(a.reshape(9).reshape(3, 3), y[:, None], left_side=True, lower=True)
+        x = fnn.lax.linalg.triangular_solve(
+            a.reshape(9).reshape(3, 3), y[:, None], left_side=True, lower=True
+        )
         return x[:, 0]
 
     np.testing.assert_allclose(fnn.jit(f)(a, y), np.linalg.solve(a, y), rtol=1e-5)
     np.testing.assert_allclose(
-        fnn.jit(fnn.grad(lambda a: fnp.sum(f(a, y))))(a), fnn.grad(lambda a: fnp.sum(f(a, y)))(a), rtol=1e-4, atol=1e-6
+        fnn.jit(fnn.grad(lambda a: fnp.sum(f(a, y))))(a),
+        fnn.grad(lambda a: fnp.sum(f(a, y)))(a),
+        rtol=1e-4,
+        atol=1e-6,
     )

@@ -56,7 +56,10 @@ def draw(graph: Graph, path: str | os.PathLike | None = None, title: str = "") -
     panels: list[tuple[str, Graph]] = [(title or "graph", graph)]
     for name, inner in panels:  # grows while it is walked: inner graphs of inner graphs too
         for eqn in inner.equations:
-            panels += [(f"{name} / {eqn.primitive.name}.{key}", body) for key, body in subgraphs(eqn.params)]
+            bodies = list(subgraphs(eqn.params))
+            for i, (key, body) in enumerate(bodies):
+                number = f"[{i}]" if bodies[0][0] == bodies[-1][0] and len(bodies) > 1 else ""
+                panels.append((f"{name} / {eqn.primitive.name}.{key}{number}", body))
     if sum(len(g.equations) for _, g in panels) > _LIMIT:
         raise ValueError(
             f"a graph of more than {_LIMIT} equations cannot be drawn readably; print it instead"
@@ -69,7 +72,7 @@ def draw(graph: Graph, path: str | os.PathLike | None = None, title: str = "") -
     figure = Figure(figsize=(2.6 * sum(w for w, _ in sizes) + 0.6, 1.15 * max(h for _, h in sizes) + 0.6))
     axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=[w for w, _ in sizes])[0]
     for ax, (name, g) in zip(axes, panels, strict=True):
-        _panel(ax, name, g)
+        _panel(ax, name, g, max(h for _, h in sizes))
     figure.tight_layout()
     if path is None:
         return figure
@@ -77,7 +80,7 @@ def draw(graph: Graph, path: str | os.PathLike | None = None, title: str = "") -
     return None
 
 
-def _panel(ax: Any, name: str, graph: Graph) -> None:
+def _panel(ax: Any, name: str, graph: Graph, depth: int) -> None:
     level, made = _layers(graph)
     rows: dict[int, list[Any]] = {}
     for node, k in level.items():
@@ -96,12 +99,11 @@ def _panel(ax: Any, name: str, graph: Graph) -> None:
         for a in getattr(node, "inputs", ()):
             if type(a) is Var:
                 x0, y0 = place[made[a]]
-                ax.annotate(
-                    "",
-                    (x, y + 0.3),
-                    (x0, y0 - 0.3),
-                    arrowprops={"arrowstyle": "->", "color": "#888888", "lw": 0.8},
-                )
+                over = abs(x - x0) < 0.3 and y0 - y > 1  # an arrow past boxes in its way goes round them
+                style = {"arrowstyle": "->", "color": "#888888", "lw": 0.8}
+                if over:
+                    style["connectionstyle"] = "arc3,rad=-0.35"
+                ax.annotate("", (x, y + 0.3), (x0, y0 - 0.3), arrowprops=style)
     outputs = {made[a] for a in graph.outputs if type(a) is Var}
     for node, (x, y) in place.items():
         if type(node) is Var:
@@ -124,7 +126,7 @@ def _panel(ax: Any, name: str, graph: Graph) -> None:
         )
     width = max((abs(x) for x, _ in place.values()), default=0) + 0.6
     ax.set_xlim(-width, width)
-    ax.set_ylim(-max(level.values(), default=0) - 0.6, 0.6)
+    ax.set_ylim(-depth + 1.4, 0.6)
     ax.set_title(name, fontsize=8)
     ax.axis("off")
 

@@ -107,6 +107,18 @@ class Graph:
 
         return pretty(self)
 
+    def text(self, sources: bool = False) -> str:
+        """The graph, one equation a line; with `sources` each line names the user's line it came from."""
+        from fnn.core.printer import pretty
+
+        return pretty(self, sources)
+
+    def draw(self, path: str | None = None) -> Any:
+        """A picture: written to path (.svg, .png, .pdf), or the matplotlib figure without one."""
+        from fnn.core.drawing import draw
+
+        return draw(self, path)
+
     def _repr_svg_(self) -> str | None:
         from fnn.core.drawing import svg_or_none
 
