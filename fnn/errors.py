@@ -49,8 +49,7 @@ class ConcretizationError(FnnError, TypeError):
         def f(x):
             return float(x.sum())      # the sum is not computed yet
 
-    Inside `jit`, `vmap` and the bodies of `scan`, `cond` and `while_loop` an array stands for a result that
-    is
+    Inside `jit`, `vmap` and the bodies of `scan`, `cond` and `while_loop` an array stands for a result that is
     computed later, so its value cannot leave the program. Keep it an array, or read it outside::
 
         @fnn.jit
@@ -176,11 +175,11 @@ class DtypeError(FnnError, TypeError):
 
     Broken::
 
-        fnn.grad(lambda n: n * 2)(3)   # an integer has no gradient
+        fnn.lax.add(fnp.ones(3), fnp.arange(3))    # float32 and int32; fnn.lax does not promote
 
-    Convert first::
+    Convert first, or use `fnn.numpy` and the operators, which promote::
 
-        fnn.grad(lambda n: n * 2)(3.0)
+        fnn.lax.add(fnp.ones(3), fnp.arange(3).astype(fnp.float32))
     """
 
 
@@ -279,18 +278,16 @@ class GraphError(FnnError, ValueError):
 
     Met when a primitive of your own states a shape it does not produce::
 
-        @fnn.primitive(shape=lambda x: x)      # says: shaped like x
-        def total(x):
-            return x.sum()                     # is: a scalar
+        Primitive("double", shape=lambda x: x.update(shape=()), ...)      # says: a scalar; is: shaped like x
 
-    State what the function returns::
+    State what the operation returns::
 
-        @fnn.primitive(shape=lambda x: x.update(shape=()))
+        Primitive("double", shape=lambda x: x, ...)
     """
 
 
 class AxisNameError(FnnError, NameError):
-    """A collective names an axis that no surrounding `vmap` or `pmap` binds.
+    """A collective names an axis that no surrounding `vmap` binds.
 
     Broken::
 
@@ -337,11 +334,11 @@ class MissingDependency(FnnError, ImportError):
 
     Broken::
 
-        fnn.checkpoint.save("model.safetensors", params)    # without the safetensors package
+        fnn.core.drawing.draw(graph, "graph.svg")    # without matplotlib
 
     Install it::
 
-        pip install safetensors
+        pip install matplotlib
     """
 
     @classmethod

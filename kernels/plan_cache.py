@@ -130,7 +130,7 @@ class _Hasher:
             isinstance(x, (bool, int, str, bytes, range, slice)) and not isinstance(x, enum.Enum)
         ):
             put(type(x).__name__, repr(x))
-        elif type(x) is tuple and all([type(n) is int for n in x]):  # shapes, axes: nearly all parameters
+        elif type(x) is tuple and all(type(n) is int for n in x):  # shapes, axes: nearly all parameters
             put("ints", x)
         elif isinstance(x, enum.Enum):
             put("enum", type(x).__module__, type(x).__qualname__, x.name)

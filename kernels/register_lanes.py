@@ -133,7 +133,8 @@ class _Split:
             self.check(new)
             env.update(zip(eqn.outputs, new.outputs, strict=True))
             equations.append(new)
-        return Graph([env[v] for v in graph.inputs], [read(a) for a in graph.outputs], equations)  # type: ignore[misc]  # inputs are variables
+        inputs = [v for v in map(env.__getitem__, graph.inputs) if isinstance(v, Var)]  # all of them
+        return Graph(inputs, [read(a) for a in graph.outputs], equations)
 
     def check(self, eqn: Equation) -> None:
         """Do the parameters for one element give the type of one element?"""

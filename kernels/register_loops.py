@@ -24,12 +24,12 @@ from fnn.kernels.loops import Buffer, Operand, code_of, computed
 from fnn.kernels.register_body import Body, BodyBuilder, Held, Stored, TooLarge
 from fnn.kernels.register_lanes import Lanes, lanes_of
 
-# Scalar operations of a body that run as fast as a kernel by kernel does, vectors and all: so many anyhow, and so
-# many for every equation that computes (a kernel costs about 30 ns beside its work).
+# Scalar operations of a body that take no longer than its kernels one by one, which use vectors but cost
+# about 30 ns each beside their work: so many in any case, and so many more for every equation that computes.
 SHORT = 1000
 EACH = 100
-MOST = 6000  # in any case: compiling that takes half a second
-MOST_OF_LANE = 1500  # vectors are worth more than registers for what is large
+MOST = 6000  # but no more: these take half a second to compile
+MOST_OF_LANE = 1500  # operations of a body whose elements are lanes
 MANY = 1 << 16  # elements of a row that is better read and written as a whole
 STATE = 512  # elements of what is kept over all steps
 BRANCH = 256  # operations of branches that stand alone: they run once

@@ -48,7 +48,8 @@ def lasting(text: str) -> str:
 def outputs(page: Path) -> Iterator[tuple[re.Match[str], str]]:
     """Run the programs of a page in order: each one's place on the page, and what it printed."""
     text = page.read_text()
-    linecache.cache[page.name] = len(text), None, text.splitlines(keepends=True), page.name  # quoted by kernels
+    # The kernels quote the lines they come from.
+    linecache.cache[page.name] = (len(text), None, text.splitlines(keepends=True), page.name)
     names: dict[str, object] = {"__name__": "__main__"}
     for match in BLOCK.finditer(text):
         # Blank lines in front give every traceback, plan and error message the page's own line numbers.

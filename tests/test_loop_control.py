@@ -475,3 +475,19 @@ def test_the_builder_refuses_what_has_no_meaning() -> None:
         pass
     with pytest.raises(ValueError, match="combines with one of"):
         b.accumulator("sub", "f4", 0.0)
+
+
+@every_printer
+@pytest.mark.parametrize("dtype", ["i1", "i2", "b1", "bf", "f2"])
+@pytest.mark.parametrize("n", [1, 5, 17, 33, 65])
+def test_stores_stay_inside_where_one_lane_is_left(n: int, dtype: str, printer: str) -> None:
+    """What is narrowed from wider registers, forwards and backwards, with guards around."""
+    for step in (1, -1):
+        b = Builder()
+        given, out = b.argument("f4"), b.argument(dtype, output=True)
+        with b.tiles(), b.lanes(0, n) as i:
+            place = i + 8 if step > 0 else (n + 7) - i
+            b.store(out, place, b.cast(b.load(given, i), dtype))
+        got = np.full(n + 16, 1, ELEMENTS.get(dtype, f"{dtype[0]}{dtype[1]}"))
+        run(b.program, [np.zeros(n, np.float32), got], 1, printer)
+        assert (got[8:-8] == 0).all() and (got[:8] == 1).all() and (got[-8:] == 1).all()

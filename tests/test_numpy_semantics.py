@@ -254,3 +254,12 @@ def test_functions_pickle_by_name(name: str) -> None:
     f = getattr(fnp, name)
     assert pickle.loads(pickle.dumps(f)) is f
     assert f.__doc__
+
+
+@pytest.mark.parametrize(
+    "call", [lambda a, b: a / b, lambda a, b: fnp.sqrt(a) * b, lambda a, b: fnp.mean(a) / b]
+)
+def test_weak_integers_become_floats_where_the_function_asks(call) -> None:
+    """Python numbers are weakly typed inside jit; division of them is still division."""
+    assert float(fnn.jit(call)(3, 2)) == pytest.approx(float(call(3, 2)))
+    assert fnn.jit(call)(3, 2).dtype == np.float32

@@ -1,4 +1,4 @@
-"""What bodies of loops in registers may hold: every primitive, and random mixtures with loops and branches."""
+"""What bodies of loops in registers may hold: every primitive, and random mixtures of loops and branches."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def test_every_primitive_in_a_body(
 
 
 def random_body(rng: np.random.Generator, kinds: int = 15, depth: int = 0) -> Callable[[Any, Any], Any]:
-    """A function of (int32 scalar, array of shape (n, 3)) to an array of that shape, bounded; it has while loops
-    if there are 15 kinds of steps."""
+    """A function of (int32 scalar, array of shape (n, 3)) to an array of that shape, bounded; it has while
+    loops if there are 15 kinds of steps."""
     steps = [int(k) for k in rng.integers(0, kinds, int(rng.integers(1, 5)))]
     inner = [random_body(rng, kinds, depth + 1) if depth < 2 else None for _ in steps]
     other = [random_body(rng, kinds, depth + 1) if depth < 2 else None for _ in steps]
@@ -193,7 +193,7 @@ def test_gradients_of_random_bodies(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_loops_under_vmap_end_for_each_element(seed: int) -> None:
-    """A body of its own for each seed, round and round until a number that varies is large; in a scan, too."""
+    """A body for each seed, round and round until a number that varies is large; in a scan, too."""
     rng = np.random.default_rng(seed)
     body = random_body(rng, 7)
 

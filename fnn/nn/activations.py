@@ -33,7 +33,12 @@ def identity(x: Any) -> Array:
 
 
 def relu(x: Any) -> Array:
-    """max(x, 0); its derivative at 0 is 0, and NaN stays NaN."""
+    """max(x, 0); its derivative at 0 is 0, and NaN stays NaN.
+
+    >>> import fnn.numpy as fnp
+    >>> print(relu(fnp.array([-1.0, 0.0, 2.0])))
+    [0. 0. 2.]
+    """
     x = as_array(x)
     return fnp.where(x <= 0, fnp.zeros_like(x), x)
 
@@ -45,7 +50,12 @@ def relu6(x: Any) -> Array:
 
 
 def sigmoid(x: Any) -> Array:
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    >>> import fnn.numpy as fnp
+    >>> print(sigmoid(fnp.array([-1.0, 0.0, 1.0])))
+    [0.2689414 0.5       0.7310586]
+    """
     return lax.logistic(floating(x))
 
 
@@ -113,7 +123,12 @@ def celu(x: Any, alpha: Any = 1.0) -> Array:
 def gelu(x: Any, approximate: bool = True) -> Array:
     """x times the standard normal distribution function at x (Hendrycks and Gimpel 2016).
 
-    approximate: by tanh; otherwise by the error function."""
+    approximate: by tanh; otherwise by the error function.
+
+    >>> import fnn.numpy as fnp
+    >>> print(gelu(fnp.array([-1.0, 0.0, 1.0])))
+    [-0.158808  0.        0.841192]
+    """
     x = floating(x)
     if not approximate:
         return 0.5 * x * lax.erfc(-x * math.sqrt(0.5))

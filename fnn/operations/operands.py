@@ -137,6 +137,7 @@ def fixes(name: str, keys: Sequence[Key], mode: str = "same", spread: bool = Tru
     avals = [aval_of_key(k) for k in keys]
     dtype, weak = common_dtype(name, avals, mode)
     shape = broadcast_shapes(name, *[a.shape for a in avals]) if spread else None
+    weak = weak and any(a.dtype == dtype for a in avals)  # else nobody has the dtype: the mode asks for it
     return [_fix(k, a, dtype, weak, shape) for k, a in zip(keys, avals)]
 
 

@@ -59,7 +59,14 @@ def identity() -> GradientTransformation:
 
 
 def chain(*transformations: GradientTransformation) -> GradientTransformation:
-    """One transformation after the other; its state is the tuple of theirs."""
+    """One transformation after the other; its state is the tuple of theirs.
+
+    >>> import fnn.numpy as fnp
+    >>> optimizer = chain(clip_by_global_norm(1.0), scale(-0.5))
+    >>> w = fnp.array([3.0, 4.0])
+    >>> print(optimizer.update(w, optimizer.init(w))[0])
+    [-0.3 -0.4]
+    """
 
     def init(params: PyTree) -> tuple:
         return tuple([t.init(params) for t in transformations])
@@ -80,7 +87,12 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
 
 
 def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
-    """params + updates, leaf by leaf, in the dtypes of params."""
+    """params + updates, leaf by leaf, in the dtypes of params.
+
+    >>> import fnn.numpy as fnp
+    >>> apply_updates({"w": fnp.ones(2)}, {"w": fnp.array([0.5, -1.0])})
+    {'w': Array([1.5, 0. ], dtype=float32)}
+    """
 
     def one(p: Any, u: Any) -> Any:
         p = as_array(p)
@@ -135,7 +147,12 @@ def scale_by_learning_rate(
 
 
 def global_norm(updates: PyTree) -> Array:
-    """The Euclidean length of all leaves together."""
+    """The Euclidean length of all leaves together.
+
+    >>> import fnn.numpy as fnp
+    >>> print(global_norm({"a": fnp.array([3.0]), "b": fnp.array([4.0])}))
+    5.0
+    """
     return fnp.sqrt(sum([fnp.sum(fnp.square(as_array(g))) for g in tree.leaves(updates)], start=0.0))
 
 

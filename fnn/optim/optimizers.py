@@ -130,7 +130,14 @@ def scale_by_rms(decay: Any = 0.9, eps: Any = 1e-8, initial_scale: Any = 0.0) ->
 def sgd(
     learning_rate: Any, momentum: Any = None, nesterov: bool = False, accumulator_dtype: Any = None
 ) -> GradientTransformation:
-    """Stochastic gradient descent, with momentum if given. learning_rate: a number or a schedule."""
+    """Stochastic gradient descent, with momentum if given. learning_rate: a number or a schedule.
+
+    >>> import fnn.numpy as fnp
+    >>> optimizer, w = sgd(0.1, momentum=0.9), fnp.ones(2)
+    >>> updates, state = optimizer.update(2 * w, optimizer.init(w))
+    >>> print(updates)
+    [-0.2 -0.2]
+    """
     first = identity() if momentum is None else trace(momentum, nesterov, accumulator_dtype)
     return chain(first, scale_by_learning_rate(learning_rate))
 
@@ -145,7 +152,14 @@ def adam(
     *,
     nesterov: bool = False,
 ) -> GradientTransformation:
-    """Adam (Kingma and Ba 2014). learning_rate: a number or a schedule."""
+    """Adam (Kingma and Ba 2014). learning_rate: a number or a schedule.
+
+    >>> import fnn.numpy as fnp
+    >>> optimizer, w = adam(0.5), fnp.ones(2)
+    >>> updates, state = optimizer.update(2 * w, optimizer.init(w))
+    >>> print(fnp.round(updates, 3))
+    [-0.5 -0.5]
+    """
     direction = scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
     return chain(direction, scale_by_learning_rate(learning_rate))
 

@@ -60,7 +60,12 @@ def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = Non
     """Draws from the numbers below a, or from an array a along an axis, with probabilities p (equal by
     default).
 
-    Raises ArgumentError where more draws are asked for, without replacement, than there are things."""
+    Raises ArgumentError where more draws are asked for, without replacement, than there are things.
+
+    >>> import fnn
+    >>> print(fnn.random.choice(fnn.random.key(0), 10, (3,), replace=False))
+    [0 1 8]
+    """
     one_key("choice", key)
     given, size = as_array(a), shape_tuple("choice", shape)
     count, draws = int(given) if not given.shape else given.shape[axis], math.prod(size)
@@ -104,7 +109,13 @@ def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = Non
 def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Array:
     """Indices along an axis with probabilities proportional to exp(logits), by the Gumbel-max trick.
 
-    shape: of the result; it ends with the shape of logits without the axis, which is the default."""
+    shape: of the result; it ends with the shape of logits without the axis, which is the default.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> logits = fnp.log(fnp.array([0.01, 0.01, 0.98]))
+    >>> print(fnn.random.categorical(fnn.random.key(0), logits, shape=(5,)))
+    [2 2 2 1 2]
+    """
     one_key("categorical", key)
     scores = as_array(logits)
     if not scores.shape or not -scores.ndim <= axis < scores.ndim:

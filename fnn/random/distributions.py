@@ -33,7 +33,12 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Array:
 
 
 def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Array:
-    """True with probability p; shape defaults to p's."""
+    """True with probability p; shape defaults to p's.
+
+    >>> import fnn
+    >>> print(fnn.random.bernoulli(fnn.random.key(0), 0.5, (4,)))
+    [False False  True  True]
+    """
     words, _ = one_key("bernoulli", key)
     chance = as_array(p)
     target = chance.dtype if dtypes.is_float(chance.dtype) else dtypes.default_float()

@@ -181,7 +181,13 @@ def split(key: Any, num: int | Sequence[int] = 2) -> Array:
 
 
 def fold_in(key: Any, data: Any) -> Array:
-    """A new key from a key and an integer, such as a step number."""
+    """A new key from a key and an integer, such as a step number.
+
+    >>> import fnn
+    >>> key = fnn.random.key(0)
+    >>> print(fnn.random.uniform(fnn.random.fold_in(key, 7)))
+    0.47504628
+    """
     words, is_typed = one_key("fold_in", key)
     value = as_array(data)
     if value.dtype.kind not in "iu" or value.shape:
@@ -203,7 +209,12 @@ def random_bits(words: Words, width: int, shape: tuple[int, ...]) -> Array:
 
 
 def bits(key: Any, shape: Any = (), dtype: Any = None) -> Array:
-    """Uniform bits: unsigned integers of any width, uint32 by default."""
+    """Uniform bits: unsigned integers of any width, uint32 by default.
+
+    >>> import fnn
+    >>> print(fnn.random.bits(fnn.random.key(0), (2,)))
+    [4070199207 4202968722]
+    """
     words, _ = one_key("bits", key)
     target = U32 if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     if target.kind != "u":

@@ -93,7 +93,9 @@ def _fresh(shape: tuple[int, ...], dtype: np.dtype, nbytes: int) -> tuple[np.nda
 _recycled: dict[int, weakref.ref[np.ndarray]] = {}  # the buffers of all slots, by identity
 
 
-def sole_view(array: np.ndarray, holders: int, getrefcount: Callable[[object], int] = sys.getrefcount) -> bool:
+def sole_view(
+    array: np.ndarray, holders: int, getrefcount: Callable[[object], int] = sys.getrefcount
+) -> bool:
     """Is this array the only way to see its memory? `holders`: how many references to it the caller knows of.
 
     What overwrites an operand's memory (donation) must ask this first: eager results may be views of their operands.

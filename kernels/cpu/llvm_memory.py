@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fnn.kernels.cpu.llvm_operations import Operations
-from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, vector_of
+from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, leading, register, vector_of
+from fnn.kernels.loops import computed
 
 
 class Memory(Operations):
@@ -48,6 +49,14 @@ class Memory(Operations):
     ) -> None:
         """Write elements side by side."""
         kind, flags, name, align = self._kinds(dtype, lanes)
+        if mask == leading(lanes, 1):
+            # As a masked store of what was narrowed to 8 or 16 bits, LLVM 22 writes all bits of the one lane
+            # before it was narrowed, over its neighbour.
+            if backward:  # the first lane is the last in memory
+                address = self.let(f"getelementptr {MEMORY[dtype]}, ptr {address}, i64 {lanes - 1}")
+            first = self.let(f"extractelement {register(computed(dtype), lanes)} {value}, i32 0")
+            self.store_one(dtype, first, address)
+            return
         raw = self.encode(dtype, lanes, value)
         if backward:
             raw = self.reverse(MEMORY[dtype], lanes, raw)

@@ -21,6 +21,8 @@ def fold(graph: Graph) -> Graph:
             or primitive.floor
             or isinstance(primitive.lower, Loop)
             or eqn.outputs[0].aval.size > LIMIT
+            or eqn.outputs[0].aval.size
+            > max(a.aval.size for a in eqn.inputs)  # a broadcast number says it all
         ):
             return None
         value = primitive.run([a.value for a in eqn.inputs], eqn.params)  # type: ignore[union-attr]  # literals
