@@ -94,7 +94,7 @@ def restored(x: np.ndarray, name: str) -> np.ndarray:
 
 
 def record() -> None:
-    import jax
+    import jax  # pyright: ignore[reportMissingImports]  # needed only to record the values anew
 
     found = {}
     for name, case in CASES.items():
