@@ -37,12 +37,19 @@ def weight(items: Sequence[Value | Statement]) -> int:
     return count
 
 
-def _kind(a: Value) -> float | bool:
-    return a.payload if a.op == "const" else a.varying
+class Constant(NamedTuple):
+    """A constant operand. By its text too: 1.0 is not True, and 0.0 is not -0.0, though they compare equal."""
+
+    text: str
+    number: float
 
 
-@functools.lru_cache(maxsize=512, typed=True)
-def _expansion(name: str, dtype: str, kinds: tuple[float | bool, ...]) -> Expansion:
+def _kind(a: Value) -> Constant | bool:
+    return Constant(repr(a.payload), a.payload) if a.op == "const" else a.varying
+
+
+@functools.lru_cache(maxsize=512)
+def _expansion(name: str, dtype: str, kinds: tuple[Constant | bool, ...]) -> Expansion:
     """kinds: of each operand its number, if it is a constant, else whether it varies from lane to lane."""
     b = Builder()
     b.in_lanes = int(any(kind is True for kind in kinds))
@@ -52,7 +59,7 @@ def _expansion(name: str, dtype: str, kinds: tuple[float | bool, ...]) -> Expans
     return Expansion(operands, b.block, result, weight(b.block.items))
 
 
-def _operand(b: Builder, dtype: str, position: int, kind: float | bool) -> Value:
+def _operand(b: Builder, dtype: str, position: int, kind: Constant | bool) -> Value:
     if isinstance(kind, bool):
         return Value(b, "operand", dtype, (), position, kind, None if kind else 0)
-    return b.const(kind, dtype)
+    return b.const(kind.number, dtype)

@@ -249,3 +249,20 @@ def test_halves_round_to_nearest_even(dtype: str, printer: str) -> None:
     assert np.isnan(got[0][nan].astype(np.float32)).all()
     for widened in got[2:]:
         np.testing.assert_array_equal(widened, wanted.astype(np.float32))
+
+
+def test_an_expansion_knows_a_constant_from_a_flag() -> None:
+    """1.0 equals True and 0.0 equals -0.0; what is kept of functions of mathematics must not mix them up."""
+    b = Builder()
+    x, out = b.argument("f4"), b.argument("f4", output=True)
+    with b.tiles():
+        with b.lanes(0, 5) as i:
+            b.store(out, i, b.math("sin", b.load(x, i)))
+        b.store(out, 5, b.math("sin", b.const(1.0, "f4")))
+        b.store(out, 6, b.math("sin", b.const(0.0, "f4")))
+        b.store(out, 7, b.math("sin", b.const(-0.0, "f4")))
+    given, got = np.arange(5, dtype="f4"), np.full(8, 7, "f4")
+    run(b.program, [given, got])
+    want = np.sin(np.append(given, np.float32([1.0, 0.0, -0.0])))
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+    assert not np.signbit(got[6]) and np.signbit(got[7])
