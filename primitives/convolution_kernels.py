@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 LANES = 16  # output features per vector
-ACCUMULATORS = 24  # vectors of running sums that registers hold, beside the operands
 SPAN = 64  # rows per tile
 FLOPS = 60.0  # multiply-adds count two; per nanosecond, on one thread
 NARROW = 8  # groups of fewer output features share vectors

@@ -47,6 +47,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+_counted: list[list[int]] = []  # primitives, samples and checks made, from every worker
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    """A worker of pytest-xdist is done: keep what it counted."""
+    counts = getattr(node, "workeroutput", {}).get("primitives")
+    if counts:
+        _counted.append(counts)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """How many primitives were checked, where workers did it (a plain run prints more)."""
+    if _counted:
+        primitives, samples, checks = _counted[0][0], _counted[0][1], sum(c[2] for c in _counted)
+        terminalreporter.write_line(f"primitives: {primitives}, samples: {samples}, checks made: {checks}")
+
+
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """A seed that depends on the test's name alone: the same in every run, another in every test."""

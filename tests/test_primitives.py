@@ -31,6 +31,12 @@ unmade: Counter[str] = Counter()
 class Summary:
     """A closing line: how much was checked, and why some checks say nothing about some samples."""
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A worker of pytest-xdist hands what it counted to the controller; see conftest.py."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["primitives"] = [len(registry), len(CASES), sum(made.values())]
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         terminalreporter.write_line(
             f"primitives: {len(registry)}, samples: {len(CASES)}, checks made: {sum(made.values())} "

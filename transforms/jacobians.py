@@ -10,9 +10,9 @@ import numpy as np
 
 from fnn import primitives as P
 from fnn import tree
-from fnn.core.source import function_place
+from fnn.core.source import describe, function_place, here
 from fnn.core.tracebacks import filtered
-from fnn.errors import ArgumentError, DifferentiationError
+from fnn.errors import ArgumentError, DifferentiationError, UnsupportedError
 from fnn.transforms.batching import vmap
 from fnn.transforms.differentiate import jvp, vjp
 from fnn.transforms.flattening import chosen_name, flatten_arguments
@@ -73,6 +73,13 @@ def _chosen(
     return chosen, partial, leaves, structure
 
 
+def _real_only(what: str, holomorphic: bool) -> None:
+    if holomorphic:
+        raise UnsupportedError(
+            f"{what}(holomorphic=True) at {describe(here())}: there are no complex arrays yet; leave it out"
+        )
+
+
 def jacfwd(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ):
@@ -87,6 +94,7 @@ def jacfwd(
     [[2. 0.]
     [0. 4.]]
     """
+    _real_only("jacfwd", holomorphic)
 
     @functools.wraps(f)
     @filtered
@@ -124,6 +132,7 @@ def jacrev(
     >>> print(fnn.jacrev(fnp.sum)(fnp.array([1.0, 2.0])))
     [1. 1.]
     """
+    _real_only("jacrev", holomorphic)
 
     @functools.wraps(f)
     @filtered
@@ -167,4 +176,5 @@ def hessian(
     [[ 6.  0.]
      [ 0. 12.]]
     """
+    _real_only("hessian", holomorphic)
     return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)

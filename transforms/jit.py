@@ -19,7 +19,7 @@ from fnn.core.ir import Graph
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, state
 from fnn.core.tracebacks import filtered
-from fnn.errors import ArgumentError, DonatedError
+from fnn.errors import ArgumentError
 from fnn.transforms.calls import free_axes, jit_call, staged
 from fnn.transforms.compiled import executable, numpy_value
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
@@ -442,11 +442,3 @@ def jit(
         _listed(donate_argnums),
         _listed(donate_argnames),
     )
-
-
-def is_donated(x: Any) -> bool:
-    """Was this array's memory given away?"""
-    try:
-        return type(x) is ConcreteArray and x.value is None
-    except DonatedError:
-        return True

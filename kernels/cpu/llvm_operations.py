@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fnn.errors import UnsupportedError
 from fnn.kernels.cpu import machine
 from fnn.kernels.cpu.llvm_text import BITS, REGISTER, Text, constant, overload, register, vector_of
 from fnn.kernels.loops import COMPARISONS
@@ -119,7 +120,7 @@ class Operations(Text):
             return self._counted("llvm.ctlz", dtype, lanes, args[0])
         if name == "fma":
             return self.let(f"add {kind} {self.let(f'mul {kind} {args[0]}, {args[1]}')}, {args[2]}")
-        raise NotImplementedError(f"{name} of {dtype}")
+        raise UnsupportedError(f"kernels have no operation {name} of {dtype}")
 
     def _counted(self, name: str, dtype: str, lanes: int, x: str) -> str:
         """An intrinsic with a flag that says whether the odd case is undefined: it is not."""
