@@ -27,7 +27,7 @@ from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
 from fnn.transforms.differentiate import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
 from fnn.transforms.flattening import ShapeDtypeStruct
 from fnn.transforms.jacobians import hessian, jacfwd, jacrev
-from fnn.transforms.jit import jit
+from fnn.transforms.jit import explain_recompile, jit
 from fnn.transforms.remat import checkpoint, checkpoint_policies, remat
 from fnn.transforms.shapes import eval_shape, make_ir
 from fnn.version import __version__
@@ -77,6 +77,7 @@ __all__ = [
     "enable_x64",
     "errors",
     "eval_shape",
+    "explain_recompile",
     "grad",
     "hessian",
     "jacfwd",

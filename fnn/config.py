@@ -150,7 +150,13 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "compile_workers", "FNN_COMPILE_WORKERS", usable_cpus, _count(1), "threads that compile kernels"
         ),
-        Setting("log", "FNN_LOG", lambda: "off", _choice("off", "info", "debug"), "what is logged to stderr"),
+        Setting(
+            "log",
+            "FNN_LOG",
+            lambda: "off",
+            _choice("off", "compile"),
+            "compile: a line on stderr for each function traced or compiled, why, and the time it took",
+        ),
         Setting("check_graphs", "FNN_CHECK", lambda: False, _flag, "check every graph after every pass"),
     )
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,11 +18,32 @@ from fnn.core.trace import aval_of
 from fnn.transforms.passes.pipeline import optimize
 
 
-def executable(graph: Graph, donated: tuple[int, ...] = ()) -> kernels.Executable:
-    """The compiled form of a graph, made at most once for each choice of donated inputs (by number)."""
-    return graph.cached(
-        ("executable", donated, config.printer), lambda: kernels.compile_graph(optimize(graph), donated)
-    )
+def executable(graph: Graph, donated: tuple[int, ...] = (), name: str = "") -> kernels.Executable:
+    """The compiled form of a graph, made at most once for each choice of donated inputs (by number); name: what
+    the log calls it."""
+    return graph.cached(("executable", donated, config.printer), lambda: _compiled(graph, donated, name))
+
+
+def _compiled(graph: Graph, donated: tuple[int, ...], name: str) -> kernels.Executable:
+    if config.log != "compile":
+        return kernels.compile_graph(optimize(graph), donated)
+    from fnn.kernels import cache  # brings the compiler along
+
+    start, before = time.perf_counter(), cache.statistics()
+    simple = optimize(graph)
+    passed = time.perf_counter()
+    program = kernels.compile_graph(simple, donated)
+    end, now = time.perf_counter(), cache.statistics()
+    calls = [key for key in program.table.kernels if key]
+    stages = {"passes": passed - start} | program.times
+    print(
+        f"fnn: compile {name or 'a graph'}: equations {len(simple.equations)}, calls {len(calls)}, kernels "
+        f"{len(set(calls))} (compiled {now.compiled - before.compiled}, read from disk "
+        f"{now.loaded - before.loaded}); {1e3 * (end - start):.1f} ms ("
+        + ", ".join(f"{stage} {1e3 * t:.1f}" for stage, t in stages.items() if t >= 5e-5) + ")",
+        file=sys.stderr,
+    )  # fmt: skip
+    return program
 
 
 def numpy_value(x: Any, dtype: np.dtype) -> np.ndarray:

@@ -16,7 +16,7 @@ from fnn.config import config
 from fnn.core.array import Array, ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.ir import Graph
-from fnn.core.source import describe, function_place, here
+from fnn.core.source import code_chain, describe, function_place, here
 from fnn.core.trace import Tracer, state
 from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError
@@ -24,22 +24,27 @@ from fnn.transforms.calls import free_axes, jit_call, staged
 from fnn.transforms.compiled import executable, numpy_value
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
 from fnn.transforms.passes.pipeline import optimize
+from fnn.transforms.recompilation import Explanation, Signature, explain, report
 
 _ARRAYS = {ConcreteArray, Tracer}
 _NUMPY = {np.ndarray}
 _aval_of = operator.attrgetter("aval")
 _value_of = operator.attrgetter("_value")
 
-LIMIT = 4096  # signatures kept per function; beyond it the oldest is forgotten
+LIMIT = 4096  # signatures kept per function, and functions whose applications are counted; beyond it the oldest is forgotten
+_applications: dict[
+    tuple[types.CodeType, ...], int
+] = {}  # code of a function -> how many of its jits were traced
 
 
 class _Entry:
     """One traced signature of a function: its graph, what it captured, and, when it has run, its
     executable."""
 
-    __slots__ = ("graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "inner", "program")
+    __slots__ = ("graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "inner", "name", "program")
 
-    def __init__(self, graph: Graph, captured: list[Tracer], out_tree: Any, gone: tuple[int, ...]):
+    def __init__(self, graph: Graph, captured: list[Tracer], out_tree: Any, gone: tuple[int, ...], name: str):
+        self.name = name  # of the function, with its place
         self.graph, self.captured, self.out_tree, self.gone = (
             graph,
             captured,
@@ -58,7 +63,7 @@ class _Entry:
 
     def compiled(self) -> kernels.Executable:
         if self.program is None:
-            self.program = executable(self.graph, self.gone)
+            self.program = executable(self.graph, self.gone, self.name)
         return self.program
 
     def run(self, leaves: Sequence[Any]) -> list[ConcreteArray]:
@@ -94,6 +99,7 @@ class Jitted:
         self._has_static = bool(self._static_nums or self._static_names)
         self._has_donated = bool(self._donate_nums or self._donate_names)
         self._cache: dict[Hashable, _Entry] = {}
+        self._signatures: list[Signature] = []  # of every trace, in order
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -131,6 +137,7 @@ class Jitted:
             if len(self._cache) >= LIMIT:
                 del self._cache[next(iter(self._cache))]
             self._cache[key] = entry
+            self._remember(structure, avals, static, axes)
         return entry, leaves, Tracer in kinds
 
     def _trace(
@@ -150,7 +157,20 @@ class Jitted:
 
         names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
         graph, captured, out = staged(call, structure, avals, names)
-        return _Entry(graph, captured, out, self._donated(dynamic, named, args))
+        return _Entry(graph, captured, out, self._donated(dynamic, named, args), function_place(f))
+
+    def _remember(self, structure: Any, avals: tuple[Aval, ...], static: Any, axes: tuple) -> None:
+        """Keep what was traced, for whoever asks why."""
+        if not self._signatures:
+            code = code_chain(self._f)
+            _applications[code] = _applications.pop(code, 0) + 1
+            if len(_applications) > LIMIT:
+                del _applications[next(iter(_applications))]
+        name = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
+        signature = Signature(structure, avals, static, axes, config.enable_x64, here(), name)
+        self._signatures = [*self._signatures[1 - LIMIT :], signature]
+        if config.log == "compile":
+            report(self._f, self._signatures)
 
     def _leaf_names(self, structure: Any, fixed: set[int]) -> Callable[[int], str]:
         """Number of a leaf -> how the user's function calls it: "params['w']"."""
@@ -253,6 +273,7 @@ class Jitted:
     def clear_cache(self) -> None:
         """Forget all traced signatures."""
         self._cache.clear()
+        self._signatures = []
 
     def _cache_size(self) -> int:
         return len(self._cache)
@@ -361,6 +382,27 @@ class Compiled(Lowered):
     def times(self) -> dict[str, float]:
         """Seconds spent on each stage of compilation."""
         return self._program().times
+
+
+def explain_recompile(f: Jitted) -> Explanation:
+    """Why a jitted function was traced more than once: for every trace the line of the call, and how its
+    arguments differ from those of the most similar trace before it. Print it. `FNN_LOG=compile` writes the same
+    on stderr while it happens. Raises ArgumentError for a function that is not jitted.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> @fnn.jit
+    ... def scaled(x, factor):
+    ...     return x * factor
+    >>> for size in (3, 4):
+    ...     result = scaled(fnp.ones(size), 2.0)
+    >>> fnn.explain_recompile(scaled).tracings[1].reasons[0]
+    'x: f32[3] -> f32[4] (axis 0: pad to one size, or drop what does not fill it)'
+    """
+    if not isinstance(f, Jitted):
+        raise ArgumentError(
+            f"explain_recompile takes what jit returns, not {function_place(f)}; jit(f) is the function to call, too"
+        )
+    return explain(f._f, f._signatures, _applications.get(code_chain(f._f), 0))
 
 
 def _listed(x: Any) -> tuple:

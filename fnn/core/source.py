@@ -88,3 +88,13 @@ def function_place(f: Any) -> str:
     code = getattr(getattr(f, "func", f), "__code__", None)
     name = getattr(f, "__name__", None) or type(f).__name__
     return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else name
+
+
+def code_chain(f: Any) -> tuple[CodeType, ...]:
+    """The code of a function and of what it wraps: equal for what one line of a program makes again and again."""
+    chain = []
+    while f is not None:
+        code = getattr(getattr(f, "func", f), "__code__", None)
+        chain += [code] if code is not None else []
+        f = getattr(f, "__wrapped__", None)
+    return tuple(chain)
