@@ -99,7 +99,7 @@ def vjp_graphs(
     forward: inputs -> (outputs, saved); backward: (inputs numbered in forwarded, saved, cotangents of the
     out_active) -> cotangents of the active. Inputs not flagged in forwardable are saved, not forwarded.
     policy: which equations' results may be saved; the others' are computed again in the backward graph.
-    None: all but broadcasts may."""
+    None: all may but broadcasts, and what is cheaply computed again from what is there anyway."""
 
     def make() -> tuple[Graph, Graph, tuple[int, ...]]:
         joint = joint_graph(graph, active, out_active)
@@ -116,7 +116,9 @@ def vjp_graphs(
                 forward.append(eqn)
         outs = joint.outputs[primal_outs:]
         backward = list(dce(Graph((), outs, backward)).equations)
-        again = _recomputed(forward, backward, outs, policy or _save_all_but_broadcasts)
+        at_hand = [v for i, v in enumerate(inputs) if forwardable is None or forwardable[i]]
+        saves = policy or _saves_dear(forward, backward, outs, at_hand)
+        again = _recomputed(forward, backward, outs, saves)
         unknown.update(v for e in again for v in e.outputs)
         backward = [*again, *backward]
         atoms = [a for part in [*(e.inputs for e in backward), outs] for a in part]
@@ -136,15 +138,47 @@ def vjp_graphs(
     return graph.cached(("vjp", active, out_active, forwardable, policy), make)
 
 
-def _save_all_but_broadcasts(eqn: Equation) -> bool:
-    return eqn.primitive.name not in ("broadcast", "iota")
+_FREE = ("broadcast", "iota")  # never saved
+_MOVES = ("reshape", "transpose", "slice", "copy", "stop_gradient")
+_CHEAP = (
+    "add", "sub", "mul", "neg", "abs", "max", "min", "select", "eq", "ne", "lt", "le", "gt", "ge", "and", "or",
+    "not", "xor", "convert", "sign", "is_finite",
+)  # fmt: skip
+_AGAIN = 6  # cheap operations a saved value is worth
+
+
+def _reads(equations: Iterable[Equation], outs: Iterable[Atom]) -> set[Atom]:
+    found = [a for e in equations for a in e.inputs] + list(outs)
+    return {a for a in found if type(a) is Var}
+
+
+def _saves_dear(
+    forward: Sequence[Equation], backward: Sequence[Equation], outs: Sequence[Atom], at_hand: Iterable[Var]
+) -> SavePolicy:
+    """Saves what backward needs but for broadcasts and what takes only few cheap operations on other values
+    it has: the inputs at hand, and what is saved."""
+    needed = _reads(backward, outs)
+    costs: dict[Atom, int] = dict.fromkeys(
+        (*needed.difference(v for e in forward for v in e.outputs), *at_hand), 0
+    )
+    again: set[Equation] = set()
+    for eqn in forward:
+        name = eqn.primitive.name
+        given = [costs.get(a, _AGAIN + 1) for a in eqn.inputs if type(a) is Var]
+        cost = sum(given) + (name in _CHEAP)
+        if name in _FREE or (name in _CHEAP + _MOVES and given and cost <= _AGAIN):
+            again.add(eqn)
+            costs[eqn.outputs[0]] = cost
+        else:
+            costs.update((v, 0) for v in eqn.outputs if v in needed)
+    return lambda eqn: eqn not in again
 
 
 def _recomputed(
     forward: Sequence[Equation], backward: Sequence[Equation], outs: Sequence[Atom], policy: SavePolicy
 ) -> list[Equation]:
     """The equations of forward that backward needs and may not find saved, in order."""
-    needed = {a for e in backward for a in e.inputs if type(a) is Var} | {a for a in outs if type(a) is Var}
+    needed = _reads(backward, outs)
     again = []
     for eqn in reversed(forward):
         if any(v in needed for v in eqn.outputs) and not policy(eqn):

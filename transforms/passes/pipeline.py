@@ -10,7 +10,9 @@ from fnn.core.ir import Equation, Graph, subgraphs
 from fnn.transforms.passes.cse import cse
 from fnn.transforms.passes.dce import dce
 from fnn.transforms.passes.fold import fold
+from fnn.transforms.passes.hoist import hoist
 from fnn.transforms.passes.inline import inline
+from fnn.transforms.passes.pieces import pieces
 from fnn.transforms.passes.rewriting import map_subgraphs
 from fnn.transforms.passes.simplify import simplify
 
@@ -28,7 +30,7 @@ def nested(graph: Graph) -> Graph:
     return Graph(graph.inputs, graph.outputs, equations)
 
 
-PASSES: tuple[Pass, ...] = (inline, dce, nested, fold, simplify, cse, dce)
+PASSES: tuple[Pass, ...] = (inline, dce, nested, fold, simplify, cse, pieces, hoist, dce)
 
 
 def optimize(graph: Graph) -> Graph:

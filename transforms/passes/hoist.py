@@ -1,0 +1,399 @@
+"""Work that need not be done step by step leaves a scan.
+
+    carries that never change              become constants
+    costly work on constants               is done once, before the loop
+    x_t @ w, of scanned x and constant w   one product of all steps, before the loop
+    c + a_t.T @ b_t, a carry that is only added to
+                                           one product over stacked a and b, after the loop
+    y_t = h_t @ w, which no carry needs    one product over the stacked h, after the loop
+
+Small products stay: the loop may become one kernel with everything in registers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn.core.aval import same_type
+from fnn.core.ir import Atom, Equation, Graph, Literal, Var
+from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Kernel, Library, Loop, Reduction
+from fnn.core.primitive import registry
+from fnn.transforms.passes.cse import cse
+from fnn.transforms.passes.dce import dce
+from fnn.transforms.passes.inline import inline
+from fnn.transforms.passes.rewriting import copy_into
+from fnn.transforms.passes.simplify import simplify
+from fnn.transforms.rewrite import batch_graph
+
+LEAST = 2048  # operations of a product, per step, from which it is worth a kernel of all steps
+SUMMED = 16  # terms of each of its sums: fewer do not pay for storing their result
+MOST_BYTES = 1 << 26  # of all steps' operands or results
+
+
+def hoist(graph: Graph) -> Graph:
+    """Every scan of a graph without what need not be done in it."""
+    if not any(e.primitive.name == "scan" for e in graph.equations):
+        return graph
+    names: dict[Atom, Atom] = {}
+    makers: dict[Var, Equation] = {}
+    equations: list[Equation] = []
+    changed = False
+    for eqn in graph.equations:
+        eqn = eqn.replace([names.get(a, a) for a in eqn.inputs])
+        if eqn.primitive.name == "scan" and eqn.params["length"] > 1:
+            scan = _Scan(eqn, makers)
+            if scan.run():
+                changed = True
+                names.update(scan.results)
+                equations += scan.equations
+                makers.update((v, e) for e in scan.equations for v in e.outputs)
+                continue
+        equations.append(eqn)
+        makers.update((v, eqn) for v in eqn.outputs)
+    if not changed:
+        return graph
+    return cse(simplify(inline(Graph(graph.inputs, [names.get(a, a) for a in graph.outputs], equations))))
+
+
+class _Scan:
+    """One scan, taken apart. equations: what takes its place; results: what its outputs are then."""
+
+    def __init__(self, eqn: Equation, makers: dict[Var, Equation]):
+        self.eqn, self.outside, self.p = eqn, makers, eqn.params
+        self.equations: list[Equation] = []
+        self.results: dict[Atom, Atom] = {}
+        self.length = self.p["length"]
+
+    def run(self) -> bool:
+        """False: nothing was found."""
+        self.take_apart()
+        moved = [self.constant_carries(), self.invariants(), self.before()]
+        self.note_needs()
+        moved += [self.sums(), self.after()]
+        if not any(moved):
+            return False
+        self.put_together()
+        return True
+
+    # -- what there is
+    def take_apart(self) -> None:
+        p, graph = self.p, self.p["graph"]
+        n, m = p["consts"], p["consts"] + p["carry"]
+        self.body: list[Equation] = list(graph.equations)
+        self.consts = dict(zip(graph.inputs[:n], self.eqn.inputs[:n], strict=True))
+        self.carry = list(zip(graph.inputs[n:m], self.eqn.inputs[n:m], graph.outputs, self.eqn.outputs))
+        self.xs = dict(zip(graph.inputs[m:], self.eqn.inputs[m:], strict=True))
+        self.ys = list(zip(graph.outputs[p["carry"] :], self.eqn.outputs[p["carry"] :], strict=True))
+        self.stacks: dict[Var, Atom] = dict(self.xs.items())  # body variable -> all steps' values
+        for atom, out in self.ys:
+            if isinstance(atom, Var):
+                self.stacks.setdefault(atom, out)
+        self.late: list[Equation] = []  # after the loop
+
+    def classify(self) -> None:
+        """fixed: variables that are the same at every step; early: those that no carry is needed for."""
+        self.fixed: set[Atom] = set(self.consts)
+        self.early: set[Atom] = set(self.xs)
+        self.makers = {v: e for e in self.body for v in e.outputs}
+        for e in self.body:
+            given = [a for a in e.inputs if isinstance(a, Var)]
+            if all(a in self.fixed for a in given):
+                self.fixed.update(e.outputs)
+            elif all(a in self.fixed or a in self.early for a in given):
+                self.early.update(e.outputs)
+        self.users: dict[Atom, list[Equation | None]] = {}  # None: a result of the body
+        for e in self.body:
+            for a in e.inputs:
+                self.users.setdefault(a, []).append(e)
+        for a in (*(c[2] for c in self.carry), *(y for y, _ in self.ys)):
+            self.users.setdefault(a, []).append(None)
+
+    def is_fixed(self, atom: Atom) -> bool:
+        return isinstance(atom, Literal) or atom in self.fixed
+
+    def upstream(self, atoms: Iterable[Atom], stop: Iterable[Atom] = ()) -> list[Equation]:
+        """The equations of the body that these need, in order."""
+        todo, seen = [a for a in atoms if isinstance(a, Var)], set()
+        done = set(stop)
+        while todo:
+            a = todo.pop()
+            e = self.makers.get(a) if a not in done else None
+            if e is not None and e not in seen:
+                seen.add(e)
+                todo += [x for x in e.inputs if isinstance(x, Var)]
+        return [e for e in self.body if e in seen]
+
+    def outer(self, atom: Atom, into: list[Equation]) -> Atom:
+        """A value that is the same at every step, computed outside."""
+        if isinstance(atom, Literal):
+            return atom
+        found = self.consts.get(atom)
+        if found is None:
+            needed = self.upstream([atom])
+            graph = Graph(list(self.consts), [atom], needed)
+            (found,) = copy_into(graph, list(self.consts.values()), into)
+        return found
+
+    # -- what leaves
+    def constant_carries(self) -> bool:
+        """What the body hands on as it is."""
+        kept = []
+        for v, start, out, result in self.carry:
+            if out is v and same_type(start.aval, result.aval):
+                self.consts[v] = start
+                self.results[result] = start
+            else:
+                kept.append((v, start, out, result))
+        moved = len(kept) < len(self.carry)
+        self.carry = kept
+        return moved
+
+    def invariants(self) -> bool:
+        self.classify()
+        wanted = [
+            e for e in self.body
+            if all(map(self.is_fixed, e.inputs)) and isinstance(e.primitive.lower, _COSTLY) and e.inputs
+            and sum(a.aval.size for a in e.inputs) >= SUMMED
+        ]  # fmt: skip
+        if not wanted:
+            return False
+        outs = [v for e in wanted for v in e.outputs]
+        graph = Graph(list(self.consts), outs, self.upstream(outs))
+        found = copy_into(graph, list(self.consts.values()), self.equations)
+        self.consts.update(zip(outs, found, strict=True))
+        self.body = [e for e in self.body if e not in wanted]
+        return True
+
+    def before(self) -> bool:
+        """Products of scanned arrays and constants."""
+        self.classify()
+        seeds = [
+            e for e in self.body
+            if all(self.is_fixed(a) or a in self.early for a in e.inputs)
+            and self.worth(e)
+            and all(isinstance(x.primitive.lower, _BATCHED) for x in self.upstream(e.inputs))
+        ]  # fmt: skip
+        if not seeds:
+            return False
+        outs = [e.outputs[0] for e in seeds]
+        found = self.batched(self.upstream(outs), outs, self.equations)
+        self.xs.update(zip(outs, found, strict=True))
+        self.stacks.update(zip(outs, found, strict=True))
+        self.body = [e for e in self.body if e not in seeds]
+        return True
+
+    def worth(self, e: Equation) -> bool:
+        """A product with a constant that is better done for all steps at once?"""
+        if not isinstance(e.primitive.lower, Contraction):
+            return False
+        count = self.terms(e)
+        size = e.outputs[0].aval.size
+        return (
+            any(map(self.is_fixed, e.inputs))
+            and not all(map(self.is_fixed, e.inputs))
+            and count >= SUMMED
+            and 2 * count * size >= LEAST
+            and self.length * e.outputs[0].aval.nbytes <= MOST_BYTES
+        )
+
+    @staticmethod
+    def terms(e: Equation) -> int:
+        return math.prod([e.inputs[0].aval.shape[d] for d in e.params["contract"][0]])
+
+    def batched(self, equations: Sequence[Equation], outs: Sequence[Var], into: list[Equation]) -> list[Atom]:
+        """Equations of the body, done for all steps; what they read from it is known for all steps."""
+        made = {v for e in equations for v in e.outputs}
+        needed = dict.fromkeys(a for e in equations for a in e.inputs if isinstance(a, Var) and a not in made)
+        flags = tuple([v not in self.fixed for v in needed])
+        graph = Graph(list(needed), outs, equations)
+        force = (True,) * len(outs)
+        whole, _ = batch_graph(graph, self.length, "steps", flags, force)
+        operands = [self.stacks[v] if f else self.outer(v, into) for v, f in zip(needed, flags, strict=True)]
+        return copy_into(whole, operands, into)
+
+    def note_needs(self) -> None:
+        self.classify()
+        self.new_ys: list[tuple[Var, Var]] = []
+
+    def stack(self, atom: Atom) -> Atom:
+        """All steps' values of a variable; stacked by the loop from now on, if they are not known yet."""
+        assert isinstance(atom, Var)
+        if atom not in self.stacks:
+            aval = atom.aval.update(shape=(self.length, *atom.aval.shape), weak_type=False)
+            self.stacks[atom] = out = Var(aval)
+            self.new_ys.append((atom, out))
+        return self.stacks[atom]
+
+    # -- carries that are only added to
+    def sums(self) -> bool:
+        # products first: what they stack serves the others
+        parts = [(c, self.addends(c)) for c in self.carry]
+        parts.sort(key=lambda pair: not (pair[1] and any(self.product(a) for a in pair[1])))
+        removed: set[Var] = set()
+        for (v, start, _, result), addends in parts:
+            if not addends or not all(self.summable(a) for a in addends):
+                continue
+            total: Atom = start
+            for a in addends:
+                term = self.summed(a)
+                total = term if self.zero(total) else self.late_equation("add", [total, term], {})
+            self.results[result] = total
+            removed.add(v)
+        self.carry = [c for c in self.carry if c[0] not in removed]
+        return bool(removed)
+
+    def addends(self, carry: tuple) -> list[Var] | None:
+        """What a step adds to a carry; None if it does anything else with it."""
+        v, _, out, _ = carry
+        if len(self.users.get(v, ())) != 1 or not v.aval.is_float:
+            return None
+        parts, todo, met = [], [out], False
+        while todo:
+            atom = todo.pop()
+            if atom is v:
+                met = True
+                continue
+            if not isinstance(atom, Var) or (atom is out and len(self.users[atom]) != 1):
+                return None
+            e = self.makers.get(atom)
+            if e is not None and e.primitive.name == "add" and len(self.users[atom]) == 1:
+                if any(a.aval != atom.aval for a in e.inputs):
+                    return None
+                todo += e.inputs
+            elif atom is out:
+                return None
+            else:
+                parts.append(atom)
+        return parts if met else None
+
+    def peeled(self, atom: Atom) -> tuple[list[Equation], Equation | None]:
+        """The transpositions and reshapes (last first) a value comes through, and what made it."""
+        moves: list[Equation] = []
+        e = self.makers.get(atom)  # type: ignore[arg-type]  # a literal has no maker
+        while e is not None and e.primitive.name in ("transpose", "reshape") and len(self.users[atom]) == 1:
+            moves.append(e)
+            atom = e.inputs[0]
+            e = self.makers.get(atom)  # type: ignore[arg-type]
+        return moves, e
+
+    def product(self, atom: Var) -> Equation | None:
+        """The contraction that makes an addend, if its sum over the steps is better one contraction."""
+        e = self.peeled(atom)[1]
+        if e is None or not isinstance(e.primitive.lower, Contraction) or len(self.users[e.outputs[0]]) != 1:
+            return None
+        batch = math.prod([e.inputs[0].aval.shape[d] for d in e.params["batch"][0]])
+        size = e.outputs[0].aval.size
+        fresh = [a for a in e.inputs if a not in self.stacks]
+        if any(map(self.is_fixed, e.inputs)) or 2 * self.terms(e) * size < LEAST * batch:
+            return None
+        fits = self.length * sum(a.aval.nbytes for a in fresh) <= MOST_BYTES
+        return e if fits and sum(a.aval.size for a in fresh) <= 2 * size else None
+
+    def summable(self, atom: Var) -> bool:
+        if self.product(atom) is not None or atom in self.stacks:
+            return True
+        e = self.makers.get(atom)
+        return e is not None and e.primitive.name == "reduce_sum" and e.inputs[0] in self.stacks
+
+    def summed(self, atom: Var) -> Atom:
+        """The sum of an addend over all steps."""
+        e = self.product(atom)
+        if e is not None:
+            (xc, yc), (xb, yb) = e.params["contract"], e.params["batch"]
+            up = [tuple([d + 1 for d in axes]) for axes in (xc, yc, xb, yb)]
+            params = {**e.params, "contract": ((0, *up[0]), (0, *up[1])), "batch": (up[2], up[3])}
+            out = self.late_equation(e.primitive.name, [self.stack(a) for a in e.inputs], params)
+            for move in reversed(self.peeled(atom)[0]):
+                out = self.late_equation(move.primitive.name, [out], move.params)
+            return out
+        if atom in self.stacks:
+            return self.late_equation("reduce_sum", [self.stacks[atom]], {"axes": (0,)})
+        e = self.makers[atom]
+        axes = (0, *(d + 1 for d in e.params["axes"]))
+        return self.late_equation("reduce_sum", [self.stacks[e.inputs[0]]], {**e.params, "axes": axes})  # type: ignore[index]
+
+    def late_equation(self, name: str, inputs: Sequence[Atom], params: dict[str, Any]) -> Var:
+        primitive = registry[name]
+        out = Var(primitive.out_aval(tuple([a.aval for a in inputs]), params))
+        self.late.append(Equation(primitive, inputs, [out], params, self.eqn.source))
+        return out
+
+    def zero(self, atom: Atom) -> bool:
+        """Is a value outside known to be zero?"""
+        while isinstance(atom, Var):
+            e = self.outside.get(atom)
+            if e is None or not isinstance(e.primitive.lower, IndexMap) or len(e.inputs) != 1:
+                return False
+            atom = e.inputs[0]
+        return not np.any(np.asarray(atom.value))
+
+    # -- results that no carry needs
+    def after(self) -> bool:
+        """Products with constants whose results are only stacked."""
+        needed = {v for e in self.upstream([c[2] for c in self.carry]) for v in e.outputs}
+        results = {y for y, _ in self.ys}
+        stacked = self.stacks_used()
+        chosen: dict[Equation, None] = {}
+        for e in self.body:
+            if e.outputs[0] in needed or not self.worth(e) or any(a in self.early for a in e.inputs):
+                continue
+            down = self.downstream(e)
+            made = {v for x in down for v in x.outputs}
+            if made & stacked or not all(isinstance(x.primitive.lower, _BATCHED) for x in down):
+                continue
+            fresh = {a for x in down for a in x.inputs if isinstance(a, Var)} - made - self.fixed
+            fresh = [a for a in fresh if a not in self.stacks]
+            gone = sum(v.aval.nbytes for v in made if v in results)
+            if sum(a.aval.nbytes for a in fresh) <= min(2 * gone, MOST_BYTES // self.length):
+                chosen.update(dict.fromkeys(down))
+        made = {v for e in chosen for v in e.outputs}
+        if not made:
+            return False
+        moved = [(y, out) for y, out in self.ys if y in made]
+        equations = [e for e in self.body if e in chosen]
+        for e in equations:
+            for a in e.inputs:
+                if not self.is_fixed(a) and a not in made:
+                    self.stack(a)
+        outs = list(dict.fromkeys(y for y, _ in moved))
+        found = dict(zip(outs, self.batched(equations, outs, self.late), strict=True))
+        self.results.update((out, found[y]) for y, out in moved)
+        self.ys = [(y, out) for y, out in self.ys if y not in made]
+        return True
+
+    def stacks_used(self) -> set[Var]:
+        """What is stacked for the sums."""
+        return {v for v, _ in self.new_ys} | {
+            v for v, out in self.stacks.items() if any(out in e.inputs for e in self.late)
+        }
+
+    def downstream(self, first: Equation) -> list[Equation]:
+        reached = set(first.outputs)
+        out = [first]
+        for e in self.body:
+            if e is not first and any(a in reached for a in e.inputs):
+                reached.update(e.outputs)
+                out.append(e)
+        return out
+
+    # -- what stays
+    def put_together(self) -> None:
+        ys = [*self.ys, *self.new_ys]
+        graph = Graph(
+            [*self.consts, *(c[0] for c in self.carry), *self.xs],
+            [*(c[2] for c in self.carry), *(y for y, _ in ys)],
+            self.body,
+        )
+        inputs = [*self.consts.values(), *(c[1] for c in self.carry), *self.xs.values()]
+        outputs = [*(c[3] for c in self.carry), *(out for _, out in ys)]
+        params = {**self.p, "graph": dce(graph), "consts": len(self.consts), "carry": len(self.carry)}
+        if outputs:
+            self.equations.append(Equation(self.eqn.primitive, inputs, outputs, params, self.eqn.source))
+        self.equations += self.late
+
+
+_COSTLY = (Contraction, Reduction, Kernel, Library, Loop)
+_BATCHED = (Elementwise, IndexMap, Iota, Reduction, Contraction)
