@@ -3,7 +3,8 @@
 #   make demo       train on scanned digits and draw examples/out/digits.png
 #   make test       the tests, without the slow ones        make test-all   with them
 #   make lint       ruff, pyright and the import order      make format     rewrite the source as ruff would have it
-#   make bench      fnn beside its peers                    make clean      remove the environment and what was built
+#   make bench      fnn beside JAX and PyTorch              make bench-quick  fnn alone, the short programs
+#   make clean      remove the environment and what was built
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all lint format bench bench-quick clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -49,7 +50,10 @@ format: $(VENV)/.installed-dev
 	@$(RUN) -m ruff format .
 
 bench: $(VENV)/.installed-bench
-	@$(RUN) tests/benchmarks/run.py
+	@$(RUN) tests/benchmarks/run.py --rounds 3 --markdown docs/benchmarks.md --picture docs/benchmarks.svg
+
+bench-quick: $(VENV)/.installed-examples
+	@$(RUN) tests/benchmarks/run.py --quick
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/out

@@ -1,98 +1,104 @@
-"""The measured programs, each written once for any library that has JAX's public names.
+"""The measured programs: each is written once for any library that has JAX's public names.
 
-A program is a function of a :class:`Library` and returns ``(function, arguments)``: a jitted function and
-NumPy inputs with a fixed seed, so that every library computes the same thing and its checksum can be
-compared.
+A program is a function of a `Library` that returns the function to time. Its inputs come from NumPy with a fixed
+seed, so that every library sees the same numbers and the checksums of the results can be compared. A program
+that *carries* is a training step `function(state, *batch) -> (state, loss)`: the state is fed back at every call,
+and its checksum is the loss of the fifth step.
 """
 
-import itertools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-Arguments = tuple[Any, ...]
+Tree = Any
+MODULES = ("numpy", "lax", "random", "nn", "tree")
+NAMES = (
+    "jit",
+    "grad",
+    "value_and_grad",
+    "vmap",
+    "jvp",
+    "vjp",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "block_until_ready",
+)
+FILES = ("programs_arrays", "programs_training", "programs_loops")
 
 
 @dataclass(frozen=True)
-class Library:
-    """The modules that a program is written against."""
+class Program:
+    """build: library -> function to time. inputs: generator -> its arguments, pytrees of NumPy arrays. random: it
+    draws from the library's own generator, so that checksums differ. quick: part of the short run."""
 
-    top: ModuleType  # grad, vmap, jit and their relatives
-    numpy: ModuleType
-    lax: ModuleType
-    tree: ModuleType
-
-
-def dispatch(lib: Library) -> tuple[Callable, Arguments]:
-    """One addition: what calling a compiled function costs."""
-    return lib.top.jit(lambda x: x + 1.0), (np.float32(1.0),)
+    build: Callable[[Any], Callable]
+    inputs: Callable[[np.random.Generator], tuple]
+    carries: bool = False
+    random: bool = False
+    quick: bool = True
 
 
-def softmax_rows(lib: Library) -> tuple[Callable, Arguments]:
-    """Row softmax of (1024, 512): reductions and transcendentals that one kernel can hold."""
-
-    def softmax(x):
-        e = lib.numpy.exp(x - lib.numpy.max(x, axis=-1, keepdims=True))
-        return e / lib.numpy.sum(e, axis=-1, keepdims=True)
-
-    return lib.top.jit(softmax), (np.random.default_rng(0).standard_normal((1024, 512)).astype(np.float32),)
+PROGRAMS: dict[str, Program] = {}
 
 
-def train_step(lib: Library) -> tuple[Callable, Arguments]:
-    """A gradient step of a three-layer perceptron, 128 examples of 784 pixels."""
-    rng = np.random.default_rng(0)
-    sizes = (784, 256, 256, 10)
-    weights = [
-        {"w": (rng.standard_normal((m, n)) * m**-0.5).astype(np.float32), "b": np.zeros(n, np.float32)}
-        for m, n in itertools.pairwise(sizes)
-    ]
-    x = rng.standard_normal((128, 784)).astype(np.float32)
-    y = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 128)]
+def program(
+    inputs: Callable[[np.random.Generator], tuple], name: str | None = None, **flags: bool
+) -> Callable:
+    """Register a program under its function's name, or the one given."""
 
-    def loss(weights, x, y):
-        for layer in weights[:-1]:
-            x = lib.numpy.tanh(x @ layer["w"] + layer["b"])
-        scores = x @ weights[-1]["w"] + weights[-1]["b"]
-        scores = scores - lib.numpy.max(scores, axis=-1, keepdims=True)
-        log_sum = lib.numpy.log(lib.numpy.sum(lib.numpy.exp(scores), axis=-1))
-        return lib.numpy.mean(log_sum - lib.numpy.sum(scores * y, axis=-1))
+    def register(build: Callable) -> Callable:
+        PROGRAMS[name or build.__name__] = Program(build, inputs, **flags)
+        return build
 
-    def step(weights, x, y):
-        gradients = lib.top.grad(loss)(weights, x, y)
-        return lib.tree.map(lambda w, g: w - 0.1 * g, weights, gradients)
-
-    return lib.top.jit(step), (weights, x, y)
+    return register
 
 
-def scan_dynamics(lib: Library) -> tuple[Callable, Arguments]:
-    """The gradient of 1,000 Euler steps of the Lorenz system: a compiled loop over three numbers, and its
-    reverse."""
-
-    def end(state):
-        def body(s, _):
-            x, y, z = s[0], s[1], s[2]
-            rate = lib.numpy.stack([10.0 * (y - x), x * (28.0 - z) - y, x * y - 2.667 * z])
-            return s + 0.001 * rate, None
-
-        return lib.numpy.sum(lib.lax.scan(body, state, None, length=1000)[0])
-
-    return lib.top.jit(lib.top.grad(end)), (np.array([1.0, 1.0, 1.0], np.float32),)
+def load() -> dict[str, Program]:
+    """All programs, by name, in the order of their files."""
+    for name in FILES:
+        importlib.import_module(name)
+    return PROGRAMS
 
 
-def batched_hessian(lib: Library) -> tuple[Callable, Arguments]:
-    """``vmap(hessian(f))`` over 256 points in eight dimensions: transformations nested three deep."""
+def library(package: str) -> SimpleNamespace:
+    """The names that the programs use, of jax or of a library shaped like it."""
+    root = importlib.import_module(package)
+    members = {name: importlib.import_module(f"{package}.{name}") for name in MODULES}
+    return SimpleNamespace(
+        jnp=members.pop("numpy"), **members, **{name: getattr(root, name) for name in NAMES}
+    )
 
-    def energy(x):
-        return lib.numpy.sum(lib.numpy.sin(x) * lib.numpy.cos(x[::-1])) + lib.numpy.sum(x**2) ** 2
 
-    points = np.random.default_rng(0).standard_normal((256, 8)).astype(np.float32)
-    return lib.top.jit(lib.top.vmap(lib.top.hessian(energy))), (points,)
+# -- inputs
 
 
-PROGRAMS: dict[str, Callable[[Library], tuple[Callable, Arguments]]] = {
-    program.__name__: program
-    for program in (dispatch, softmax_rows, train_step, scan_dynamics, batched_hessian)
-}
+def f32(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
+    """Normal numbers."""
+    return (scale * rng.standard_normal(shape)).astype(np.float32)
+
+
+def dense(rng: np.random.Generator, n_in: int, n_out: int) -> Tree:
+    """A layer's weight and bias."""
+    return {"w": f32(rng, n_in, n_out, scale=n_in**-0.5), "b": np.zeros(n_out, np.float32)}
+
+
+def labels(rng: np.random.Generator, *shape: int, classes: int = 10) -> np.ndarray:
+    """Class numbers."""
+    return rng.integers(0, classes, shape).astype(np.int32)
+
+
+def zeros_like(tree: Tree) -> Tree:
+    """Zeros in the structure of nested dicts and lists of arrays."""
+    if isinstance(tree, dict):
+        return {k: zeros_like(v) for k, v in tree.items()}
+    return [zeros_like(v) for v in tree] if isinstance(tree, list) else np.zeros_like(tree)
+
+
+def adam_state(params: Tree) -> Tree:
+    """(parameters, first moments, second moments, step)."""
+    return params, zeros_like(params), zeros_like(params), np.int32(0)
