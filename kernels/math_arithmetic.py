@@ -142,6 +142,16 @@ class Arithmetic:
             result = self.fma(result, x, c)
         return result
 
+    def polynomial_pair(
+        self, x: Value, coefficients: Sequence[Operand], first_low: Operand
+    ) -> tuple[Value, Value]:
+        """The same, and what its last step's rounding left out, for results between half of c[0] and twice
+        it; first_low is what the format's rounding left out of c[0]."""
+        first, second, *rest = coefficients
+        tail = self.fma(x, self.polynomial(x, rest), second)
+        high = self.fma(x, tail, first)
+        return high, self.fma(x, tail, first - high) + first_low
+
     def exact_product(self, x: Value, y: Operand) -> tuple[Value, Value]:
         """The product, and what its rounding left out."""
         high = x * y

@@ -9,12 +9,11 @@ sqrt(w) (after M. Giles, "Approximating the erfinv function", 2010).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 from fnn.kernels.loops import Value
 from fnn.kernels.math_arithmetic import Arithmetic
-from fnn.kernels.math_exponential import split_exp
-from fnn.kernels.math_logarithm import positive_log
+from fnn.kernels.math_exponential import split_exp, split_exp_pair
+from fnn.kernels.math_logarithm import positive_log_pair
 from fnn.kernels.math_short import narrow_of, short_exp, short_log, wide_of
 
 _INFINITY, _NAN = float("inf"), float("nan")
@@ -24,9 +23,9 @@ _ERF = {
         0.128379166, -0.376126289, 0.112836182, -0.026855126, 0.00519073382, -0.000803076138, 7.92036881e-05,
     ),
     "f8": (
-        0.12837916709551256, -0.3761263890318334, 0.11283791670936533, -0.026866170641867283,
-        0.005223977595812195, -0.0008548325434094303, 0.00012055278814397544, -1.4924430870969029e-05,
-        1.6443697624122265e-06, -1.6180379077635172e-07, 1.3600599911599465e-08, -7.577096980620582e-10,
+        0.12837916709551256, -0.37612638903183543, 0.11283791670945006, -0.02686617064323777,
+        0.0052239776071164225, -0.0008548325975389692, 0.00012055294904839707, -1.492473690741966e-05,
+        1.6447424703317362e-06, -1.6208483801871705e-07, 1.3720064546777686e-08, -7.795898827002142e-10,
     ),
 }  # fmt: skip
 # log(erfc(x)), in x - 1, as far as 1 - erfc(x) differs from 1
@@ -51,13 +50,19 @@ _ERFC = {
         -0.0005925591889945983, 4.693723926922693e-05, 6.94786343350845e-05,
     ),
     "f8": (
-        1.0764090930655679, -0.8932262614540848, 0.6083993762186729, -0.3311453419340761, 0.13566612346259277,
-        -0.03541826930555721, 0.0014559214296704975, 0.0029929454489002107, -0.0008967249084784531,
-        -0.0001798764326926235, 0.00014193454752269035, 9.805235012745636e-06, -2.138986961679362e-05,
-        -9.222177580708324e-07, 3.4816125621751197e-06, 2.8949740316743294e-07, -6.434925500437675e-07,
-        -7.025907156091386e-08, 1.3941505841273822e-07, -2.6503034798287856e-08,
+        1.0764090930655679, -0.8932262614540848, 0.6083993762186738, -0.33114534193407913,
+        0.13566612346253223, -0.035418269305382784, 0.00145592143120685, 0.0029929454444749654,
+        -0.0008967249267057714, -0.00017987637438247338, 0.00014193465179879088, 9.804810615395793e-06,
+        -2.1390080391862533e-05, -9.205199864415606e-07, 3.4811013273720925e-06, 2.8612689817891015e-07,
+        -6.404734672582322e-07, -6.818707211317186e-08, 1.3562011513676214e-07, -2.5119895137641443e-08,
     ),
 }  # fmt: skip
+# the derivative of f8's, roughly
+_ERFC_SLOPE = (-0.8909, 1.2348, -1.0444, 0.4517)
+# what f8 leaves out of the first coefficients: of erf's first two, of erfc's, of erf_inv's by intervals
+_ERF_LOW = (7.97536e-18, 2.42154e-17)
+_ERFC_LOW = -1.77156e-18
+_ERF_INV_LOW = (1.05856e-17, -1.34074e-16, -1.21111e-16)
 # erf_inv(x) / x by intervals of w: their start, what is subtracted from w (in the first) or sqrt(w), coefficients
 _ERF_INV = {
     "f4": (
@@ -74,26 +79,26 @@ _ERF_INV = {
     ),
     "f8": (
         (0.0, 3.125, (
-            1.6536545626831027, 0.24015818242558826, -0.006033670871427575, -0.0007407025341538266,
-            0.0001867342080234691, -1.3882523396253496e-05, -1.3654691831037334e-06, 4.2347881979626977e-07,
-            -2.9070383915784158e-08, -4.112662572897575e-09, 1.0512189628487372e-09, -5.4142098126507707e-11,
-            -1.297713064067047e-11, 2.6302648514348697e-12, -8.113660032798503e-14, -3.9972046662327543e-14,
-            6.59055693786808e-15, -4.5113664348025944e-17, -1.2972336187753313e-16, 1.5936290149139672e-17,
-            1.1309190467615943e-18, -3.6535683384218347e-19, -7.618400436273857e-22, 3.524348939559975e-21,
+            1.6536545626831027, 0.2401581824255883, -0.00603367087142785, -0.000740702534154477,
+            0.00018673420802464837, -1.3882523394405316e-05, -1.3654691850603575e-06, 4.234788173782339e-07,
+            -2.9070382262927266e-08, -4.11266082002324e-09, 1.0512181539804126e-09, -5.414287198084716e-11,
+            -1.2976885526532075e-11, 2.6304834740560442e-12, -8.118399443074353e-14, -4.001237735091896e-14,
+            6.596407712420834e-15, -4.0282154327661744e-17, -1.3016928016796445e-16, 1.557432024623325e-17,
+            1.150022252066253e-18, -3.4996044354754177e-19, -1.113483769832702e-21, 3.240704459379902e-21,
         )),
         (6.25, 3.25, (
-            3.0838856104922208, 1.0052589676941825, 0.005370914553532836, -0.0037512085100483354,
-            0.0024914420988360626, -0.0016882754786298286, 0.0009532893296694298, -0.00035503861833571034,
-            2.403157057924892e-05, 6.82932873185318e-05, -4.732060461461923e-05, 1.24372375322399e-05,
-            2.930647513995091e-06, -3.910057397398769e-06, 1.4900149082671985e-06, -1.499846305610125e-07,
-            -2.6305124084501506e-07, 2.398283286656547e-07, -2.597665745989657e-09, -5.561788049040323e-08,
+            3.0838856104922208, 1.0052589676941652, 0.00537091455357168, -0.003751208508215561,
+            0.0024914420969817607, -0.0016882755357337071, 0.0009532893637435638, -0.00035503780975963814,
+            2.4031257015092525e-05, 6.828708654753377e-05, -4.731898412011245e-05, 1.2465167157087251e-05,
+            2.9257291901789823e-06, -3.986084395214756e-06, 1.4987130784186127e-06, -2.7004219280868947e-08,
+            -2.713451105439456e-07, 1.3104351499972014e-07, 6.969241977629694e-10, -1.5102695423335065e-08,
         )),
         (16.0, 5.0, (
-            4.849906401408584, 1.0103004648645493, -0.00013871931839096722, -0.00021503012001429633,
-            7.599527834461593e-05, -1.968176813409038e-05, 4.526050261517823e-06, -9.93045185390538e-07,
-            2.2906356289015197e-07, -6.750471172670272e-08, 2.8989048604581487e-08, -1.5350120363040945e-08,
-            7.870670845363577e-09, -3.3714396959856242e-09, 1.2672531347930495e-09, -4.932551574252417e-10,
-            9.597288300058123e-11, 5.5657391569978047e-11, -2.6408488149123354e-11,
+            4.849906401408584, 1.0103004648645455, -0.000138719318373517, -0.00021503011983024694,
+            7.59952779202494e-05, -1.9681770676949253e-05, 4.526054328559671e-06, -9.930294774982885e-07,
+            2.2904362741369038e-07, -6.75560303537366e-08, 2.9044909320789473e-08, -1.525516018129263e-08,
+            7.777428539826634e-09, -3.471437933896719e-09, 1.3589365341577093e-09, -4.373889663734069e-10,
+            4.6977303445962824e-11, 4.280243303730942e-11, -1.543927819720834e-11,
         )),
     ),
 }  # fmt: skip
@@ -114,21 +119,41 @@ def erfc(m: Arithmetic, x: Value) -> Value:
     result = m.select(x < 0.0, 2.0 - tail, tail)
     if m.single:
         return result
-    inner = m.fma(-x, m.polynomial(x * x, _ERF["f8"]), 1.0 - x)
-    return m.select(a < 1.0, inner, result)
+    return m.select(a < 1.0, _inner_erfc(m, x), result)
+
+
+def _inner_erfc(m: Arithmetic, x: Value) -> Value:
+    """1 - x - x p(x**2) for |x| < 1. Near 1 the terms cancel, so what the rounding of the larger ones left
+    out is put back."""
+    first, *rest = _ERF["f8"]
+    square, square_low = m.exact_product(x, x)
+    high, low = m.polynomial_pair(square, rest, _ERF_LOW[1])
+    cube, cube_low = m.exact_product(square, x)
+    cube_low = m.fma(square_low, x, cube_low)
+    one_less = 1.0 - x
+    near = m.fma(-x, first, one_less)
+    lost = m.fma(-x, first, one_less - near) + ((1.0 - one_less) - x)
+    lost = lost - m.fma(x, _ERF_LOW[0], m.fma(cube, low, cube_low * high))
+    return m.fma(-cube, high, near + lost)
 
 
 def _tail(m: Arithmetic, a: Value) -> Value:
-    """erfc for positive arguments. a**2 and 1 / (a + c) carry what their rounding left out."""
+    """erfc for positive arguments. All factors carry what their rounding left out."""
     shift = _ERFC_SHIFT[m.dtype]
     square, square_low = m.exact_product(a, a)
-    p, k = split_exp(m, -square, -square_low)
+    e, e_low, k = split_exp_pair(m, -square, -square_low)
     below, below_low = m.unordered_sum(a, shift)
     inverse = 1.0 / below
     lost = m.fma(-inverse, below_low, m.fma(-inverse, below, 1.0))
-    q = m.horner(m.fma(inverse, -2.0 * shift, 1.0), _ERFC[m.dtype])
+    double = -2.0 * shift
+    t = m.fma(inverse, double, 1.0)
+    t_low = m.fma(inverse * lost, double, m.fma(inverse, double, 1.0 - t))
+    q, q_low = m.polynomial_pair(t, _ERFC[m.dtype], _ERFC_LOW)
+    q_low = m.fma(t_low, m.polynomial(t, _ERFC_SLOPE), q_low)
     r, r_low = m.exact_product(q, inverse)
-    return m.scale(r + m.fma(r, p + lost, r_low), k)
+    r_low = m.fma(q_low, inverse, m.fma(r, lost, r_low))
+    s, s_low = m.exact_product(r, e)
+    return m.scale(s + m.fma(r, e_low, m.fma(r_low, e, s_low)), k)
 
 
 def _tail_short(m: Arithmetic, a: Value) -> Value:
@@ -145,17 +170,38 @@ def erf_inv(m: Arithmetic, x: Value) -> Value:
     inside = m.select(size < 1.0, x, 0.0)
     if m.single:
         wide, inside = wide_of(m, inside)
-        result = narrow_of(m, _inner_erf_inv(wide, inside, short_log, _ERF_INV["f4"]))
+        result = narrow_of(m, _inner_erf_inv_short(wide, inside))
     else:
-        result = _inner_erf_inv(m, inside, positive_log, _ERF_INV["f8"])
+        result = _inner_erf_inv(m, inside)
     result = m.select(size < 1.0, result, m.copysign(_INFINITY, x))
     return m.select(size > 1.0, _NAN, m.select(m.is_nan(x), x, result))
 
 
-def _inner_erf_inv(m: Arithmetic, x: Value, log: Callable[[Arithmetic, Value], Value], table: tuple) -> Value:
-    """erf_inv for |x| < 1."""
-    w = -log(m, m.fma(-x, x, 1.0))
+def _inner_erf_inv_short(m: Arithmetic, x: Value) -> Value:
+    """erf_inv for |x| < 1, to the precision of f4."""
+    w = -short_log(m, m.fma(-x, x, 1.0))
+    u, coefficients = _chosen(m, w, m.sqrt(w), _ERF_INV["f4"])
+    return x * m.polynomial(u, coefficients)
+
+
+def _inner_erf_inv(m: Arithmetic, x: Value) -> Value:
+    """The same, to the precision of f8: w, its root and the polynomial carry what their rounding left out."""
+    log, log_low = positive_log_pair(m, m.fma(-x, x, 1.0))
+    w, w_low = m.exact_sum(-log, -log_low)
     root = m.sqrt(w)
+    lost = m.fma(-root, root, w) + w_low
+    u, coefficients = _chosen(m, w, root, _ERF_INV["f8"])
+    u_low = m.select(w >= _ERF_INV["f8"][1][0], lost / (root + root), w_low)
+    first = m.const(_ERF_INV_LOW[0])
+    for (start, _, _), value in zip(_ERF_INV["f8"][1:], _ERF_INV_LOW[1:], strict=True):
+        first = m.select(w >= start, value, first)
+    high, low = m.polynomial_pair(u, coefficients, first)
+    low = m.fma(u_low, coefficients[1], low)  # the slope, near enough
+    return m.fma(x, high, x * low)
+
+
+def _chosen(m: Arithmetic, w: Value, root: Value, table: tuple) -> tuple[Value, list[float | Value]]:
+    """The argument and the coefficients of erf_inv's polynomial on w's interval."""
     (_, origin, coefficients), *further = table
     u: Value = w - origin
     chosen: list[float | Value] = list(coefficients)
@@ -164,4 +210,4 @@ def _inner_erf_inv(m: Arithmetic, x: Value, log: Callable[[Arithmetic, Value], V
         u = m.select(beyond, root - origin, u)
         pairs = itertools.zip_longest(coefficients, chosen, fillvalue=0.0)
         chosen = [m.select(beyond, new, old) for new, old in pairs]
-    return x * m.polynomial(u, chosen)
+    return u, chosen

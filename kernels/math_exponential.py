@@ -53,6 +53,20 @@ def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Valu
     return reduced_expm1(m, r if low is None else r + low), k
 
 
+# log 2 in two parts, the first of so few bits that its multiples by exponents are exact
+_LN2_SHORT = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+
+
+def split_exp_pair(m: Arithmetic, x: Value, low: Value) -> tuple[Value, Value, Value]:
+    """e and n with e**(x + low) = (e + e_low) 2**n, of f8, as e, e_low and n (see `split_exp`)."""
+    high, rest = _LN2_SHORT
+    n, k = m.nearest_integer(x, LOG2_E)
+    r, r_low = m.unordered_sum(m.fma(n, -high, x), m.fma(n, -rest, low))
+    e, e_low = m.exact_sum(m.const(1.0), r)
+    more = m.fma(r * r, m.polynomial(r, _EXP[m.dtype]), r_low)
+    return e, m.fma(r, r_low, more) + e_low, k
+
+
 def exp(m: Arithmetic, x: Value) -> Value:
     least, greatest = EXP_RANGE[m.dtype]
     p, k = split_exp(m, m.at_least(m.at_most(x, greatest), least))

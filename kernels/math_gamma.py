@@ -1,15 +1,17 @@
 """lgamma and digamma, for f8 (f4 goes through it).
 
-Positive arguments below 7 are moved by the recurrence to an interval where a minimax polynomial holds, and
-above it is Stirling's series, economised. Negative ones are reflected: x becomes 1 - x; their zeros keep
-absolute accuracy only.
+Positive arguments below 7 are moved by the recurrence to an interval where a polynomial holds (digamma's two
+polynomials need that below 1 only), and above it is Stirling's series, economised. Sums carry what their
+rounding left out. Negative arguments are reflected: x becomes 1 - x; their zeros keep absolute accuracy only.
 """
 
 from __future__ import annotations
 
+import itertools
+
 from fnn.kernels.loops import Value
 from fnn.kernels.math_arithmetic import Arithmetic
-from fnn.kernels.math_logarithm import log, positive_log
+from fnn.kernels.math_logarithm import log, positive_log_pair
 from fnn.kernels.math_trigonometric import sin_cos_pi
 
 _INFINITY, _NAN = float("inf"), float("nan")
@@ -24,21 +26,43 @@ _LGAMMA = (
     -9.458130275799759e-06, 4.398697426187853e-06, -1.969481467206093e-06, 8.886950580559213e-07,
     -5.86240191701115e-07, 3.0767444239924355e-07,
 )  # fmt: skip
+# lgamma(1 + e) / e in e - 1/4, for 0 <= e <= 1/2
+_LGAMMA_ONE = (
+    -0.3930873456872526, 0.6625352492439489, -0.25548268796157425, 0.13677079348841728, -0.0833925057553864,
+    0.054390401741934206, -0.03692956434234753, 0.025743859158389282, -0.01828207726700018,
+    0.013163014280622108, -0.00957906899470719, 0.007033274832225246, -0.005198820590205353,
+    0.003823745566692152, -0.002857141869231672, 0.0025275110343535643, -0.0019063835610750456,
+)  # fmt: skip
 # x (lgamma(x) - (x - 1/2) log x + x - log(2 pi)/2) for x >= 7, in x**-2
 _STIRLING = (
     0.08333333333333333, -0.002777777777756287, 0.0007936507772816472, -0.0005952334013407241,
     0.0008411048863049015, -0.0018711264010419252, 0.004685433619148304,
 )  # fmt: skip
+# what f8 leaves out of the first coefficients
+_LGAMMA_LOW = (4.942915e-18, -2.52591e-17)
+_DIGAMMA_LOW = (3.360557e-17, -8.047765e-17)
+_ABOVE, _CENTRES = 2.625, (1.8125, 4.8125)  # where digamma's polynomials meet, and their origins
 _HALF_LOG_TWO_PI = 0.9189385332046727
-# digamma's zero, in two parts, and digamma(3/2 + u) / (3/2 + u - zero) for |u| <= 1/2
+# digamma's zero, in two parts; digamma(x) / (x - zero) in x - 29/16, for 1 <= x <= 21/8
 _ZERO = (1.4616321449683622, 9.549995429965697e-17)
 _DIGAMMA = (
-    0.951055876031833, -0.4236274212814607, 0.2405424842407739, -0.14840492305384975, 0.0949887244549836,
-    -0.06192213327818035, 0.04076083381023953, -0.026975796553140034, 0.0179072524963802,
-    -0.011908222428478731, 0.007926943793656901, -0.005279906850813251, 0.003519014173434803,
-    -0.0023457442245027223, 0.0015565879253892363, -0.0010351658557005564, 0.0007234759003839729,
-    -0.0004900565613331441, 0.00022695172476259963, -0.00013750627134620277, 0.00025991029862471363,
-    -0.00018378110204038327,
+    0.8383866247294792, -0.3075369703561354, 0.14268384092809333, -0.07199364722718288,
+    0.037777907448828855, -0.020237459632849734, 0.010968144260819395, -0.005985253617399503,
+    0.003279639621339348, -0.0018016613067563837, 0.000991304380767511, -0.0005459647563274739,
+    0.00030088720540013007, -0.00016594964442654198, 9.151666593091247e-05, -5.023070235663816e-05,
+    2.7708248993665834e-05, -1.597723100885946e-05, 8.814363667062346e-06, -3.5146809433497526e-06,
+    1.9390512965813227e-06, -2.8591622285634974e-06, 1.5774579435924984e-06, 6.724319081444126e-07,
+    -3.7099795330967473e-07, -5.742931856818338e-07, 3.1685111231144956e-07,
+)  # fmt: skip
+# digamma(x) in x - 77/16, for 21/8 <= x <= 7
+_DIGAMMA_ABOVE = (
+    1.4637376921598502, 0.23086380011134394, -0.026534423142325052, 0.004049297437961933,
+    -0.0006923641144864373, 0.00012577939718155193, -2.3711924170158926e-05, 4.581170927733385e-06,
+    -9.003777182461438e-07, 1.7916894473238478e-07, -3.59841881197405e-08, 7.2777597257660385e-09,
+    -1.4799382811145344e-09, 3.023528263238004e-10, -6.195071574481599e-11, 1.2653902270580535e-11,
+    -2.604991170634885e-12, 5.65538929524293e-13, -1.1681936515122086e-13, 1.6536080017466687e-14,
+    -3.4169333130786424e-15, 2.1020947081013492e-15, -4.3609062888285955e-16, -7.547287113308068e-17,
+    1.5685037596760787e-17, 8.30169187374854e-18, -1.7236836129430767e-18,
 )  # fmt: skip
 # (log x - 1/(2 x) - digamma(x)) x**2 for x >= 7, in x**-2
 _DIGAMMA_SERIES = (
@@ -61,19 +85,32 @@ def lgamma(m: Arithmetic, x: Value) -> Value:
 
 
 def _positive_lgamma(m: Arithmetic, t: Value) -> Value:
-    """lgamma(2 + e) and a logarithm: of the product of t - 1, t - 2, ... down to 2 + e, or, subtracted, of t
-    or t (t + 1); for large t, of t."""
-    large = t >= _STIRLING_FROM
+    """lgamma(2 + e) and a logarithm: of the product of t - 1, t - 2, ... down to 2 + e, or, subtracted, of t;
+    for large t, of t. Up to 1/2, lgamma(1 + t) less the logarithm of t; from 1 to 3/2, lgamma(1 + e) alone."""
+    large, least = t >= _STIRLING_FROM, t < 0.5
     steps = m.at_most(m.rint(t - 2.0), float(_STEPS))
-    e = t - (steps + 2.0)
-    product = m.select(steps < -1.0, t * (t + 1.0), m.select(steps < 0.0, t, 1.0))
+    alone = (t >= 1.0) & (t < 1.5)
+    e = m.select(least, t, m.select(t < 1.5, t - 1.0, t - (steps + 2.0)))
+    product = m.select(alone, 1.0, m.select(t < 1.5, t, 1.0))
     for j in range(1, _STEPS + 1):
         product = m.select(steps >= float(j), product * (t - float(j)), product)
-    logarithm = log(m, m.select(large, t, product))
-    small = m.fma(e, m.polynomial(e, _LGAMMA), m.select(steps < 0.0, -logarithm, logarithm))
+    log, log_low = positive_log_pair(m, m.select(large, t, product))
+    below = t < 1.5
+    log_low_of_sum = m.select(below, -log_low, log_low)
+    one = alone | least
+    pairs = itertools.zip_longest(_LGAMMA_ONE, _LGAMMA, fillvalue=0.0)
+    high, low = m.polynomial_pair(
+        m.select(one, e - 0.25, e),
+        [m.select(one, m.const(at_one), at_two) for at_one, at_two in pairs],
+        m.select(one, m.const(_LGAMMA_LOW[1]), _LGAMMA_LOW[0]),
+    )
+    small = m.fma(e, high, m.fma(e, low, log_low_of_sum)) + m.select(below, -log, log)
     inverse = 1.0 / t
     series = m.fma(inverse, m.polynomial(inverse * inverse, _STIRLING), _HALF_LOG_TWO_PI - 0.5)
-    return m.select(large, m.fma(t - 0.5, logarithm - 1.0, series), small)
+    factor = t - 0.5
+    result = m.select(large, m.fma(factor, log - 1.0, m.fma(factor, log_low, series)), small)
+    result = m.select(t.eq(0.0), _INFINITY, result)
+    return m.select(t < _INFINITY, result, t)
 
 
 def digamma(m: Arithmetic, x: Value) -> Value:
@@ -90,20 +127,26 @@ def digamma(m: Arithmetic, x: Value) -> Value:
 
 
 def _positive_digamma(m: Arithmetic, t: Value) -> Value:
-    """digamma(v) with 1 <= v < 2, and the sum of 1 / (t - 1), 1 / (t - 2), ... as one fraction, or -1 / t."""
-    large, low = t >= _STIRLING_FROM, t < 1.0
-    above, below = m.select(low, m.const(-1.0), 0.0), m.select(low, t, 1.0)
+    """Polynomials up to 7, through digamma(t + 1) - 1 / t below 1; the asymptotic series beyond."""
+    low, above = t < 1.0, t >= _ABOVE
     v = m.select(low, t + 1.0, t)
-    for j in range(1, _STEPS + 1):
-        more, factor = t >= float(j + 1), t - float(j)
-        above = m.select(more, m.fma(above, factor, below), above)
-        below = m.select(more, below * factor, below)
-        v = m.select(more, factor, v)
-    quotient = m.select(large, 1.0, above) / m.select(large, t, below)
-    near = ((v - _ZERO[0]) - _ZERO[1]) * m.polynomial(v - 1.5, _DIGAMMA)
-    square = quotient * quotient
-    far = positive_log(m, m.select(large, t, 1.0)) - m.fma(
-        square, m.polynomial(square, _DIGAMMA_SERIES), 0.5 * quotient
+    inverse = 1.0 / t
+    u = v - m.select(above, m.const(_CENTRES[1]), _CENTRES[0])
+    pairs = zip(_DIGAMMA, _DIGAMMA_ABOVE, strict=True)
+    p, p_low = m.polynomial_pair(
+        u,
+        [m.select(above, m.const(b), a) for a, b in pairs],
+        m.select(above, m.const(_DIGAMMA_LOW[1]), _DIGAMMA_LOW[0]),
     )
-    far = m.select(t < _INFINITY, far, t)
-    return m.select(large, far, near + quotient)
+    distance = v - _ZERO[0]
+    near, near_low = m.exact_product(distance, p)
+    near_low = m.fma(distance, p_low, m.fma(-_ZERO[1], p, near_low))
+    # what the rounding of 1 / t left out
+    lost = m.select(low & (inverse < _INFINITY), inverse * m.fma(-inverse, t, 1.0), 0.0)
+    near, near_low = m.select(above, p, near), m.select(above, p_low, near_low)
+    near = (near + (near_low - lost)) - m.select(low, inverse, 0.0)
+    square = inverse * inverse
+    log, log_low = positive_log_pair(m, m.select(t >= _STIRLING_FROM, t, 1.0))
+    far = log + (log_low - m.fma(square, m.polynomial(square, _DIGAMMA_SERIES), 0.5 * inverse))
+    result = m.select(t >= _STIRLING_FROM, far, near)
+    return m.select(t < _INFINITY, result, t)

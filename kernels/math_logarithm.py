@@ -66,6 +66,15 @@ def combined(m: Arithmetic, f: Value, n: Value) -> Value:
     return m.fma(n, high, f + m.fma(n, low, small_part(m, f)))
 
 
+def positive_log_pair(m: Arithmetic, x: Value) -> tuple[Value, Value]:
+    """log of a positive number as a sum of two, of which the second holds what is small beside the first."""
+    one_f, n = scaled_split(m, x)
+    f, (high, low) = one_f - 1.0, m.format.ln2
+    near = m.fma(n, high, f)
+    rest = m.fma(n, low, small_part(m, f))
+    return near, (m.fma(n, high, -near) + f) + rest
+
+
 def at_the_ends(m: Arithmetic, x: Value, result: Value) -> Value:
     """What every logarithm is at 0, below, at infinity and NaN."""
     result = m.select(x < _INFINITY, result, x)

@@ -5,8 +5,8 @@ and integer operations on bits, each rounded as IEEE has it. There are no tables
 cases (see `Arithmetic.rarely`), no branches, so an expansion is as good for vectors as for GPU threads. NaN,
 infinities, signed zeros and denormal numbers behave as in NumPy and SciPy.
 
-Results are within 2 units in the last place wherever they are finite, those of erfc, erf_inv, lgamma and
-digamma of f8 within 4; beside the negative zeros of lgamma and digamma it is the absolute error that is small.
+Results are within 2 units in the last place wherever they are finite, but that beside the negative zeros of
+f8's lgamma and digamma it is the absolute error that is small.
 tests/test_mathematics.py measures it.
 """
 
