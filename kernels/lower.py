@@ -203,12 +203,16 @@ def _kernel(op: Op, eqn: Equation, way: Kernel, inputs: list[Value], outputs: li
     """A primitive's own loop program."""
     in_avals, out_avals, params = [a.aval for a in eqn.inputs], [v.aval for v in eqn.outputs], eqn.params
     ins = [(a.shape, code_of(a.dtype)) for a in in_avals]
+    layouts = [v.strides if k in way.strided else None for k, v in enumerate(op.views)]
     outs = [(a.shape, code_of(a.dtype)) for a in out_avals]
     room = way.workspace(in_avals, out_avals, params) if way.workspace is not None else []
     scratch = [Value((length,), _dtype(code)) for code, length in room]
     outs += [((length,), code) for code, length in room]
     b = Builder()
-    operands = [Operand(b.argument(code), shape, code) for shape, code in ins]
+    operands = [
+        Operand(b.argument(code), shape, code, layout)
+        for (shape, code), layout in zip(ins, layouts, strict=True)
+    ]
     results = [Operand(b.argument(code, output=True), shape, code) for shape, code in outs]
     way.write(b, operands, results, params)  # now: only the loops know their run-time sizes
     program = b.program
@@ -217,7 +221,10 @@ def _kernel(op: Op, eqn: Equation, way: Kernel, inputs: list[Value], outputs: li
         label=eqn.primitive.name,
         key=program.key,
         program=lambda: program,
-        args=[(v, 0) for v in (*inputs, *outputs, *scratch)],
+        args=[
+            *[(v.memory, v.offset * v.dtype.itemsize) for v in op.views],
+            *[(v, 0) for v in (*outputs, *scratch)],
+        ],
         reads=set(inputs),
         writes={*outputs, *scratch},
         tiles=way.tiles(in_avals, out_avals, params),

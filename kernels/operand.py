@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fnn.kernels.loops import Buffer
+from fnn.kernels.views import contiguous
 
 
 @dataclass(frozen=True)
 class Operand:
-    """A whole array, contiguous in row-major order. dtype: its element type's code."""
+    """An array. dtype: its element type's code; layout: the strides of its axes, in elements, where it is not
+    contiguous in row-major order, for primitives that take such operands (`fnn.core.lowering.Kernel`)."""
 
     buffer: Buffer
     shape: tuple[int, ...]
     dtype: str
+    layout: tuple[int, ...] | None = None
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return contiguous(self.shape) if self.layout is None else self.layout

@@ -324,7 +324,14 @@ class Structure:
         return whole
 
     def opaque(self, eqn: Equation, way: Kernel | Library | Loop, ins: list[Operand]) -> list[Operand]:
-        values = [self.memory(x, a.aval.shape, a.aval.dtype) for x, a in zip(ins, eqn.inputs, strict=True)]
+        strided = way.strided if isinstance(way, Kernel) else ()
+        views = []
+        for k, (x, a) in enumerate(zip(ins, eqn.inputs, strict=True)):
+            if k in strided and isinstance(x, View) and _has_rows(x):
+                views.append(x)
+                continue
+            value = self.memory(x, a.aval.shape, a.aval.dtype)
+            views.append(View(value, a.aval.shape if k in strided else value.shape))
         outs = [Value(v.aval.shape, v.aval.dtype) for v in eqn.outputs]
         after: list[Op] = []
         if isinstance(way, Kernel):
@@ -332,10 +339,9 @@ class Structure:
                 out,
                 source,
             ) in way.in_place:  # the kernel finds the input's numbers where it writes the result
-                self.write(View(values[source], values[source].shape), View(outs[out], outs[out].shape))
-                values[source] = outs[out]
+                self.write(views[source], View(outs[out], outs[out].shape))
+                views[source] = View(outs[out], outs[out].shape)
                 after += self.ops[-1:]
-        views = [View(v, v.shape) for v in values]
         self.emit(
             Op("opaque", views, [View(v, v.shape) for v in outs], (), self.source, payload=eqn, after=after)
         )
@@ -360,6 +366,11 @@ class Structure:
         self.writers[dest.value] = [op]
         self.movable[dest.value] = op
         return True
+
+
+def _has_rows(view: View) -> bool:
+    """Does its last axis lie contiguous in memory?"""
+    return isinstance(view.value, Value) and (view.strides[-1] == 1 or view.shape[-1] == 1)
 
 
 def restrided(whole: View, out: View) -> View | None:

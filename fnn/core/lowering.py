@@ -63,7 +63,8 @@ class Kernel:
     """A loop program of its own: write(b, inputs, outputs, params).
 
     inputs and outputs are `Operand`s: `.buffer` (a loops.Buffer), `.shape` (static tuple of int), `.dtype`
-    (element code); all are contiguous, row-major. write opens `with b.tiles() as t:` itself; tiles(in_avals,
+    (element code), `.strides`; all are contiguous, row-major, but for the inputs numbered in `strided`, of
+    which only the last axis is sure to be contiguous. write opens `with b.tiles() as t:` itself; tiles(in_avals,
     out_avals, params) -> int says how many independent tiles there are (they may run on several threads in
     any order, so results must not depend on it). cost(in_avals, out_avals, params) -> nanoseconds of one
     thread, roughly; None: from the sizes. clear: outputs that must be filled with zeros before any tile runs
@@ -80,6 +81,7 @@ class Kernel:
     cost: Callable[..., float] | None = None
     in_place: tuple[tuple[int, int], ...] = ()
     workspace: Callable[..., list[tuple[str, int]]] | None = None
+    strided: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
