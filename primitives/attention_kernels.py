@@ -74,7 +74,8 @@ def pairs(pattern: Pattern, queries: int, keys: int) -> float:
 
 
 def _block(queries: int) -> int:
-    return BLOCK if queries >= BLOCK else -(-queries // LANES) * LANES
+    """Queries of a block: whole panels."""
+    return LANES if queries <= LANES else BLOCK // 2 if queries <= BLOCK // 2 else BLOCK
 
 
 class _Writer:
@@ -243,7 +244,12 @@ def write_forward(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], pattern
     n, features, values = w.rows, w.features, w.values
     blocks = b.size(-(-w.q.shape[1] // n))
     with b.tiles() as t:
-        turned, keys, held, scores = w.local(n, features), w.local(BLOCK, features), w.local(BLOCK, values), w.local(BLOCK, n)
+        turned, keys, held, scores = (
+            w.local(n, features),
+            w.local(BLOCK, features),
+            w.local(BLOCK, values),
+            w.local(BLOCK, n),
+        )
         total, high, sums, kept = w.local(n, values), w.local(n), w.local(n), w.local(n)
         block, rest = t % blocks, t / blocks
         head, batch = rest % w.heads, rest / w.heads
@@ -342,9 +348,9 @@ def write_backward(
             line = (batch * w.heads + head) * w.queries + first
             blind = b.accumulator("max", "i4", 0)
             with b.lanes(0, count) as v:
-                log = b.load(lse.buffer, line + v)
+                log = w.load(lse.buffer, line + v)
                 b.store(logs, v, log)
-                b.store(means, v, b.load(delta.buffer, line + v))
+                b.store(means, v, w.load(delta.buffer, line + v))
                 if not w.sees and pattern.masks:
                     blind.update(b.select(log <= MASKED / 2, b.const(1, "i4"), 0))
             with b.lanes(count, n) as v:  # the rest of a panel is computed with, and not used
@@ -378,7 +384,14 @@ def write_backward(
                         b.store(slopes, at, slope if counts is None else b.select(counts, slope, 0.0))
                 there = (first_key + k0 * groups) * values
                 w.gather(
-                    dv, there, groups * values, some, lambda j, i: b.load(weights, j * n + i), cts, values, count
+                    dv,
+                    there,
+                    groups * values,
+                    some,
+                    lambda j, i: b.load(weights, j * n + i),
+                    cts,
+                    values,
+                    count,
                 )
                 there = (first_key + k0 * groups) * features
                 w.gather(

@@ -21,7 +21,7 @@ from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
 from fnn.primitives import attention_kernels as kernels
 from fnn.primitives.attention_kernels import MASKED, Pattern
-from fnn.primitives.rules import check_kinds, element_code, lift, of_dtype
+from fnn.primitives.rules import check_kinds, lift, of_dtype
 from fnn.transforms.autodiff import jvp_flat, vjp_flat
 
 ROWS = 256  # queries whose scores are in memory at once when it is evaluated without a kernel
@@ -59,7 +59,9 @@ def _check(name: str, q: Aval, k: Aval, v: Aval, extra: Sequence[Aval], pattern:
         if x.ndim != 4 or any(n not in (1, m) for n, m in zip(x.shape, whole)):
             raise ShapeError(f"{name}: the {what} {x} does not broadcast to {whole}, at {describe(here())}")
     if pattern.lengths and (extra[len(have)].shape, extra[len(have)].dtype) != ((batch,), np.dtype("i4")):
-        raise ShapeError(f"{name}: the lengths {extra[len(have)]} are not int32[{batch}], at {describe(here())}")
+        raise ShapeError(
+            f"{name}: the lengths {extra[len(have)]} are not int32[{batch}], at {describe(here())}"
+        )
 
 
 def _count(pattern: Pattern) -> int:
@@ -70,10 +72,7 @@ def _count(pattern: Pattern) -> int:
 def _shape(q: Aval, k: Aval, v: Aval, *extra: Aval, pattern: Pattern) -> list[Aval]:
     _check("attention", q, k, v, extra, pattern)
     batch, queries, heads, _ = q.shape
-    return [
-        Aval((batch, queries, heads, v.shape[3]), q.dtype),
-        Aval((batch, heads, queries), wide(q.dtype)),
-    ]
+    return [Aval((batch, queries, heads, v.shape[3]), q.dtype), Aval((batch, heads, queries), wide(q.dtype))]
 
 
 def _gradient_shape(q: Aval, k: Aval, v: Aval, *rest: Aval, pattern: Pattern) -> list[Aval]:
@@ -82,10 +81,9 @@ def _gradient_shape(q: Aval, k: Aval, v: Aval, *rest: Aval, pattern: Pattern) ->
     lse, delta, ct = rest[n:]
     (batch, queries, heads, _), dtype = q.shape, wide(q.dtype)
     rows, out = (batch, heads, queries), (batch, queries, heads, v.shape[3])
-    if (lse.shape, delta.shape, ct.shape) != (rows, rows, out) or not lse.dtype == delta.dtype == dtype:
+    check_kinds("attention_gradient", (lse, delta, ct), "f")
+    if (lse.shape, delta.shape, ct.shape) != (rows, rows, out):
         raise ShapeError(f"attention_gradient: {lse}, {delta} and {ct} do not fit, at {describe(here())}")
-    if ct.dtype != q.dtype:
-        raise DtypeError(f"attention_gradient: the cotangent {ct} is not of {q.dtype}, at {describe(here())}")
     return [Aval(x.shape, dtype) for x in (q, k, v)]
 
 
@@ -99,7 +97,9 @@ def _blocks(
     batch, queries, heads, _ = q.shape
     keys, groups = k.shape[1:3]
     given = iter(extra)
-    bias, mask, lengths = (next(given) if has else None for has in (pattern.bias, pattern.mask, pattern.lengths))
+    bias, mask, lengths = (
+        next(given) if has else None for has in (pattern.bias, pattern.mask, pattern.lengths)
+    )
     whole = (batch, heads, queries, keys)
     for b, n, first in np.ndindex(batch, heads, -(-queries // ROWS)):
         rows = np.arange(first * ROWS, min(queries, (first + 1) * ROWS))[:, None]
@@ -138,7 +138,7 @@ def _evaluate(q: Any, k: Any, v: Any, *extra: Any, pattern: Pattern) -> list[np.
 
 def _evaluate_gradient(q: Any, k: Any, v: Any, *rest: Any, pattern: Pattern) -> list[np.ndarray]:
     n, dtype = _count(pattern), wide(q.dtype)
-    lse, delta, ct = rest[n:]
+    lse, delta, ct = (x.astype(dtype) for x in rest[n:])
     dq, dk, dv = (np.zeros(x.shape, dtype) for x in (q, k, v))
     for mine, its, scores, counts in _blocks(q, k, rest[:n], pattern, dtype):
         b, rows, head = mine
@@ -231,10 +231,7 @@ def _dense(q: Any, k: Any, v: Any, *extra: Any, pattern: Pattern) -> list[Any]:
     weights = P.div(weights, all_keys(total))
     out = P.dot_general(weights, v, contract=((4,), (1,)), batch=((0, 1), (0, 2)), out_dtype=None)
     lse = P.transpose(P.add(top, P.log(total)), perm=(0, 1, 3, 2))
-    return [
-        of_dtype(_merged(out), narrow),
-        P.reshape(lse, shape=(shape[0], shape[1] * shape[3], shape[2])),
-    ]
+    return [of_dtype(_merged(out), narrow), P.reshape(lse, shape=(shape[0], shape[1] * shape[3], shape[2]))]
 
 
 def _dense_slopes(
@@ -257,7 +254,7 @@ def _dense_gradient(q: Any, k: Any, v: Any, *rest: Any, pattern: Pattern) -> lis
     """attention_gradient."""
     n, dtype = _count(pattern), wide(aval_of(q).dtype)
     lse, delta, ct = rest[n:]
-    q, k, v, ct = (of_dtype(x, dtype) for x in (q, k, v, ct))
+    q, k, v, lse, delta, ct = (of_dtype(x, dtype) for x in (q, k, v, lse, delta, ct))
     weights, slopes = _dense_slopes(q, k, v, rest[:n], lse, delta, ct, pattern)
     groups, scale = shape_of(k)[2], np.asarray(pattern.scale, dtype)
     over_rows = {"contract": ((2, 3), (1, 3)), "batch": ((0, 1), (0, 2)), "out_dtype": None}
@@ -333,7 +330,9 @@ def _gradient_jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[
     return out, jvp_flat(lambda *xs: _dense_gradient(*xs, **params), primals, tangents)[1]
 
 
-def _batched(primitive: str, frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> Any:
+def _batched(
+    primitive: str, frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[str, Any]
+) -> Any:
     """The batch becomes part of the operands' own."""
     pattern: Pattern = params["pattern"]
     size, batch = frame.size, shape_of(args[0])[flags[0]]
@@ -362,7 +361,9 @@ def _forward_cost(ins: Sequence[Aval], outs: Sequence[Aval], p: dict[str, Any]) 
 def _cost(ins: Sequence[Aval], p: dict[str, Any], products: int) -> float:
     """Nanoseconds of one thread, roughly."""
     (batch, queries, heads, features), (_, keys, _, _) = ins[0].shape, ins[1].shape
-    return batch * heads * kernels.pairs(p["pattern"], queries, keys) * 2 * features * products / kernels.FLOPS
+    return (
+        batch * heads * kernels.pairs(p["pattern"], queries, keys) * 2 * features * products / kernels.FLOPS
+    )
 
 
 def _writer(write: Any) -> Any:

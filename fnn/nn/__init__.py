@@ -35,6 +35,7 @@ from fnn.nn.activations import (
     swish,
     tanh,
 )
+from fnn.nn.attention import dot_product_attention
 from fnn.nn.layers import MLP, Linear, Sequential
 from fnn.nn.normalisation import log_softmax, logmeanexp, logsumexp, softmax, standardize
 
@@ -43,6 +44,7 @@ __all__ = [
     "Linear",
     "Sequential",
     "celu",
+    "dot_product_attention",
     "elu",
     "gelu",
     "glu",
