@@ -92,14 +92,14 @@ def _gradient_shape(q: Aval, k: Aval, v: Aval, *rest: Aval, pattern: Pattern) ->
 
 def _blocks(
     q: np.ndarray, k: np.ndarray, extra: Sequence[np.ndarray], pattern: Pattern, dtype: np.dtype
-) -> Iterator[tuple[tuple, tuple, np.ndarray, np.ndarray | None]]:
+) -> Iterator[tuple[tuple, tuple, np.ndarray, np.ndarray]]:
     """(place of some queries of a head, place of its keys, their scores, which pairs count)."""
     batch, queries, heads, _ = q.shape
     keys, groups = k.shape[1:3]
     given = iter(extra)
-    bias, mask, lengths = (
-        next(given) if has else None for has in (pattern.bias, pattern.mask, pattern.lengths)
-    )
+    bias = next(given) if pattern.bias else None
+    mask = next(given) if pattern.mask else None
+    lengths = next(given) if pattern.lengths else None
     whole = (batch, heads, queries, keys)
     for b, n, first in np.ndindex(batch, heads, -(-queries // ROWS)):
         rows = np.arange(first * ROWS, min(queries, (first + 1) * ROWS))[:, None]
@@ -200,7 +200,7 @@ def _scores(q: Any, k: Any, extra: Sequence[Any], pattern: Pattern) -> tuple[Any
     if pattern.bias:
         scores = P.add(scores, _of_pairs(of_dtype(next(given), dtype), shape))
     conditions = [_of_pairs(next(given), shape)] if pattern.mask else []
-    mine, its = (P.iota(dtype=np.dtype("i4"), shape=shape, dimension=d) for d in (2, 4))
+    mine, its = [P.iota(dtype=np.dtype("i4"), shape=shape, dimension=d) for d in (2, 4)]
     if pattern.lengths:
         conditions.append(P.lt(its, P.broadcast(next(given), shape=shape, axes=(0,))))
     if pattern.right is not None:
@@ -301,8 +301,8 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> 
             for i, x in enumerate((q, k, v)):
                 back[i] = of_dtype(found[i], aval_of(x).dtype) if needs[i] else None
         if pattern.bias and needs[3]:
-            whole = [of_dtype(x, dtype) for x in (q, k, v, ct)]
-            _, slopes = _dense_slopes(*whole[:3], extra, lse, delta, whole[3], pattern)
+            query, key, value, to = [of_dtype(x, dtype) for x in (q, k, v, ct)]
+            _, slopes = _dense_slopes(query, key, value, extra, lse, delta, to, pattern)
             back[3] = _of_bias(slopes, aval_of(extra[0]))
         return back
 
