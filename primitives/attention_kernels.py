@@ -220,7 +220,7 @@ class _Writer:
             conditions.append(at(self.mask))
         mine, its = b.cast(query, "i4"), b.cast(key, "i4")
         if self.lengths is not None:
-            conditions.append(its < b.load(self.lengths.buffer, batch))
+            conditions.append(key < b.cast(b.load(self.lengths.buffer, batch), "i8"))
         if self.right is not None:
             conditions.append(its <= mine + b.cast(self.right, "i4"))
         if self.left is not None:

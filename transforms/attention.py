@@ -58,10 +58,11 @@ def _check(name: str, q: Aval, k: Aval, v: Aval, extra: Sequence[Aval], pattern:
         check_kinds(f"{name} ({what})", (x,), "f" if what == "bias" else "b")
         if x.ndim != 4 or any(n not in (1, m) for n, m in zip(x.shape, whole)):
             raise ShapeError(f"{name}: the {what} {x} does not broadcast to {whole}, at {describe(here())}")
-    if pattern.lengths and (extra[len(have)].shape, extra[len(have)].dtype) != ((batch,), np.dtype("i4")):
-        raise ShapeError(
-            f"{name}: the lengths {extra[len(have)]} are not int32[{batch}], at {describe(here())}"
-        )
+    if pattern.lengths:
+        lengths = extra[len(have)]
+        check_kinds(f"{name} (lengths)", (lengths,), "iu")
+        if lengths.shape != (batch,):
+            raise ShapeError(f"{name}: the lengths {lengths} are not [{batch}], at {describe(here())}")
 
 
 def _count(pattern: Pattern) -> int:
@@ -202,7 +203,9 @@ def _scores(q: Any, k: Any, extra: Sequence[Any], pattern: Pattern) -> tuple[Any
     conditions = [_of_pairs(next(given), shape)] if pattern.mask else []
     mine, its = [P.iota(dtype=np.dtype("i4"), shape=shape, dimension=d) for d in (2, 4)]
     if pattern.lengths:
-        conditions.append(P.lt(its, P.broadcast(next(given), shape=shape, axes=(0,))))
+        conditions.append(
+            P.lt(its, P.broadcast(of_dtype(next(given), np.dtype("i4")), shape=shape, axes=(0,)))
+        )
     if pattern.right is not None:
         conditions.append(P.le(its, P.add(mine, np.asarray(pattern.right, "i4"))))
     if pattern.left is not None:
