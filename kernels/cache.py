@@ -35,7 +35,8 @@ from fnn import core, primitives
 from fnn import kernels as _kernels_package
 from fnn.config import cache_folder, config
 from fnn.errors import ArgumentError, CacheWarning
-from fnn.kernels.cpu import compile_workers, machine
+from fnn.kernels.cpu import loading
+from fnn.kernels.cpu.processor import LOCK, KernelError, identification
 from fnn.version import __version__
 
 __all__ = ["Statistics", "clear", "disk_usage", "find", "kernels", "load_plan", "save_plan", "statistics"]
@@ -97,7 +98,7 @@ def kernels(sources: Mapping[str, Callable[[], str]], program: str | None = None
         ArgumentError: a key has other characters.
         KernelError: a kernel does not compile.
     """
-    with machine.LOCK:
+    with LOCK:
         _check_keys(sources, program)
         want = [key for key in sources if key not in _addresses]
         _statistics.found += len(sources) - len(want)
@@ -108,7 +109,7 @@ def kernels(sources: Mapping[str, Callable[[], str]], program: str | None = None
             texts = {key: sources[key] for key in want if key not in objects}
             compiled = _compile(texts)
             if not _load(compiled):
-                raise machine.KernelError(f"kernels {', '.join(compiled)}: LLVM cannot load what it compiled")
+                raise KernelError(f"kernels {', '.join(compiled)}: LLVM cannot load what it compiled")
             _write_kernels(sources, compiled, {**objects, **compiled}, None if packed else program)
         return {key: _addresses[key] for key in sources}
 
@@ -116,7 +117,7 @@ def kernels(sources: Mapping[str, Callable[[], str]], program: str | None = None
 def find(keys: Iterable[str], program: str | None = None) -> dict[str, int] | None:
     """The addresses of kernels if all can be had without compiling, else None.  Arguments as of `kernels`."""
     keys = list(keys)
-    with machine.LOCK:
+    with LOCK:
         _check_keys(keys, program)
         want = [key for key in keys if key not in _addresses]
         if want:
@@ -131,7 +132,7 @@ def load_plan(key: str) -> bytes | None:
     """What `save_plan` stored under a key, on this kind of machine by this version of fnn; None if there is
     nothing."""
     _check_keys([key], None)
-    with machine.LOCK:
+    with LOCK:
         data = _read("plans", key)
         _statistics.plans_loaded += data is not None
         return data
@@ -140,7 +141,7 @@ def load_plan(key: str) -> bytes | None:
 def save_plan(key: str, data: bytes) -> None:
     """Store bytes under a key.  The key must cover all they depend on, besides machine and version."""
     _check_keys([key], None)
-    with machine.LOCK:
+    with LOCK:
         _statistics.plans_saved += _write("plans", key, data)
         _trim()
 
@@ -178,9 +179,15 @@ def _check_keys(keys: Iterable[str], program: str | None) -> None:
 
 
 def _compile(sources: Mapping[str, Callable[[], str]]) -> dict[str, bytes]:
+    if not sources:
+        return {}
     start = time.perf_counter()
     texts = {key: write() for key, write in sources.items()}
     middle = time.perf_counter()
+    from fnn.kernels.cpu import (
+        compile_workers,
+    )  # brings LLVM along: a process that finds all it needs has none
+
     compiled = compile_workers.assemble_all(texts, config.compile_workers)
     _statistics.seconds_writing_text += middle - start
     _statistics.seconds_compiling += time.perf_counter() - middle
@@ -194,8 +201,8 @@ def _load(objects: Mapping[str, bytes]) -> bool:
         return True
     start = time.perf_counter()
     try:
-        addresses = machine.load(objects.values(), ["k" + key for key in objects])
-    except (machine.KernelError, RuntimeError) as error:
+        addresses = loading.load(objects.values(), ["k" + key for key in objects])
+    except (KernelError, RuntimeError) as error:
         log.warning("cached kernels cannot be loaded and are compiled again: %s", error)
         return False
     _addresses.update((key, addresses["k" + key]) for key in objects)
@@ -269,7 +276,7 @@ def _sources() -> list[str]:
 @functools.cache
 def _identity() -> str:
     """What everything in the cache depends on: machine, versions and sources."""
-    lines = [machine.identification(), f"fnn {__version__}", *_sources()]
+    lines = [identification(), f"fnn {__version__}", *_sources()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:24]
 
 

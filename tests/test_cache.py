@@ -18,7 +18,7 @@ import pytest
 from fnn.config import config
 from fnn.errors import ArgumentError, CacheWarning
 from fnn.kernels import cache
-from fnn.kernels.cpu import compile_workers, machine
+from fnn.kernels.cpu import compile_workers, loading, machine
 
 
 def text(key: str, value: int) -> str:
@@ -390,7 +390,7 @@ TEXTS = {f"w{i}": text(f"w{i}", i) for i in range(12)}
 
 def loaded(objects: dict[str, bytes]) -> None:
     assert list(objects) == list(TEXTS)
-    addresses = machine.load(objects.values(), ["k" + key for key in objects])
+    addresses = loading.load(objects.values(), ["k" + key for key in objects])
     check({key[1:]: address for key, address in addresses.items()}, "w")
 
 

@@ -13,7 +13,7 @@ import pytest
 from driver_tables import AFFINE, I64, TEXTS, affine
 
 from fnn.config import config
-from fnn.kernels.cpu import buffers, driver_text, machine, pool
+from fnn.kernels.cpu import buffers, driver_text, loading, machine, pool
 from fnn.kernels.cpu import driver as d
 from fnn.kernels.cpu.pool import POOL, Native, Pool
 
@@ -44,7 +44,7 @@ def test_a_symbol_this_process_lacks_is_an_error_and_not_the_end_of_the_process(
     with pytest.raises(machine.KernelError, match="kernel lonely calls fnn_no_such_function"):
         machine.assemble(text, "lonely")
     with pytest.raises(machine.KernelError, match="no such symbol"):
-        machine.load([machine.assemble(AFFINE, "affine")], ["kother"])
+        loading.load([machine.assemble(AFFINE, "affine")], ["kother"])
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_narrower_processor_can_be_chosen(name: str, features: str | None, lan
     if not machine.triple().startswith("x86_64"):
         pytest.skip("names of x86 processors")
     environment = ENVIRONMENT | {"FNN_CPU_NAME": name} | ({"FNN_CPU_FEATURES": features} if features else {})
-    code = "from fnn.kernels.cpu import machine as m; print(m.lanes(), m.identification())"
+    code = "from fnn.kernels.cpu import machine as m, processor as p; print(m.lanes(), p.identification())"
     out = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout

@@ -6,8 +6,9 @@ import hashlib
 import re
 import time
 
-from fnn.kernels.cpu import machine, pool
+from fnn.kernels.cpu import pool
 from fnn.kernels.cpu.buffers import ALIGNED, CONTIGUOUS, WRITEABLE
+from fnn.kernels.cpu.processor import AS_WRITTEN
 from fnn.kernels.cpu.table import BASES, COPY, KERNEL, LOOP, SWAP, SWITCH, WHILE
 
 
@@ -389,7 +390,7 @@ def text(wait: str | None = None) -> tuple[str, str]:
         "READABLE": CONTIGUOUS | ALIGNED, "WRITABLE": CONTIGUOUS | ALIGNED | WRITEABLE,
     }  # fmt: skip
     clock = _CLOCK if hasattr(time, "clock_gettime") else _NO_CLOCK
-    body = machine.AS_WRITTEN + _LOAD.sub(_load, _TEXT) + clock + pool.text(wait)
+    body = AS_WRITTEN + _LOAD.sub(_load, _TEXT) + clock + pool.text(wait)
     for name, value in named.items():
         body = body.replace("{" + name + "}", str(value))
     key = "driver_" + hashlib.sha256(body.encode()).hexdigest()[:24]

@@ -1,8 +1,7 @@
 """LLVM text -> object code -> addresses in this process, through llvmlite alone.
 
-The processor is the host's.  `FNN_CPU_NAME` and `FNN_CPU_FEATURES` (LLVM's names, e.g. `haswell`, `x86-64`
-and `+avx2,-avx512f`) choose a narrower one, to see what it would run; a wider one crashes on its first new
-instruction.
+Only what compiles imports this module; `processor` says for which processor, and `loading` maps what was
+compiled.
 """
 
 from __future__ import annotations
@@ -10,30 +9,17 @@ from __future__ import annotations
 import functools
 import os
 import struct
-import threading
 from collections.abc import Iterable, Mapping
 
-import llvmlite
 import llvmlite.binding as llvm
 
-from fnn.errors import GraphError
+from fnn.kernels.cpu import linking, loading
 from fnn.kernels.cpu.buffers import immortal
-
-AS_WRITTEN = "; as written"
+from fnn.kernels.cpu.processor import AS_WRITTEN, LOCK, KernelError
 
 # What kernels gain from of LLVM's passes. They are written as vectors and unrolled where that pays, so these
 # give the speed of LLVM's whole -O2, within a few per cent, in a sixth of its time.
 PASSES = ("sroa", "simplify_cfg", "instruction_combine", "new_gvn", "simplify_cfg")
-
-# LLVM through llvmlite is one thing at a time, and a child must not be forked while another thread is inside.
-LOCK = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
-
-
-class KernelError(GraphError):
-    """A kernel's LLVM text does not compile, or calls a function this process does not have: an emitter is
-    wrong."""
 
 
 @functools.cache
@@ -42,16 +28,20 @@ def _initialize() -> None:
     llvm.initialize_native_asmprinter()
 
 
+def host() -> tuple[str, str]:
+    """LLVM's name of this machine's processor, and its features."""
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
 @functools.cache
 def processor() -> tuple[str, str]:
     """LLVM's name of the processor compiled for, and its features ("+avx2,+fma,...")."""
     name, features = os.environ.get("FNN_CPU_NAME"), os.environ.get("FNN_CPU_FEATURES")
-    if name is None and features is None:
-        return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     # A name alone brings its own features; features alone change the host's.
-    if name is None:
-        return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten() + "," + (features or "")
-    return name, features or ""
+    if name is not None:
+        return name, features or ""
+    name, own = host()
+    return name, own if features is None else f"{own},{features}"
 
 
 @functools.cache
@@ -63,8 +53,11 @@ def triple() -> str:
 def _target_machine() -> llvm.TargetMachine:
     _initialize()
     name, features = processor()
+    # Code that finds itself relative to its instructions needs next to nothing done when it is loaded.
+    own = triple().startswith("x86_64") and "linux" in triple()
+    reloc, model = ("pic", "small") if own else ("static", "jitdefault")
     return llvm.Target.from_triple(triple()).create_target_machine(
-        cpu=name, features=features, opt=2, reloc="static", codemodel="jitdefault", jit=True
+        cpu=name, features=features, opt=2, reloc=reloc, codemodel=model, jit=True
     )
 
 
@@ -87,13 +80,6 @@ def _optimise(module: llvm.ModuleRef, passes: Iterable[str]) -> None:
 def _open_process() -> None:
     """Let LLVM find the functions of this process: it does so when it makes its first engine."""
     llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine()).close()
-
-
-@functools.cache
-def identification() -> str:
-    """Everything machine code depends on besides a kernel's own content: a part of every cache key."""
-    name, features = processor()
-    return f"{triple()} {name} {features} llvmlite {llvmlite.__version__}"
 
 
 @functools.cache
@@ -137,7 +123,8 @@ def _assembly(text: str) -> str:
 
 
 def assemble(text: str, name: str) -> bytes:
-    """Object code of a module of LLVM text; `name` is the kernel that errors speak of.
+    """Machine code of a module of LLVM text: an image, or where there is none object code; `name` is the kernel that
+    errors speak of.
 
     A text that begins with `AS_WRITTEN` is spared LLVM's optimising passes (functions marked `alwaysinline`
     still are inlined), which for branches and loads alone take as long as all the rest and gain nothing.
@@ -153,6 +140,11 @@ def assemble(text: str, name: str) -> bytes:
                 code = _compiler().emit_object(module)
         except RuntimeError as error:
             raise KernelError(f"kernel {name}: LLVM refuses its text: {str(error).strip()}") from error
+        image = linking.link(code)
+        if image is not None:
+            needed = loading.unpack(image)[2]
+            if all(map(loading.address, needed)):
+                return image
         # Loading code with an unknown symbol would end the process.
         needed = undefined(code)
         if needed:
@@ -166,13 +158,10 @@ def assemble(text: str, name: str) -> bytes:
     return code
 
 
-def load(objects: Iterable[bytes], symbols: Iterable[str]) -> dict[str, int]:
-    """Load object code (as `assemble` made it, on this machine) and give the addresses of symbols in it.
+def load_objects(objects: Iterable[bytes], symbols: Iterable[str]) -> dict[str, int]:
+    """Load object code by LLVM's own loader and give the addresses of those symbols that are there.
 
     The code stays until the process ends, as threads may be running it until then.
-
-    Raises:
-        KernelError: one of the symbols is not there.
     """
     with LOCK:
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
@@ -180,17 +169,13 @@ def load(objects: Iterable[bytes], symbols: Iterable[str]) -> dict[str, int]:
             engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         immortal(engine)
-        addresses = {symbol: engine.get_function_address(symbol) for symbol in symbols}
-    missing = [symbol for symbol, address in addresses.items() if not address]
-    if missing:
-        raise KernelError(f"kernel {missing[0]}: its object code holds no such symbol")
-    return addresses
+        return {symbol: engine.get_function_address(symbol) for symbol in symbols}
 
 
 def compile_text(texts: Mapping[str, str]) -> dict[str, int]:
     """Compile and load at once, without any cache: symbol -> text of the module that defines it; gives
     addresses."""
-    return load([assemble(text, symbol) for symbol, text in texts.items()], texts)
+    return loading.load([assemble(text, symbol) for symbol, text in texts.items()], texts)
 
 
 def undefined(code: bytes) -> list[str]:
