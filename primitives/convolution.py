@@ -24,7 +24,7 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import ShapeError
-from fnn.primitives import convolution_kernels
+from fnn.primitives import convolution_geometry, convolution_kernels, convolution_sums
 from fnn.primitives.contraction import dot_general
 from fnn.primitives.convolution_shapes import (
     ConvDimensionNumbers,
@@ -37,6 +37,7 @@ from fnn.primitives.rules import HALVES, bilinear, moveaxis, of_dtype, zeros
 from fnn.primitives.structural import pad, reshape, rev, transpose
 
 FEW_FEATURES = 16  # an image of fewer features is padded in memory: its loops are too short to be clipped
+TURNING = 1.0  # of an element, when axes are transposed: in vector operations
 
 
 # -- axes ----------------------------------------------------------------------------------------------------
@@ -205,34 +206,47 @@ def _written(lhs: Any, rhs: Any, **p: Any) -> Any:
         and p["window_strides"] == p["lhs_dilation"] == (1,) * n
     ):
         return _product(lhs, rhs, numbers, p.get("out_dtype"))
-    if _wants_padding(lhs, rhs, p):
+    out = conv_general_dilated.out_aval((aval_of(lhs), aval_of(rhs)), p)
+    if _wants_sums(_loops((aval_of(lhs), aval_of(rhs)), out, p)):
+        lhs, ls = _ending(lhs, ls, 1)
+        rhs, rs = _ending(rhs, (rs[0], rs[1], *rs[2:]), 1)
+        return direct_convolution(lhs, rhs, **{**p, "dimension_numbers": ConvDimensionNumbers(ls, rs, os)})
+    if _wants_padding(lhs, p):
         low, high = [0] * (n + 2), [0] * (n + 2)
         for d, (lo, hi) in zip(ls[2:], p["padding"]):
             low[d], high[d] = lo, hi
         zero = zeros(Aval((), aval_of(lhs).dtype))
         lhs = pad(lhs, zero, low=tuple(low), high=tuple(high), interior=(0,) * (n + 2))
         p = {**p, "padding": ((0, 0),) * n}
-    last = n + 1
-    if rs[0] != last:
-        order = (*[d for d in range(n + 2) if d != rs[0]], rs[0])
-        rhs, rs = transpose(rhs, perm=order), tuple([order.index(d) for d in rs])
+    rhs, rs = _ending(rhs, rs, 0)
     order = tuple([d for d in range(n + 2) if d != os[1]] + [os[1]])
     spec = tuple([order.index(d) for d in os])
     p = {**p, "dimension_numbers": ConvDimensionNumbers(ls, rs, spec)}
-    out = direct_convolution(lhs, rhs, **p)
-    return out if spec == os else transpose(out, perm=tuple([order.index(d) for d in range(n + 2)]))
+    result = direct_convolution(lhs, rhs, **p)
+    return result if spec == os else transpose(result, perm=tuple([order.index(d) for d in range(n + 2)]))
 
 
-def _wants_padding(lhs: Any, rhs: Any, p: dict[str, Any]) -> bool:
-    """Whether zeros are put around the image in memory. Clipped loops cost more where most positions are near
-    the edge, or where there is little to do per tap."""
-    ls, rs, os = (getattr(p["dimension_numbers"], spec) for spec in ("lhs_spec", "rhs_spec", "out_spec"))
-    pairs, n = p["padding"], len(ls) - 2
+def _ending(x: Any, spec: tuple[int, ...], which: int) -> tuple[Any, tuple[int, ...]]:
+    """An array with axis spec[which] last, and its new spec."""
+    if spec[which] == len(spec) - 1:
+        return x, spec
+    order = tuple([d for d in range(len(spec)) if d != spec[which]] + [spec[which]])
+    return transpose(x, perm=order), tuple([order.index(d) for d in spec])
+
+
+def _wants_sums(conv: convolution_geometry.Convolution) -> bool:
+    """Whether lanes are input features, not output features."""
+    turned = 0 if conv.feature_step == 1 else conv.image * TURNING
+    return 1.2 * (convolution_sums.effort(conv) + turned) < convolution_kernels.effort(conv)
+
+
+def _wants_padding(lhs: Any, p: dict[str, Any]) -> bool:
+    """Whether zeros are put around the image in memory: where there is little to do per tap, clipped loops
+    cost more."""
+    ls, pairs, n = p["dimension_numbers"].lhs_spec, p["padding"], len(p["padding"])
     if not any(map(any, pairs)) or any(lo < 0 or hi < 0 for lo, hi in pairs) or p["lhs_dilation"] != (1,) * n:
         return False
-    columns = conv_general_dilated.out_aval((aval_of(lhs), aval_of(rhs)), p).shape[os[-1]]
-    window = dilated(shape_of(rhs)[rs[-1]], p["rhs_dilation"][-1])
-    return shape_of(lhs)[ls[1]] < FEW_FEATURES or 8 <= columns <= 8 * (window - 1) <= 8 * columns
+    return shape_of(lhs)[ls[1]] < FEW_FEATURES
 
 
 def _product(lhs: Any, rhs: Any, numbers: ConvDimensionNumbers, out_dtype: np.dtype | None) -> Any:
@@ -251,17 +265,26 @@ def _product(lhs: Any, rhs: Any, numbers: ConvDimensionNumbers, out_dtype: np.dt
     return out if perm == tuple(range(len(perm))) else transpose(out, perm=perm)
 
 
-def _loops(avals: Sequence[Any], out: Any, p: dict[str, Any]) -> convolution_kernels.Convolution:
-    return convolution_kernels.Convolution.of(avals[0].shape, avals[1].shape, out.shape, p)
+def _loops(avals: Sequence[Any], out: Any, p: dict[str, Any]) -> convolution_geometry.Convolution:
+    return convolution_geometry.Convolution.of(avals[0].shape, avals[1].shape, out.shape, p)
 
 
 def _element(dtype: np.dtype) -> str:
     return f"{dtype.kind if dtype not in HALVES else 'f'}{dtype.itemsize}"
 
 
+def _sums(p: dict[str, Any]) -> bool:
+    """Whether input features are last."""
+    numbers: ConvDimensionNumbers = p["dimension_numbers"]
+    last = len(numbers.lhs_spec) - 1
+    return numbers.rhs_spec[1] == numbers.lhs_spec[1] == last
+
+
 def _tiles(in_avals: Sequence[Aval], out_avals: Sequence[Aval], p: dict[str, Any]) -> int:
     wide = summed_in(in_avals[0].dtype, out_avals[0].dtype)
     conv = _loops(in_avals, out_avals[0], p)
+    if _sums(p):
+        return convolution_sums.tiles(conv)
     return convolution_kernels.tiles(conv, _element(wide), wide == out_avals[0].dtype)
 
 
@@ -269,7 +292,8 @@ def _write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], p: dict[str, A
     (lhs, rhs), (out,) = inputs, outputs
     dtype = {"bf": np.dtype(dtypes.bfloat16)}
     element = _element(summed_in(*[dtype.get(x.dtype) or np.dtype(x.dtype) for x in (lhs, out)]))
-    convolution_kernels.write(b, _loops(inputs, out, p), lhs.buffer, rhs.buffer, out.buffer, element)
+    write = convolution_sums.write if _sums(p) else convolution_kernels.write
+    write(b, _loops(inputs, out, p), lhs.buffer, rhs.buffer, out.buffer, element)
 
 
 # -- the primitives ------------------------------------------------------------------------------------------
@@ -277,10 +301,10 @@ def _write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], p: dict[str, A
 
 def _direct_shape(lhs: Aval, rhs: Aval, **p: Any) -> Aval:
     numbers, last = p["dimension_numbers"], lhs.ndim - 1
-    if numbers.rhs_spec[0] != last or numbers.out_spec[1] != last:
+    if not _sums(p) and (numbers.rhs_spec[0] != last or numbers.out_spec[1] != last):
         raise ShapeError(
-            f"direct_convolution: output features are not last in {numbers}, at {describe(here())}; "
-            "conv_general_dilated takes any order"
+            f"direct_convolution: neither input nor output features are last in {numbers}, at "
+            f"{describe(here())}; conv_general_dilated takes any order"
         )
     return convolution_shape(lhs, rhs, **p)
 
@@ -373,11 +397,12 @@ def _samples() -> list[Sample]:
 # in which it is summed and returned (16-bit floats are summed in float32)
 conv_general_dilated = _family("conv_general_dilated", convolution_shape, Decompose(_written), _samples())
 
-# the same with output features last in rhs and out: what there is a loop program for
+# the same with output features last in rhs and out, or input features last in lhs and rhs: what there are
+# loop programs for
 direct_convolution = _family(
     "direct_convolution",
     _direct_shape,
-    Kernel(_write, _tiles, lambda ins, outs, p: convolution_kernels.cost(_loops(ins, outs[0], p))),
+    Kernel(_write, _tiles, lambda ins, outs, p: convolution_geometry.cost(_loops(ins, outs[0], p))),
     [
         _case("f4[2,5,17,3]", "f4[3,3,3,2]", CHANNELS_LAST, padding=_SAME),
         _case("f4[2,4,16]", "f4[3,16,33]", _LAST, (1,), ((2, 2),), (2,)),

@@ -12,7 +12,8 @@ from fnn.core.array import from_numpy
 from fnn.errors import DtypeError, ShapeError
 from fnn.primitives import ConvDimensionNumbers, conv_general_dilated
 from fnn.primitives.convolution import CHANNELS_FIRST, CHANNELS_LAST, direct_convolution
-from fnn.primitives.convolution_kernels import Arrangement, Convolution
+from fnn.primitives.convolution_geometry import Convolution
+from fnn.primitives.convolution_kernels import Arrangement
 from fnn.transforms.jit import jit
 
 PRINTERS = ("interpreter", "vector64", "vector16", "numba")
@@ -75,6 +76,8 @@ def order(n: int) -> ConvDimensionNumbers:
 
 
 LINES = ConvDimensionNumbers((0, 2, 1), (2, 1, 0), (0, 2, 1))  # batch, positions, features
+COLUMNS_LAST = ConvDimensionNumbers((0, 1, 2, 3), (3, 2, 0, 1), (0, 3, 1, 2))  # of the image
+INPUTS_LAST = ConvDimensionNumbers((0, 3, 1, 2), (0, 3, 1, 2), (0, 1, 2, 3))
 SAME = {"padding": ((1, 1), (1, 1))}
 # image, kernel, parameters; the output features are last, as the loop program has them
 DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
@@ -99,6 +102,17 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
         ConvDimensionNumbers((0, 4, 1, 2, 3), (4, 3, 0, 1, 2), (0, 4, 1, 2, 3)),
         window_strides=(1, 2, 1), padding=((1, 0), (1, 1), (0, 2)))),
     ((3, 4), (4, 5), parameters(ConvDimensionNumbers((0, 1), (1, 0), (0, 1)))),
+    ((1, 5, 40, 17), (3, 5, 17, 16), parameters(CHANNELS_LAST, window_strides=(1, 2), padding=((2, 0), (3, 1)))),
+    ((2, 18, 7, 6), (3, 2, 18, 17), parameters(COLUMNS_LAST, padding=((1, 1), (2, 2)))),
+    ((2, 5, 6, 34), (2, 2, 17, 24), parameters(CHANNELS_LAST, feature_group_count=2, **SAME)),
+    # input features are last
+    ((2, 5, 17, 19), (3, 3, 3, 19), parameters(INPUTS_LAST, **SAME)),
+    ((2, 6, 9, 40), (5, 3, 2, 40), parameters(INPUTS_LAST, window_strides=(2, 3), padding=((1, 2), (0, 5)))),
+    ((1, 3, 4, 130), (2, 3, 3, 130), parameters(INPUTS_LAST, lhs_dilation=(2, 3), padding=((1, 1), (2, 3)))),
+    ((1, 3, 4, 17), (4, 3, 4, 17), parameters(INPUTS_LAST, lhs_dilation=(4, 3), rhs_dilation=(2, 3),
+                                              window_strides=(2, 2), padding=((3, 3), (4, 4)))),
+    ((2, 5, 6, 34), (26, 2, 2, 17), parameters(INPUTS_LAST, feature_group_count=2, **SAME)),
+    ((4, 5, 6, 16), (4, 2, 2, 16), parameters(INPUTS_LAST, batch_group_count=2)),
 ]  # fmt: skip
 
 
@@ -108,7 +122,7 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
         (case, printer)
         for case in range(len(DIRECT))
         for printer in PRINTERS
-        if printer != "numba" or case < 5
+        if printer != "numba" or case < 5 or case >= len(DIRECT) - 6
     ],
 )
 def test_loop_program(case: int, printer: str, rng: np.random.Generator) -> None:
