@@ -31,6 +31,8 @@ BLOCK = 2048  # elements of the last axis a tile of a "map" covers, where the ax
 PART = 1 << 14  # elements a tile covers where everything is reduced to one number
 TURN, SPAN = 16, 64  # the block of the last two axes that a tile of a turned map covers
 RUN = 1024  # rows of a column reduction that one tile adds up
+BAND = 32  # short rows that a tile covers
+SHORT = 128  # elements of the longest of them
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ class Nest:
     run: int = 0
 
     @property
+    def banded(self) -> bool:
+        """Of a row nest: are its tiles bands of many short rows? What is computed once per row is done by lanes
+        then, a row each."""
+        return self.kind == "row" and self.outer[-1] >= BAND // 2 and math.prod(self.inner) <= SHORT
+
+    @property
     def width(self) -> int:
         """Length of the axis walked by lanes."""
         return self.inner[-1]
@@ -107,6 +115,8 @@ class Nest:
     def tiles(self) -> int:
         if self.turned:
             return math.prod(self.outer[:-1]) * -(-self.outer[-1] // TURN) * -(-self.width // SPAN)
+        if self.banded:
+            return math.prod(self.outer[:-1]) * -(-self.outer[-1] // BAND)
         return math.prod(self.outer) * self.blocks * (self.parts if self.kind == "col" else 1)
 
     def wide(self, access: int) -> bool:
@@ -121,7 +131,8 @@ class Nest:
         if stride == 0:
             return 0
         if d == len(self.outer) - 1 and (
-            (self.static and stride == math.prod(self.inner)) or (self.turned and stride == 1)
+            (self.static and stride == math.prod(self.inner))
+            or (stride == 1 and (self.turned or self.banded))
         ):
             return stride
         return None
@@ -135,7 +146,7 @@ class Nest:
 
     def sizes(self) -> list[int]:
         """The kernel's run-time sizes, in the order in which the program asks for them."""
-        out = list(self.outer if self.turned else self.outer[1:])
+        out = list(self.outer if self.turned or self.banded else self.outer[1:])
         if self.kind == "col":
             out += [*self.inner, self.run, self.parts]
         elif not self.static:
@@ -163,7 +174,7 @@ class Nest:
                 len(self.outer),
                 inner,
                 self.flat,
-                self.staged if self.turned else None,
+                self.staged if self.turned else self.banded,
                 self.nodes,
                 patterns,
                 self.stores,
@@ -178,6 +189,7 @@ class Nest:
         lines = [
             f"nest {self.kind} outer={self.outer} inner={self.inner}"
             + (f" parts={self.parts}" if self.parts > 1 else "")
+            + (" in bands" if self.banded else "")
         ]
         for i, n in enumerate(self.nodes):
             mark = " " if self.full[i] else "r"

@@ -5,29 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any
 
-import numpy as np
+from fnn.kernels.loops import INDEX, Buffer, Operand, Program, Value, Variable, computed
+from fnn.kernels.nest import BAND, BLOCK, PANEL, PART, SPAN, TURN, Nest, node_args
+from fnn.kernels.nest_writer import Memo, Writer
 
-from fnn.kernels.loops import INDEX, Buffer, Builder, Operand, Program, Value, Variable, computed
-from fnn.kernels.nest import BLOCK, PANEL, PART, SPAN, TURN, Nest, node_args
-from fnn.kernels.ops import identity, number
-
-SUM_BLOCK = 1024  # elements a lane-wise sum runs over before it is added to the total: errors stay small
 HEAVY = 8  # weight from which a value of a row is kept for later passes over the row
 SCRATCH_BYTES = 1 << 16  # of stack that a kernel may use for that
-
-Memo = dict[Any, Any]  # per node its value here; also, per expression with several results, all of them
-_DTYPES = {
-    code: np.dtype(bool if code == "b1" else code)
-    for code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
-}
 
 
 def program_of(nest: Nest) -> Program:
     """The loops of a nest: arguments in its order, run-time sizes in the order of `Nest.sizes`."""
-    writer = _Writer(nest)
-    {"map": writer.turn if nest.turned else writer.map, "row": writer.row, "col": writer.col}[nest.kind]()
+    writer = _Program(nest)
+    ways = {
+        "map": writer.turn if nest.turned else writer.map,
+        "row": writer.bands if nest.banded else writer.row,
+        "col": writer.col,
+    }
+    ways[nest.kind]()
     return writer.b.program
 
 
@@ -55,7 +50,7 @@ def closure(nest: Nest, targets: Iterable[int], stop: Callable[[int], bool]) -> 
 def row_plan(nest: Nest, level: Sequence[int], last: int) -> tuple[set[int], list[list[int]]]:
     """For a row nest: (nodes kept in scratch rows, per pass the nodes it computes). A costly node that an
     earlier pass computed is read from its scratch row."""
-    size = 8 * math.prod(nest.inner)
+    size = 8 * math.prod(nest.inner) * (BAND if nest.banded else 1)
     kept: set[int] = set()
     done: set[int] = set()
     plan = []
@@ -97,120 +92,7 @@ def last_pass(nest: Nest, level: Sequence[int]) -> int:
     )
 
 
-class _Writer:
-    def __init__(self, nest: Nest):
-        self.nest, self.b = nest, Builder()
-        self.arguments = [
-            self.b.argument(code, output=k in nest.outputs) for k, code in enumerate(nest.codes)
-        ]
-        declared = iter([self.b.size(n) for n in nest.sizes()])
-        first: list[Operand] = [next(declared)] if nest.turned else [0]  # 0: not needed
-        self.outer: list[Operand] = [*first, *(next(declared) for _ in nest.outer[1:])]
-        self.inner: list[Operand] = list(nest.inner)
-        if nest.kind == "col":
-            self.inner = [next(declared) for _ in nest.inner]
-            self.run, self.parts = next(declared), next(declared)
-        elif not nest.static:
-            self.inner = [next(declared)]
-        self.steps: list[tuple[list[Operand], list[Operand]]] = []
-        for a in nest.accesses:
-            outer = [nest.outer_step(a, d) for d in range(len(a.outer))]
-            inner = [nest.inner_step(a, d) for d in range(len(a.inner))]
-            self.steps.append(
-                (
-                    [next(declared) if s is None else s for s in outer],
-                    [next(declared) if s is None else s for s in inner],
-                )
-            )
-        self.base: list[Operand] = []
-        self.reductions = nest.reductions
-
-    # -- places
-    def start(self, tile: Operand, last: Sequence[Operand] = ()) -> None:
-        """Where every access starts in this tile; tile numbers the points of the outer axes but those that
-        `last` gives."""
-        index: list[Operand] = list(last)
-        if len(index) < len(self.outer):
-            for size in reversed(self.outer[1 : len(self.outer) - len(index)]):
-                index.insert(0, self.b.op("rem", tile, size))
-                tile = self.b.op("div", tile, size)
-            index.insert(0, tile)
-        self.base = [self.sum(0, zip(index, outer, strict=True)) for outer, _ in self.steps]
-
-    def sum(self, start: Operand, terms: Iterable[tuple[Operand, Operand]]) -> Operand:
-        """start + the sum of products, constants folded."""
-        for x, step in terms:
-            if type(step) is int and step == 0:
-                continue
-            product = self.b.as_value(x, INDEX) * step
-            start = product if type(start) is int and start == 0 else self.b.as_value(start, INDEX) + product
-        return start
-
-    def place(self, access: int, inner: Sequence[Operand]) -> Operand:
-        return self.sum(self.base[access], zip(inner, self.steps[access][1], strict=True))
-
-    # -- nodes
-    def compute(self, wanted: Iterable[int], memo: Memo, inner: Sequence[Operand]) -> None:
-        for i in wanted:
-            if i not in memo:
-                memo[i] = self.node(i, memo, inner)
-
-    def node(self, i: int, memo: Memo, inner: Sequence[Operand]) -> Value:
-        b, n = self.b, self.nest.nodes[i]
-        kind, code = n[0], n[1]
-        if kind == "load":
-            return b.load(self.arguments[self.nest.accesses[n[2]].argument], self.place(n[2], inner))
-        if kind == "index":
-            at = b.as_value(self.place(n[2], inner), INDEX) + self.nest.accesses[n[2]].offset
-            return b.cast(at, computed(code))
-        if kind == "const":
-            return b.const(number(n[2], code), computed(code))
-        if kind == "round":
-            return rounded(b, memo[n[2]], code)
-        label, item = n[2], n[3]
-        if item is None:
-            out = self.nest.expressions[label].write(b, *[memo[a] for a in n[4:]])
-        else:
-            key: Any = (label, n[4:])
-            if key not in memo:
-                memo[key] = self.nest.expressions[label].write(b, *[memo[a] for a in n[4:]])
-            out = memo[key][item]
-        out = b.as_value(out, computed(code))
-        if out.dtype != computed(code):
-            raise TypeError(f"the expression of {label} gives a {out.dtype} where its result is a {code}")
-        return out
-
-    def uniform(self, memo: Memo, level: Sequence[int], upto: int) -> None:
-        """Compute what is the same for a whole row and needs no later reduction."""
-        zeros = [0] * len(self.nest.inner)
-        self.compute(
-            [
-                i
-                for i, n in enumerate(self.nest.nodes)
-                if not self.nest.full[i] and level[i] <= upto and n[0] != "reduce"
-            ],
-            memo,
-            zeros,
-        )
-
-    def store(self, node: int, access: int, memo: Memo, inner: Sequence[Operand], more: Operand = 0) -> None:
-        """more: where a reduction's part goes, beside the place its access says."""
-        at = self.place(access, inner)
-        if not (type(more) is int and more == 0):
-            at = self.b.as_value(at, INDEX) + more
-        self.b.store(self.arguments[self.nest.accesses[access].argument], at, memo[node])
-
-    def code(self, node: int) -> str:
-        return computed(self.nest.nodes[node][1])
-
-    def identity(self, node: int) -> Any:
-        code = self.code(node)
-        return identity(self.nest.nodes[node][2], _DTYPES[code])
-
-    def loops(self, stack: ExitStack, sizes: Sequence[Operand]) -> list[Value]:
-        return [stack.enter_context(self.b.loop(0, n)) for n in sizes]
-
-    # -- kinds
+class _Program(Writer):
     def map(self) -> None:
         """Blocks of the last axis; with reductions, each tile stores its part of each."""
         nest, b = self.nest, self.b
@@ -300,35 +182,6 @@ class _Writer:
                     for n, a in wide:
                         self.store(n, a, here, [lo + j])
 
-    def blocked(
-        self,
-        lo: Value,
-        hi: Value,
-        reductions: Sequence[int],
-        memo: Memo,
-        body: Callable[[Value, Sequence[Variable]], None],
-    ) -> None:
-        """Reduce over [lo, hi) by lanes, in blocks, so that long sums stay accurate; results go to memo."""
-        b, nest = self.b, self.nest
-
-        def accumulators() -> list[Variable]:
-            return [b.accumulator(nest.nodes[r][2], self.code(r), self.identity(r)) for r in reductions]
-
-        if lo.op == hi.op == "const" and hi.payload - lo.payload <= 2 * SUM_BLOCK:
-            parts = accumulators()
-            with b.lanes(lo, hi) as i:
-                body(i, parts)
-            memo.update((r, p.value) for r, p in zip(reductions, parts, strict=True))
-            return
-        totals = [b.variable(self.code(r), self.identity(r)) for r in reductions]
-        with b.loop(lo, hi, SUM_BLOCK) as k:
-            parts = accumulators()
-            with b.lanes(k, b.op("min", k + SUM_BLOCK, hi)) as i:
-                body(i, parts)
-            for r, total, part in zip(reductions, totals, parts, strict=True):
-                total.set(b.op(nest.nodes[r][2], total.value, part.value))
-        memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
-
     def row(self) -> None:
         """One tile is one row, walked in as many passes as reductions build on each other. Costly values that
         a later pass needs again wait in a scratch row."""
@@ -357,6 +210,68 @@ class _Writer:
                 if not nest.wide(a):
                     self.store(n, a, memo, [0] * len(nest.inner))
 
+    def bands(self) -> None:
+        """One tile is a band of rows. What is computed once per row is done by lanes, a row each, between the
+        passes over the rows; it waits in arrays of a number per row."""
+        nest, b = self.nest, self.b
+        level = passes_of(nest)
+        wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
+        narrow = [(n, a) for n, a in nest.stores if not nest.wide(a)]
+        last = last_pass(nest, level)
+        kept, plan = row_plan(nest, level, last)
+        single = [i for i, n in enumerate(nest.nodes) if not nest.full[i] and n[0] in ("apply", "round")]
+        room = math.prod(nest.inner)
+        with b.tiles() as tile:
+            height = b.as_value(self.outer[-1], INDEX)
+            blocks = (height + (BAND - 1)) // BAND
+            top, rest = (tile % blocks) * BAND, tile // blocks
+            rows = b.op("min", height - top, BAND)
+            scratch = {i: b.local(self.code(i), room * BAND) for i in sorted(kept)}
+            column = {i: b.local(self.code(i), BAND) for i in (*self.reductions, *single)}
+            done: set[int] = set()
+
+            def fetch(wanted: Iterable[int], row: Value) -> Memo:
+                """Values of one row: what waits in arrays, and loads and constants."""
+                memo: Memo = {}
+                for i in wanted:
+                    if i in column:
+                        memo[i] = b.load(column[i], row)
+                    else:
+                        self.compute([i], memo, [0] * len(nest.inner))
+                return memo
+
+            def between(p: int, stores: Sequence[tuple[int, int]]) -> None:
+                """What needs p passes, by lanes."""
+                mine = [i for i in single if level[i] == p]
+                if not mine and not stores:
+                    return
+                with b.lanes(0, rows) as row:
+                    self.start(rest, [top + row])
+                    given = {a for i in mine for a in node_args(nest.nodes[i])} | {n for n, _ in stores}
+                    memo = fetch(sorted(given.difference(mine)), row)
+                    self.compute(mine, memo, [0] * len(nest.inner))
+                    for i in mine:
+                        b.store(column[i], row, memo[i])
+                    for n, a in stores:
+                        self.store(n, a, memo, [0] * len(nest.inner))
+
+            for p in range(last + 1):
+                between(p, ())
+                reductions = [r for r in self.reductions if level[r] == p + 1]
+                stores = [(n, a) for n, a in wide if level[n] == p]
+                if not reductions and not stores:
+                    continue
+                given = {a for i in plan[p] for a in node_args(nest.nodes[i])} | {n for n, _ in stores}
+                given |= {nest.nodes[r][3] for r in reductions}
+                with b.loop(0, rows) as row:
+                    self.start(rest, [top + row])
+                    memo = fetch(sorted(i for i in given if not nest.full[i]), row)
+                    self.row_pass(reductions, stores, plan[p], scratch, memo, done, row * room)
+                    for r in reductions:
+                        b.store(column[r], row, memo[r])
+                done |= kept & set(plan[p])
+            between(last + 1, narrow)
+
     def row_pass(
         self,
         reductions: Sequence[int],
@@ -365,7 +280,9 @@ class _Writer:
         scratch: dict[int, Buffer],
         memo: Memo,
         done: set[int],
+        first: Operand = 0,
     ) -> None:
+        """first: where the row starts in the scratch arrays."""
         nest, b = self.nest, self.b
         width = nest.width
         used = {a for j in wanted for a in node_args(nest.nodes[j])} | {n for n, _ in stores}
@@ -377,6 +294,7 @@ class _Writer:
             at: Operand = i
             for x, n in zip(reversed(outer), _products(nest.inner), strict=True):
                 at = b.as_value(x, INDEX) * n + at
+            at = b.as_value(first, INDEX) + at
             here = dict(memo)
             for j in waiting:
                 here[j] = b.load(scratch[j], at)
@@ -472,23 +390,3 @@ def _products(inner: Sequence[int]) -> list[int]:
         step *= n
         out.append(step)
     return out
-
-
-def rounded(b: Builder, x: Value, code: str) -> Value:
-    """A float32 value rounded to the nearest bfloat16 ("bf") or float16 ("f2"), ties to even, as a float32.
-
-    Done on the bits, so that no printer's freedom to reassociate can undo it. Below the smallest normal
-    float16 the spacing is constant (2**-24): there scaling, rounding to an integer and scaling back is
-    exact."""
-    bits = b.bitcast(x, "u4")
-    drop = 16 if code == "bf" else 13
-    odd = (bits >> b.const(drop, "u4")) & 1
-    up = (bits + ((1 << drop - 1) - 1) + odd) & (0xFFFFFFFF ^ (1 << drop) - 1)
-    result = b.bitcast(up, "f4")
-    if code == "f2":
-        size = b.op("abs", x)
-        small = b.op("rint", x * 2.0**24) * 2.0**-24
-        result = b.select(size < 2.0**-14, small, result)
-        over = b.op("copysign", b.const(float("inf"), "f4"), x)
-        result = b.select(size >= 65520.0, over, result)
-    return b.select(x.ne(x), x, result)

@@ -2,6 +2,7 @@
 
     carries that never change              become constants
     costly work on constants               is done once, before the loop
+    w @ v, of a constant matrix            reads w transposed, once and for all: rows by lanes need no sums across
     x_t @ w, of scanned x and constant w   one product of all steps, before the loop
     c + a_t.T @ b_t, a carry that is only added to
                                            one product over stacked a and b, after the loop
@@ -31,6 +32,9 @@ from fnn.transforms.rewrite import batch_graph
 LEAST = 2048  # operations of a product, per step, from which it is worth a kernel of all steps
 SUMMED = 16  # terms of each of its sums: fewer do not pay for storing their result
 MOST_BYTES = 1 << 26  # of all steps' operands or results
+ROWS = 16  # rows of a matrix, and columns, from which and to which it is transposed
+COLUMNS = 256
+PRODUCTS = 32  # per element of a batch: fewer leave the loop to lanes
 
 
 def hoist(graph: Graph) -> Graph:
@@ -70,7 +74,7 @@ class _Scan:
     def run(self) -> bool:
         """False: nothing was found."""
         self.take_apart()
-        moved = [self.constant_carries(), self.invariants(), self.before()]
+        moved = [self.constant_carries(), self.invariants(), self.before(), self.upright()]
         self.note_needs()
         moved += [self.sums(), self.after()]
         if not any(moved):
@@ -155,7 +159,7 @@ class _Scan:
         self.classify()
         wanted = [
             e for e in self.body
-            if all(map(self.is_fixed, e.inputs)) and isinstance(e.primitive.lower, _COSTLY) and e.inputs
+            if all(map(self.is_fixed, e.inputs)) and (isinstance(e.primitive.lower, _COSTLY) or self.laid(e))
             and sum(a.aval.size for a in e.inputs) >= SUMMED
         ]  # fmt: skip
         if not wanted:
@@ -166,6 +170,73 @@ class _Scan:
         self.consts.update(zip(outs, found, strict=True))
         self.body = [e for e in self.body if e not in wanted]
         return True
+
+    def laid(self, e: Equation) -> bool:
+        """Is this a transposition for a loop within, which wants it in memory?"""
+        users = self.users.get(e.outputs[0], ())
+        return e.primitive.name == "transpose" and any(
+            u is not None and isinstance(u.primitive.lower, Loop) for u in users
+        )
+
+    def upright(self) -> bool:
+        """Products of a constant matrix and a vector sum along the last axis of none."""
+        self.classify()
+        turned: dict[tuple[Atom, tuple[int, ...]], Var] = {}
+        found = False
+        for k, e in enumerate(self.body):
+            if isinstance(e.primitive.lower, Contraction):
+                new = self.turned(e, 0, turned) or self.turned(e, 1, turned)
+                if new is not None:
+                    self.body[k], found = new, True
+        return found
+
+    def turned(
+        self, e: Equation, side: int, known: dict[tuple[Atom, tuple[int, ...]], Var]
+    ) -> Equation | None:
+        """The product with its matrix on this side turned; None if it is not of that kind."""
+        a, other = e.inputs[side], e.inputs[1 - side]
+        over, batch = e.params["contract"], e.params["batch"]
+        if not self.is_fixed(a) or self.is_fixed(other) or len(over[0]) != 1:
+            return None
+        axes = list(range(a.aval.ndim))  # of `a`, by axes of the constant
+        while isinstance(a, Var) and a in self.makers and self.makers[a].primitive.name == "transpose":
+            perm = self.makers[a].params["perm"]
+            axes = [axes[perm.index(d)] for d in range(len(perm))]
+            a = self.makers[a].inputs[0]
+        if not isinstance(a, Var) or a not in self.consts:
+            return None
+        summed, count = over[side][0], math.prod([a.aval.shape[axes.index(d)] for d in batch[side]])
+        columns = e.inputs[side].aval.shape[summed]
+        rows = a.aval.size // max(1, count * columns)
+        vector = other.aval.size == count * columns
+        if not vector or axes[-1] != summed or rows < ROWS or not 1 < columns <= COLUMNS:
+            return None
+        if rows * columns <= PRODUCTS or 2 * a.aval.size < LEAST:
+            return None
+        kept = axes[:-1]
+        at = min(kept.index(d) for d in kept if d not in batch[side])
+        order = [*kept[:at], summed, *kept[at:]]
+        perm = tuple([axes.index(d) for d in order])
+        new = known.get((a, perm))
+        if new is None:
+            aval = a.aval.update(shape=tuple([a.aval.shape[d] for d in perm]))
+            outer = Var(aval)
+            new = known[a, perm] = Var(aval)
+            self.equations.append(
+                Equation(registry["transpose"], [self.consts[a]], [outer], {"perm": perm}, e.source)
+            )
+            self.consts[new] = outer
+        inputs = [new, other] if side == 0 else [other, new]
+        renamed = [
+            tuple([order.index(d) for d in part[s]]) if s == side else part[s]
+            for part in (over, batch)
+            for s in (0, 1)
+        ]
+        params = {**e.params, "contract": tuple(renamed[:2]), "batch": tuple(renamed[2:])}
+        out = e.primitive.out_aval(tuple([x.aval for x in inputs]), params)
+        if out != e.outputs[0].aval:
+            return None  # its free axes would come in another order
+        return Equation(e.primitive, inputs, e.outputs, params, e.source)
 
     def before(self) -> bool:
         """Products of scanned arrays and constants."""
