@@ -220,14 +220,24 @@ class _Program(Writer):
         last = last_pass(nest, level)
         kept, plan = row_plan(nest, level, last)
         single = [i for i, n in enumerate(nest.nodes) if not nest.full[i] and n[0] in ("apply", "round")]
+        later = {n for n, _ in wide} | {n for n, _ in narrow if level[n] <= last}
+        for j, node in enumerate(nest.nodes):
+            apart = nest.full[j] or node[0] == "reduce"
+            later.update(a for a in node_args(node) if apart or level[j] != level[a])
         room = math.prod(nest.inner)
         with b.tiles() as tile:
             height = b.as_value(self.outer[-1], INDEX)
-            blocks = (height + (BAND - 1)) // BAND
-            top, rest = (tile % blocks) * BAND, tile // blocks
+            top, rest = tile * BAND, b.const(0, INDEX)
+            if len(nest.outer) > 1:
+                blocks = (height + (BAND - 1)) // BAND
+                top, rest = (tile % blocks) * BAND, tile // blocks
             rows = b.op("min", height - top, BAND)
             scratch = {i: b.local(self.code(i), room * BAND) for i in sorted(kept)}
-            column = {i: b.local(self.code(i), BAND) for i in (*self.reductions, *single)}
+            column = {
+                i: b.local(self.code(i), BAND)
+                for i in (*self.reductions, *single)
+                if i in later or i in self.reductions
+            }
             done: set[int] = set()
 
             def fetch(wanted: Iterable[int], row: Value) -> Memo:
@@ -250,7 +260,7 @@ class _Program(Writer):
                     given = {a for i in mine for a in node_args(nest.nodes[i])} | {n for n, _ in stores}
                     memo = fetch(sorted(given.difference(mine)), row)
                     self.compute(mine, memo, [0] * len(nest.inner))
-                    for i in mine:
+                    for i in sorted(later.intersection(mine)):
                         b.store(column[i], row, memo[i])
                     for n, a in stores:
                         self.store(n, a, memo, [0] * len(nest.inner))

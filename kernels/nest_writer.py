@@ -22,6 +22,8 @@ _DTYPES = {
 
 
 class Writer:
+    """Records the program of a nest; each kind of nest adds its loops."""
+
     def __init__(self, nest: Nest):
         self.nest, self.b = nest, Builder()
         self.arguments = [

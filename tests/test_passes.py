@@ -210,6 +210,52 @@ def test_loops_in_loops_and_under_vmap() -> None:
     )
 
 
+def contracted(graph: Graph) -> list[tuple[int, ...]]:
+    """Per product of a loop's body, the summed axes of its left operand."""
+    (scan,) = loops(graph)
+    return [
+        e.params["contract"][0] for e in scan.params["graph"].equations if e.primitive.name == "dot_general"
+    ]
+
+
+def test_a_constant_matrix_is_turned_once() -> None:
+    def f(a: Any, w: Any) -> Any:
+        return lax.fori_loop(0, 5, lambda i, w: w - 0.01 * (a.T @ fnp.tanh(a @ w)), w)
+
+    graph = optimized(f, normal(100, 20), normal(20))
+    assert contracted(graph) == [(0,), (1,)]  # a turned; a.T, which is turned already
+    assert names(graph).count("transpose") == 1
+
+
+def test_matrices_of_a_batch_are_turned_once() -> None:
+    def f(a: Any, w: Any) -> Any:
+        return lax.fori_loop(0, 5, lambda i, w: w - 0.01 * (fnp.tanh(a @ w) @ a), w)
+
+    graph = optimized(fnn.vmap(f), normal(3, 50, 20), normal(3, 20))
+    assert (1,) in contracted(graph)
+    optimized(fnn.vmap(f, (None, 0)), normal(50, 20), normal(3, 20))
+    optimized(fnn.vmap(f, (0, None)), normal(3, 50, 20), normal(20))
+
+
+def test_a_matrix_of_more_than_two_axes_is_turned() -> None:
+    def f(p: Any, r: Any) -> Any:
+        return lax.fori_loop(0, 4, lambda i, v: (r + 0.5 * fnp.einsum("sat,t->sa", p, v)).max(1), r[:, 0])
+
+    assert contracted(optimized(f, normal(20, 4, 20), normal(20, 4))) in ([(0,)], [(1,)])
+
+
+def test_a_matrix_for_a_loop_within_a_loop_is_turned_outside_of_both() -> None:
+    def f(a: Any, w: Any) -> Any:
+        def draw(w: Any, k: Any) -> Any:
+            return lax.fori_loop(0, 3, lambda i, w: w - 0.01 * (a.T @ fnp.tanh(a @ w)) * k, w), None
+
+        return lax.scan(draw, w, fnp.arange(4.0))[0]
+
+    graph = optimized(f, normal(100, 20), normal(20))
+    assert names(graph).count("transpose") == 1
+    assert "transpose" not in names(loops(graph)[0].params["graph"])
+
+
 # -- what is saved for the way back
 def test_cheap_values_are_not_saved() -> None:
     def f(x: Any) -> Any:

@@ -1,0 +1,109 @@
+"""Many short rows: bands of them, with what is computed once per row done by lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fnn import dtypes
+from fnn.kernels.lower import lower
+from fnn.kernels.nest import BAND, SHORT
+from fnn.primitives import arithmetic as a
+from fnn.primitives import comparison as c
+from fnn.primitives import reductions as r
+from fnn.primitives import structural as s
+from fnn.primitives import transcendental as t
+from tests.lowering_checks import array, check, graph_of
+
+
+def across(x: Any, shape: tuple[int, ...]) -> Any:
+    return s.broadcast(x, shape=shape, axes=tuple(range(len(shape) - 1)))
+
+
+def softmax(x: Any) -> Any:
+    shape = x.aval.shape
+    e = t.exp(a.sub(x, across(r.reduce_max(x, axes=(len(shape) - 1,)), shape)))
+    return a.div(e, across(r.reduce_sum(e, axes=(len(shape) - 1,)), shape))
+
+
+def normalized(x: Any) -> Any:
+    shape, last = x.aval.shape, (len(x.aval.shape) - 1,)
+    d = a.sub(x, across(a.div(r.reduce_sum(x, axes=last), float(shape[-1])), shape))
+    size = a.add(a.div(r.reduce_sum(a.mul(d, d), axes=last), float(shape[-1])), 1e-3)
+    return a.mul(d, across(t.rsqrt(size), shape))
+
+
+def text(f: Any, *arrays: np.ndarray) -> str:
+    return "\n".join(str(call.text) for call in lower(graph_of(f, *arrays)).calls)  # type: ignore[union-attr]
+
+
+SHAPES = [(16, 2), (33, 3), (70, 8), (4, 40, 20), (100, 17), (BAND, SHORT), (BAND + 1, 64), (5, 7, 31, 5)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("f", [softmax, normalized])
+def test_whole_rows(shape: tuple[int, ...], f: Any) -> None:
+    check(lambda x: [f(x)], array(*shape))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_number_per_row(shape: tuple[int, ...]) -> None:
+    last = (len(shape) - 1,)
+
+    def f(x: Any, y: Any) -> list[Any]:
+        top = r.reduce_max(x, axes=last)
+        total = r.reduce_sum(t.exp(a.sub(x, across(top, shape))), axes=last)
+        return [a.add(top, t.log(total)), a.mul(t.tanh(total), y), c.gt(total, y)]
+
+    arrays = array(*shape), array(*shape[:-1])
+    check(f, *arrays)
+    assert "in bands" in text(f, *arrays)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f8", "i4", dtypes.bfloat16])
+def test_other_types(dtype: Any) -> None:
+    shape = (40, 6)
+
+    def f(x: Any, y: Any) -> list[Any]:
+        total = r.reduce_sum(x, axes=(1,))
+        return [a.mul(x, across(a.add(a.mul(total, total), y), shape)), c.select(c.gt(total, y), total, y)]
+
+    check(f, array(*shape, dtype=dtype), array(40, dtype=dtype))
+
+
+def test_logistic_regression() -> None:
+    def f(x: Any, w: Any, y: Any) -> list[Any]:
+        z = r.reduce_sum(a.mul(x, s.broadcast(w, shape=(50, 20), axes=(1,))), axes=(1,))
+        p = t.logistic(z)
+        return [a.mul(x, across(a.sub(p, y), (50, 20))), a.mul(p, a.sub(1.0, p))]
+
+    check(f, array(50, 20), array(20), array(50))
+
+
+def test_reductions_of_strided_rows() -> None:
+    def f(x: Any) -> list[Any]:
+        y = s.slice(x, start=(1, 0, 3), limit=(3, 20, 13), step=(1, 1, 2))
+        return [softmax(y), r.reduce_max(s.transpose(y, perm=(1, 0, 2)), axes=(2,))]
+
+    check(f, array(4, 20, 16))
+
+
+def test_nan_stays_in_its_row() -> None:
+    x = array(40, 5)
+    x[7, 2], x[9, 1] = np.nan, np.inf
+    check(lambda x: [softmax(x), r.reduce_max(x, axes=(1,))], x)
+
+
+def test_the_number_of_rows_is_no_part_of_a_kernel() -> None:
+    keys = [
+        [call.key for call in lower(graph_of(lambda x: [softmax(x)], array(n, 12))).calls]  # type: ignore[union-attr]
+        for n in (20, 500, 4000)
+    ]
+    assert keys[0] == keys[1] == keys[2]
+
+
+def test_few_or_long_rows_are_walked_one_by_one() -> None:
+    assert "in bands" not in text(lambda x: [softmax(x)], array(8, 12))
+    assert "in bands" not in text(lambda x: [softmax(x)], array(40, SHORT + 1))
