@@ -21,7 +21,9 @@ from fnn.kernels.views import View, chain, contiguous, refine, restride
 LIMIT = 200  # ops a kernel may hold
 CHEAP = 24  # weight that is computed again rather than stored and loaded
 SERIAL = 1 << 15  # a reduction to one number keeps to one row, with its producers and users, up to this size
-NOTHING: frozenset[int] = frozenset()
+NOTHING: frozenset = frozenset()
+# What a value is computed again with: the ops, the values in memory it comes from, the cuts of their views.
+Recipe = tuple[frozenset[Op], frozenset[Value], frozenset[int]]
 
 
 class Group:
@@ -106,8 +108,8 @@ def _cuts(sizes: Sequence[int]) -> list[int]:
 
 
 class Fusion:
-    """of: the group of every op; stored: the values that reach memory; again: per value that may be computed
-    again where it is read, (weight, values in memory it comes from, cuts of their views)."""
+    """of: the group of every op; stored: the values that reach memory; again: how a value may be
+    computed again where it is read."""
 
     def __init__(self, ops: Sequence[Op], writers: Writers, outputs: Iterable[Value]):
         self.ops, self.writers, self.outputs = ops, writers, set(outputs)
@@ -396,7 +398,9 @@ class Fusion:
                 readers.setdefault(view.memory, []).append((op, view))
                 if not g.fusible or view.value not in self.writers:
                     self.stored.add(view.memory)
-        self.again: dict[Value, tuple[int, frozenset[Value], frozenset[int]]] = {}
+        self.again: dict[Value, Recipe] = {}
+        self.weights: dict[Op, int] = {}
+        redone: dict[Group, frozenset[Op]] = {}  # what is computed again in a kernel already
         for op in self.ops:
             g = self.of[op]
             if not g.fusible or not op.out.whole:
@@ -408,12 +412,20 @@ class Fusion:
                 self.again[value] = recipe
             if value in self.stored or not outside:
                 continue
-            if recipe is None or not self.worth(value, recipe, outside):
+            if recipe is None or not self.worth(value, recipe, outside, redone):
                 self.stored.add(value)
 
-    def recipe(self, op: Op) -> tuple[int, frozenset[Value], frozenset[int]] | None:
+    def weight(self, ops: Iterable[Op]) -> int:
+        total = 0
+        for op in ops:
+            if op not in self.weights:
+                self.weights[op] = op.weight()
+            total += self.weights[op]
+        return total
+
+    def recipe(self, op: Op) -> Recipe | None:
         """How a value is computed again from memory, or None."""
-        weight, leaves, cuts = op.weight(), set(), self.of[op].cuts and self.cuts(op, "full", None)
+        ops, leaves, cuts = {op}, set(), self.of[op].cuts and self.cuts(op, "full", None)
         every = set(cuts or ())
         for view in op.views:
             value = view.memory
@@ -423,19 +435,22 @@ class Fusion:
             inner = self.again.get(value)
             if inner is None or not view.whole:
                 return None
-            weight += inner[0]
+            ops |= inner[0]
             leaves |= inner[1]
             every |= inner[2]
-        return (weight, frozenset(leaves), frozenset(every)) if weight <= CHEAP else None
+        if self.weight(ops) > 2 * CHEAP:
+            return None
+        return frozenset(ops), frozenset(leaves), frozenset(every)
 
     def worth(
         self,
         value: Value,
-        recipe: tuple[int, frozenset[Value], frozenset[int]],
+        recipe: Recipe,
         outside: list[tuple[Op, View]],
+        redone: dict[Group, frozenset[Op]],
     ) -> bool:
         """Is it cheaper, and possible, to compute the value again in every other kernel that reads it?"""
-        _, leaves, cuts = recipe
+        ops, leaves, cuts = recipe
         if value.size == 1 or sum(v.size * 8 > value.size for v in leaves) > 1:
             return False
         grown = {}
@@ -447,8 +462,11 @@ class Fusion:
             if chain(joint) is None:
                 return False
             grown[g] = joint
+        if any(self.weight(ops - redone.get(g, NOTHING)) > CHEAP for g in grown):
+            return False
         for g, joint in grown.items():
             g.cuts = joint
+            redone[g] = redone.get(g, NOTHING) | ops
         return True
 
     # -- order
