@@ -443,11 +443,7 @@ class Fusion:
         return frozenset(ops), frozenset(leaves), frozenset(every)
 
     def worth(
-        self,
-        value: Value,
-        recipe: Recipe,
-        outside: list[tuple[Op, View]],
-        redone: dict[Group, frozenset[Op]],
+        self, value: Value, recipe: Recipe, outside: list[tuple[Op, View]], redone: dict[Group, frozenset[Op]]
     ) -> bool:
         """Is it cheaper, and possible, to compute the value again in every other kernel that reads it?"""
         ops, leaves, cuts = recipe

@@ -140,11 +140,13 @@ class _Writer:
             self.b.store(to, at + i * step + v, 0.0)
 
     # -- products
-    def sums(self, starts: Sequence[Any], length: Any, left: Callable[..., Any], right: Any) -> list[Any]:
-        """starts[r] + the sum over k of left(r, k) right(k), in registers."""
+    def sums(
+        self, starts: Sequence[Any], low: Any, high: Any, left: Callable[..., Any], right: Callable[..., Any]
+    ) -> list[Any]:
+        """starts[r] + the sum over k in [low, high) of left(r, k) right(k), in registers."""
         b = self.b
         totals = [b.variable(self.code, s) for s in starts]
-        with b.loop(0, length) as k:
+        with b.loop(low, high) as k:
             y = right(k)
             for r, total in enumerate(totals):
                 total.set(total.value + left(r, k) * y)
@@ -158,6 +160,7 @@ class _Writer:
             starts = [key * features for key in keys]
             sums = self.sums(
                 [0.0] * ROWS,
+                0,
                 features,
                 lambda r, h: b.load(rows, starts[r] + h),
                 lambda h: b.load(turned, h * n + column),
@@ -167,11 +170,13 @@ class _Writer:
 
     def gather(
         self, to: Any, at: Any, step: Any, rows: Any, weight: Callable[..., Any], other: Any, features: int,
-        length: Any, kept: Callable[..., Any] | None = None,
+        between: Callable[..., Any], kept: Callable[..., Any] | None = None,
     ) -> None:  # fmt: skip
-        """to[row] = kept(row) to[row] + the sum over k of weight(row, k) other[k], for `rows` rows."""
+        """to[row] = kept(row) to[row] + the sum over k of weight(row, k) other[k], for `rows` rows;
+        between(row): the k that count for ROWS of them."""
         b = self.b
         with b.loop(0, rows, ROWS) as i:
+            low, high = between(i)
             places = [b.op("min", i + r, rows - 1) for r in range(ROWS)]
             factors = None if kept is None else [kept(place) for place in places]
             with self.along(features) as v:
@@ -181,12 +186,28 @@ class _Writer:
                     starts = [x * f for x, f in zip(starts, factors, strict=True)]
                 sums = self.sums(
                     starts,
-                    length,
+                    low,
+                    high,
                     lambda r, k: weight(places[r], k),
                     lambda k: b.load(other, k * features + v),
                 )
                 for target, total in zip(targets, sums, strict=True):
                     b.store(to, target, total)
+
+    # -- what a triangle of masked pairs spares within blocks, where each query is sure to have a key
+    def until(self, query: Any, k0: Any, count: Any) -> Any:
+        """How many of the `count` keys from k0 on the queries up to this one see."""
+        if self.right is None or not self.sees:
+            return count
+        b = self.b
+        return b.op("max", b.op("min", query + self.right - k0 + 1, count), 0)
+
+    def since(self, key: Any, first: Any, count: Any) -> Any:
+        """How many of the `count` queries from `first` on do not see the keys from this one on."""
+        if self.right is None or not self.sees:
+            return 0
+        b = self.b
+        return b.op("max", b.op("min", key - self.right - first, count), 0)
 
     # -- scores
     def range(self, batch: Any, first: Any, count: Any) -> tuple[Any, Any]:
@@ -280,10 +301,11 @@ def write_forward(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], pattern
             w.copy(held, w.v.buffer, w.place(w.v, batch, k0, group), w.steps[w.v][1], some, values)
             with b.loop(0, count, w.panel) as p, b.lanes(0, w.panel, w.wide) as v:
                 column = p + v
-                w.pair(scores, keys, turned, features, some, column)
+                near = w.until(first + p + (w.panel + ROWS), k0, some)
+                w.pair(scores, keys, turned, features, near, column)
                 before = b.load(high, column)
                 top = b.variable(code, before)
-                with b.loop(0, some) as j:
+                with b.loop(0, near) as j:
                     at = j * n + column
                     score, _ = w.score(b.load(scores, at), batch, head, first + column, k0 + j)
                     if score.op != "load":
@@ -293,7 +315,7 @@ def write_forward(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], pattern
                 base = b.select(top.value.eq(-math.inf), 0.0, top.value)
                 factor = b.math("exp", before - base)
                 sum_ = b.variable(code, b.load(sums, column) * factor)
-                with b.loop(0, some) as j:
+                with b.loop(0, near) as j:
                     at = j * n + column
                     weight = b.math("exp", b.load(scores, at) - base)
                     b.store(scores, at, weight)
@@ -302,8 +324,8 @@ def write_forward(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], pattern
                 b.store(sums, column, sum_.value)
                 b.store(kept, column, factor)
             w.gather(
-                total, 0, values, count, lambda i, j: b.load(scores, j * n + i), held, values, some,
-                lambda i: b.load(kept, i),
+                total, 0, values, count, lambda i, j: b.load(scores, j * n + i), held, values,
+                lambda i: (0, w.until(first + i + (ROWS - 1), k0, some)), lambda i: b.load(kept, i),
             )  # fmt: skip
         with b.loop(0, count) as i:
             whole = b.load(sums, i)
@@ -366,14 +388,15 @@ def write_backward(
                 w.copy(held, w.v.buffer, w.place(w.v, batch, k0, group), w.steps[w.v][1], some, values)
                 with b.loop(0, count, w.panel) as p, b.lanes(0, w.panel, w.wide) as v:
                     column = p + v
-                    w.pair(weights, keys, turned, features, some, column)
-                    w.pair(slopes, held, cts_turned, values, some, column)
+                    near = w.until(first + p + (w.panel + ROWS), k0, some)
+                    w.pair(weights, keys, turned, features, near, column)
+                    w.pair(slopes, held, cts_turned, values, near, column)
                     log, mean = b.load(logs, column), b.load(means, column)
                     share = None
                     if not w.sees and pattern.masks:
                         one = b.const(1.0, code)
                         share = b.select(log <= MASKED / 2, one / b.cast(w.keys, code), one)
-                    with b.loop(0, some) as j:
+                    with b.loop(0, near) as j:
                         at = j * n + column
                         score, counts = w.score(b.load(weights, at), batch, head, first + column, k0 + j)
                         weight = b.math("exp", score - log)
@@ -383,24 +406,23 @@ def write_backward(
                         b.store(weights, at, weight)
                         b.store(slopes, at, slope if counts is None else b.select(counts, slope, 0.0))
                 there = (first_key + k0 * groups) * values
+
+                def queries(j: Any, first: Any = first, k0: Any = k0, count: Any = count) -> tuple[Any, Any]:
+                    return w.since(k0 + j, first, count), count
+
                 w.gather(
-                    dv,
-                    there,
-                    groups * values,
-                    some,
-                    lambda j, i: b.load(weights, j * n + i),
-                    cts,
-                    values,
-                    count,
-                )
+                    dv, there, groups * values, some, lambda j, i: b.load(weights, j * n + i), cts, values,
+                    queries,
+                )  # fmt: skip
                 there = (first_key + k0 * groups) * features
                 w.gather(
                     dk, there, groups * features, some, lambda j, i: b.load(slopes, j * n + i), query, features,
-                    count,
+                    queries,
                 )  # fmt: skip
                 w.gather(
-                    own, 0, features, count, lambda i, j: b.load(slopes, j * n + i), keys, features, some
-                )
+                    own, 0, features, count, lambda i, j: b.load(slopes, j * n + i), keys, features,
+                    lambda i: (0, w.until(first + i + (ROWS - 1), k0, some)),
+                )  # fmt: skip
             with b.loop(0, count) as i, w.along(features) as v:
                 place = ((batch * w.queries + first + i) * w.heads + head) * features
                 b.store(dq, place + v, b.load(own, i * features + v) * pattern.scale)
