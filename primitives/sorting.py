@@ -22,7 +22,7 @@ from fnn.primitives.scattering import ScatterDimensionNumbers, scatter
 from fnn.primitives.sorting_loops import Line
 
 INT32 = np.dtype(np.int32)
-SELECT = 64  # top_k keeps up to this many elements by insertion; above it sorts
+SELECT = 64  # top_k finds up to this many elements by insertion; above it sorts candidates
 
 
 # -- along an axis -------------------------------------------------------------------------------------------
@@ -297,39 +297,43 @@ def _top_k_vjp(
     return [values, indices], pull, [True, False]
 
 
+def _room(k: int) -> int:
+    """How many elements are sorted at a time to find the first k; 0: none, they are inserted one by one."""
+    return 0 if k <= SELECT else sorting_loops.candidates(k)
+
+
 def _top_k_workspace(
     ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]
 ) -> list[tuple[str, int]]:
-    """Two copies of values and indices, to sort them."""
-    if params["k"] <= SELECT:
-        return []
-    return [(_code(ins[0].dtype), ins[0].size), ("i4", ins[0].size)] * 2
+    """Two copies of candidates and their indices, to sort them."""
+    room = math.prod(ins[0].shape[:-1]) * _room(params["k"])
+    return [(_code(ins[0].dtype), room), ("i4", room)] * 2 if room else []
 
 
 def _top_k_write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params: dict[str, Any]) -> None:
     x, k = inputs[0], params["k"]
     n = b.size(x.shape[-1])
-    count = k if k <= SELECT else b.size(k)
     buffers = [o.buffer for o in outputs]
     with b.tiles() as t:
         base = t * n
 
-        def source(i: Any) -> list[Any]:
-            return [b.load(x.buffer, base + i), b.cast(i, "i4")]
+        def element(i: Any) -> Any:
+            return b.load(x.buffer, base + i)
 
-        result = Line(b, (buffers[0], buffers[1]), t * count)
         if k <= SELECT:
-            sorting_loops.select_first(b, source, result, n, count, sorting_loops.descending(b))
+            sorting_loops.select_first(b, element, Line(b, (buffers[0], buffers[1]), t * k), n, k)
         else:
-            home, other = (Line(b, (buffers[j], buffers[j + 1]), base) for j in (2, 4))
-            sorting_loops.merge_sort(b, source, home, other, n, sorting_loops.descending(b))
-            sorting_loops.copy(b, home, result, count)
+            count, room = b.size(k), b.size(_room(k))
+            home, other = (Line(b, (buffers[j], buffers[j + 1]), t * room) for j in (2, 4))
+            sorting_loops.select_by_sorting(b, element, home, other, n, count)
+            sorting_loops.copy(b, home, Line(b, (buffers[0], buffers[1]), t * count), count)
 
 
 def _top_k_cost(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]) -> float:
+    """Of numbers in no order: few chunks hold anything that is wanted."""
     n, k = ins[0].shape[-1], params["k"]
-    each = 2.0 if k <= SELECT else 4.0 + 3.0 * math.log2(2 + n)
-    return 50.0 + ins[0].size * each + outs[0].size * min(k, SELECT)
+    inserted = outs[0].size * math.log(2 + n / max(k, 1))
+    return 50.0 + 0.2 * ins[0].size + inserted * (min(k, SELECT) if k <= SELECT else 4.0 + 3.0 * math.log2(k))
 
 
 # the k largest elements along the last axis, largest first, and their int32 indices. NaN counts as largest, 0
@@ -356,6 +360,9 @@ top_k = Primitive(
         Sample((_SPECIAL,), {"k": 10}, differentiate=False),
         Sample(("f4[90]",), {"k": 80}, differentiate=False),  # ties of float32 in so many numbers
         Sample(("i4[2,90]",), {"k": 70}),
+        Sample(("f4[2,1000]",), {"k": 5}, differentiate=False),
+        Sample(("f4[3,2000]",), {"k": 100}, differentiate=False),
+        Sample(("u1[2,1500]",), {"k": 66}),
         Sample(("f4[4]",), {"k": 0}),
         Sample(("f4[0,4]",), {"k": 2}),
     ],

@@ -205,21 +205,66 @@ def radix_sort(b: Any, source: Line, home: Line, other: Line, n: Any, keys: int)
 
 # -- selection -----------------------------------------------------------------------------------------------
 
+CHUNK = 64  # elements whose greatest is compared first: most chunks hold nothing that is wanted
 
-def select_first(
-    b: Any, source: Callable[[Any], Sequence[Any]], target: Line, n: Any, count: Any, before: Order
-) -> None:
-    """The first `count` (at least 1) of the n elements source(i) in order, by insertion into a sorted list:
-    fast where count is small, because most elements are only compared with the last one of the list."""
-    with b.loop(0, n) as i:
-        values = source(i)
-        wanted = b.op("or", i < count, before(values, target.load(b.as_value(count, "i8") - 1)))
-        with b.when(wanted):
-            hole = b.variable("i8", b.op("min", i, b.as_value(count, "i8") - 1))
-            with b.repeat_while() as going:
-                at = hole.value
-                previous = target.load(b.op("max", at - 1, 0))
-                going.test(b.op("and", at > 0, before(values, previous)))
-                target.store(at, previous)
-                hole.set(at - 1)
-            target.store(hole.value, values)
+
+def select_first(b: Any, x: Callable[[Any], Any], target: Line, n: Any, count: Any) -> None:
+    """The greatest `count` (at least 1) of the n elements x(i), and where they stand, as `descending` has them, by
+    insertion into a sorted list: for a small count."""
+    last = b.as_value(count, "i8") - 1
+    before = descending(b)
+    with b.loop(0, (n + (CHUNK - 1)) / CHUNK) as chunk:
+        lo, hi = chunk * CHUNK, b.op("min", chunk * CHUNK + CHUNK, n)
+        with (
+            b.when(b.op("or", lo < count, _promising(b, x, lo, hi, target.load(last)[0]))),
+            b.loop(lo, hi) as i,
+        ):
+            values = [x(i), b.cast(i, "i4")]
+            with b.when(b.op("or", i < count, before(values, target.load(last)))):
+                hole = b.variable("i8", b.op("min", i, last))
+                with b.repeat_while() as going:
+                    at = hole.value
+                    previous = target.load(b.op("max", at - 1, 0))
+                    going.test(b.op("and", at > 0, before(values, previous)))
+                    target.store(at, previous)
+                    hole.set(at - 1)
+                target.store(hole.value, values)
+
+
+def candidates(count: int) -> int:
+    """How many elements `select_by_sorting` keeps at a time: the room its buffers need."""
+    return 2 * count + CHUNK
+
+
+def select_by_sorting(b: Any, x: Callable[[Any], Any], home: Line, other: Line, n: Any, count: Any) -> None:
+    """As `select_first`, for any count, into `home`: what stands before the last one known is appended to the
+    others, and when there are twice as many as are wanted they are sorted and the rest forgotten."""
+    before = descending(b)
+    filled, known = b.variable("i8", 0), b.variable("i8", 0)
+    chunks = (n + (CHUNK - 1)) / CHUNK
+    with b.loop(0, chunks) as chunk:
+        lo, hi = chunk * CHUNK, b.op("min", chunk * CHUNK + CHUNK, n)
+        last = b.op("max", b.op("min", known.value, count) - 1, 0)
+        unknown = known.value < count
+        with b.when(b.op("or", unknown, _promising(b, x, lo, hi, home.load(last)[0]))), b.loop(lo, hi) as i:
+            values = [x(i), b.cast(i, "i4")]
+            with b.when(b.op("or", unknown, before(values, home.load(last)))):
+                home.store(filled.value, values)
+                filled.set(filled.value + 1)
+        with b.when(b.op("or", filled.value > count * 2, (chunk + 1).eq(chunks))):
+            merge_sort(b, home.load, home, other, filled.value, before)
+            filled.set(b.op("min", filled.value, count))
+            known.set(filled.value)
+
+
+def _promising(b: Any, x: Callable[[Any], Any], lo: Any, hi: Any, least: Any) -> Any:
+    """Does one of the elements lo to hi stand before `least`? Sometimes yes where none does: of zeros the signs
+    are not looked at."""
+    first = x(lo)
+    kind = _number(b, first)
+    greatest = b.accumulator("max", kind.dtype, kind)
+    with b.lanes(lo, hi) as i:
+        greatest.update(_number(b, x(i)))
+    most, least = greatest.value, _number(b, least)
+    zeros = b.op("and", most.eq(least), least.eq(0))
+    return b.op("or", _before(b, least, most), zeros) if most.dtype[0] == "f" else most > least
