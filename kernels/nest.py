@@ -29,7 +29,8 @@ from fnn.kernels.views import View, collapse, refine, restride
 
 BLOCK = 2048  # elements of the last axis a tile of a "map" covers, where the axis is longer
 PART = 1 << 14  # elements a tile covers where everything is reduced to one number
-TURN, SPAN = 16, 64  # the block of the last two axes that a tile of a turned map covers
+TURN, SPAN = 64, 64  # the block of the last two axes that a tile of a turned map covers
+TURNED = 16  # of them are copied a time: a cache line of float32
 RUN = 1024  # rows of a column reduction that one tile adds up
 BAND = 32  # short rows that a tile covers
 SHORT = 128  # elements of the longest of them

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
 from fnn.kernels.loops import INDEX, Buffer, Operand, Program, Value, Variable, computed
-from fnn.kernels.nest import BAND, BLOCK, PANEL, PART, SPAN, TURN, Nest, node_args
+from fnn.kernels.nest import BAND, BLOCK, PANEL, PART, SPAN, TURN, TURNED, Nest, node_args
 from fnn.kernels.nest_writer import Memo, Writer
 
 HEAVY = 8  # weight from which a value of a row is kept for later passes over the row
@@ -161,10 +161,11 @@ class _Program(Writer):
                 argument = self.arguments[nest.accesses[access].argument]
                 with b.loop(0, columns) as j:
                     at = b.as_value(self.place(access, [lo + j]), INDEX)
-                    with b.when(rows.eq(TURN)):
-                        for i in range(TURN):
-                            b.store(block, j + i * SPAN, b.load(argument, at + i))
-                    with b.when(rows < TURN), b.loop(0, rows) as k:
+                    with b.loop(0, rows // TURNED) as strip:
+                        k = strip * TURNED
+                        for i in range(TURNED):
+                            b.store(block, k * SPAN + j + i * SPAN, b.load(argument, at + k + i))
+                    with b.loop(rows // TURNED * TURNED, rows) as k:
                         b.store(block, k * SPAN + j, b.load(argument, at + k))
             with b.loop(0, rows) as row:
                 self.start(rest, [first + row])
