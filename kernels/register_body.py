@@ -8,7 +8,7 @@ What has more operations than a kernel should hold raises `TooLarge`."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +103,7 @@ class Body:
         self.b, self.budget, self.argument, self.varying = b, budget, argument, varying
         self.constants: dict[tuple[str, str], Value] = {}
         self.kept: dict[int, Stored] = {}
+        self.updates: frozenset[Equation] = frozenset()  # that write where their operand lies
 
     def spend(self, operations: int) -> None:
         self.budget -= operations
@@ -135,6 +136,13 @@ class Body:
         self.spend(x.size)
         return objects([self.b.load(x.buffer, self.b.op("add", self.at(x.base), i)) for i in range(x.size)],
                        x.shape)  # fmt: skip
+
+    def element(self, x: Held, i: int) -> Value:
+        """The element of this number."""
+        if isinstance(x, np.ndarray):
+            return x.reshape(-1)[i]
+        self.spend(1)
+        return self.b.load(x.buffer, self.b.op("add", self.at(x.base), i))
 
     def scalar(self, x: Held) -> Value:
         return self.elements(x).reshape(-1)[0]
@@ -221,15 +229,21 @@ class Body:
             return [Stored(ins[0].buffer, ins[0].base, aval.shape)]
         if aval.size > STACK:
             raise TooLarge
-        values, numbers = [], []
-        for x, atom in zip(ins, eqn.inputs, strict=True):
+        starts, numbers = [0], []
+        for x in ins:
             if isinstance(x, np.ndarray) and x.size > STACK:
                 raise TooLarge
-            numbers.append(np.arange(len(values), len(values) + x.size).reshape(x.shape))
-            lazy = self.elements(x).reshape(-1)
-            values += [self.b.cast(v, code_of(aval.dtype)) if atom.aval.weak_type else v for v in lazy]
-        chosen = np.asarray(eqn.primitive.evaluate(*numbers, **eqn.params))
-        return [objects([values[i] for i in chosen.reshape(-1)], aval.shape)]
+            numbers.append(np.arange(starts[-1], starts[-1] + x.size).reshape(x.shape))
+            starts.append(starts[-1] + x.size)
+        chosen = np.asarray(eqn.primitive.evaluate(*numbers, **eqn.params)).reshape(-1)
+        values: dict[int, Value] = {}
+        for i in chosen:
+            if i not in values:
+                k = int(np.searchsorted(starts, i, "right")) - 1
+                value = self.element(ins[k], int(i) - starts[k])
+                weak = eqn.inputs[k].aval.weak_type
+                values[i] = self.b.cast(value, code_of(aval.dtype)) if weak else value
+        return [objects([values[i] for i in chosen], aval.shape)]
 
     def iota(self, eqn: Equation, way: Iota, ins: list[Held]) -> list[Held]:
         aval = eqn.outputs[0].aval
@@ -293,10 +307,15 @@ class Body:
     def kernel(self, eqn: Equation, way: Kernel, ins: list[Held]) -> list[Held]:
         """A primitive's own loop program, over arrays on the stack."""
         b, in_avals, out_avals = self.b, [a.aval for a in eqn.inputs], [v.aval for v in eqn.outputs]
-        outs = [self.local(a.shape, a.dtype) for a in out_avals]
+        places = dict(way.in_place) if eqn in self.updates else {}
+        outs = [
+            self.stored(ins[places[k]], a.dtype) if k in places else self.local(a.shape, a.dtype)
+            for k, a in enumerate(out_avals)
+        ]
         for out, source in way.in_place:
-            self.store(outs[out], ins[source])
-            ins[source] = outs[out]
+            if out not in places:
+                self.store(outs[out], ins[source])
+                ins[source] = outs[out]
         operands = []
         for x, aval in zip(ins, in_avals, strict=True):
             if isinstance(x, Stored) and not (type(x.base) is int and x.base == 0):
@@ -342,10 +361,11 @@ class Body:
                 self.assign(results, self.graph(branch, ins[1:]))
         return [self.read(cells, v.aval.shape) for cells, v in zip(results, outs, strict=True)]
 
-    def while_(self, params: dict[str, Any], ins: list[Held]) -> list[Held]:
+    def while_(self, params: dict[str, Any], ins: list[Held], memory: Container[int] = ()) -> list[Held]:
+        """memory: the carries that are in memory, and are updated there."""
         first, second = params["cond_consts"], params["cond_consts"] + params["body_consts"]
         body = params["body"]
-        start = [self.elements(x) for x in ins[second:]]
+        start = [x if k in memory else self.elements(x) for k, x in enumerate(ins[second:])]
         cells = self.cells(body.inputs[second - first :], body.outputs, start)
 
         with self.b.repeat_while() as loop:
@@ -355,15 +375,21 @@ class Body:
         return self.now(cells, start)
 
     def scan(
-        self, params: dict[str, Any], ins: list[Held], length: Number, stacked: Sequence[Stored]
+        self,
+        params: dict[str, Any],
+        ins: list[Held],
+        length: Number,
+        stacked: Sequence[Stored],
+        memory: Container[int] = (),
     ) -> list[Held]:
-        """The carry at the end; the rest of the results is written to `stacked`."""
+        """The carry at the end; the rest of the results is written to `stacked`. memory: the carries that are
+        in memory, and are updated there."""
         b, graph, consts, carry = self.b, params["graph"], params["consts"], params["carry"]
         used = {a for e in graph.equations for a in e.inputs} | set(graph.outputs)
         slices = graph.inputs[consts + carry :]
         xs = [self.stored(x, v.aval.dtype) if v in used else None
               for x, v in zip(ins[consts + carry :], slices, strict=True)]  # fmt: skip
-        start = [self.elements(x) for x in ins[consts : consts + carry]]
+        start = [x if k in memory else self.elements(x) for k, x in enumerate(ins[consts : consts + carry])]
         cells = self.cells(graph.inputs[consts : consts + carry], graph.outputs[:carry], start)
         n = self.at(length)
         with b.loop(n - 1, -1, -1) if params["reverse"] else b.loop(0, n) as i:
@@ -378,14 +404,15 @@ class Body:
         return self.now(cells, start)
 
     def cells(
-        self, inputs: Sequence[Var], outputs: Sequence[Atom], start: Sequence[np.ndarray]
+        self, inputs: Sequence[Var], outputs: Sequence[Atom], start: Sequence[Held]
     ) -> list[list[Variable]]:
-        """Variables for a carry; none for what a body hands on as it is."""
+        """Variables for a carry; none for what a body hands on as it is, or updates in memory."""
         return [
-            [] if out is v else self.variables(x, v) for v, out, x in zip(inputs, outputs, start, strict=True)
+            [] if out is v or isinstance(x, Stored) else self.variables(x, v)
+            for v, out, x in zip(inputs, outputs, start, strict=True)
         ]
 
-    def now(self, cells: Sequence[Sequence[Variable]], start: Sequence[np.ndarray]) -> list[Held]:
+    def now(self, cells: Sequence[Sequence[Variable]], start: Sequence[Held]) -> list[Held]:
         """What a carry is at this point."""
         return [self.read(c, x.shape) if c else x for c, x in zip(cells, start, strict=True)]
 

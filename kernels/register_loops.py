@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fnn.core.aval import Aval
-from fnn.core.ir import Graph, Var, subgraphs
+from fnn.core.ir import Equation, Graph, Var, subgraphs
 from fnn.core.lowering import IndexMap, Iota, Loop
 from fnn.core.source import Source
 from fnn.kernels.calls import Call, Value
@@ -23,6 +23,7 @@ from fnn.kernels.expansions import weight
 from fnn.kernels.loops import Buffer, Operand, code_of, computed
 from fnn.kernels.register_body import Body, BodyBuilder, Held, Stored, TooLarge
 from fnn.kernels.register_lanes import Lanes, lanes_of
+from fnn.kernels.register_memory import updated_in_place
 
 # Scalar operations of a body that take no longer than its kernels one by one, which use vectors but cost
 # about 30 ns each beside their work: so many in any case, and so many more for every equation that computes.
@@ -57,15 +58,23 @@ def register_call(
     lanes = None if kind == "cond" else lanes_of(kind, params, state, LANES, inputs)
     if lanes is not None and lanes.count > MANY and whole.stacked(lanes):
         return None
-    if lanes is None and sum(a.size for a in state) > STATE:
+    memory = {} if lanes is not None or kind == "cond" else _in_memory(kind, params)
+    if lanes is None and sum(a.size for k, a in enumerate(state) if k not in memory) > STATE:
         return None
     try:
-        call, operations = _Writer(kind, params, inputs, outputs, source, lanes, 1).call()
+        call, operations = _Writer(kind, params, inputs, outputs, source, lanes, 1, memory).call()
     except TooLarge:
         return None
     if lanes is not None and lanes.width > 1 and operations <= LIGHT:
-        call, _ = _Writer(kind, params, inputs, outputs, source, lanes, lanes.width).call()
+        call, _ = _Writer(kind, params, inputs, outputs, source, lanes, lanes.width, memory).call()
     return call
+
+
+def _in_memory(kind: str, params: dict[str, Any]) -> dict[int, frozenset[Equation]]:
+    """The carries that stay in memory, and the equations that update them."""
+    if kind == "scan":
+        return updated_in_place(params["graph"], params["consts"], params["carry"])
+    return updated_in_place(params["body"], params["body_consts"], len(params["body"].outputs))
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,9 @@ class _Writer:
         source: Source | None,
         lanes: Lanes | None,
         width: int,
+        memory: dict[int, frozenset[Equation]],
     ):
+        self.memory = memory
         self.width = width  # vectors of lanes that are walked at a time
         self.kind, self.inputs, self.outputs, self.source, self.lanes = kind, inputs, outputs, source, lanes
         self.whole = signature(kind, params)
@@ -141,6 +152,7 @@ class _Writer:
         else:
             budget = BRANCH if kind == "cond" else min(MOST, SHORT + EACH * computations(params))
             self.body = Body(self.b, budget, self.argument)
+        self.body.updates = frozenset().union(*memory.values())
 
     def argument(self, array: np.ndarray) -> Buffer:
         return self.read(Value(array.shape, array.dtype, np.ascontiguousarray(array)))
@@ -204,16 +216,20 @@ class _Writer:
             self.place(buffer, a, k >= whole.carry, lane, n)
             for k, (buffer, a) in enumerate(zip(outs, whole.outputs, strict=True))
         ]
+        for k in self.memory:
+            body.store(results[k], held[whole.consts + k])
+            held[whole.consts + k] = results[k]
         if sum(x.size for x in held[: whole.consts]) <= STATE:
             held[: whole.consts] = [body.elements(x) for x in held[: whole.consts]]
         if self.kind == "scan":
-            found = body.scan(self.params, held, length, results[whole.carry :])
+            found = body.scan(self.params, held, length, results[whole.carry :], self.memory)
         elif self.kind == "while":
-            found = body.while_(self.params, held)
+            found = body.while_(self.params, held, self.memory)
         else:
             found = body.cond(self.params, held, [Var(a) for a in whole.outputs])
-        for target, x in zip(results, found, strict=False):
-            body.store(target, x)
+        for k, (target, x) in enumerate(zip(results, found, strict=False)):
+            if k not in self.memory:
+                body.store(target, x)
 
     def place(self, buffer: Buffer, aval: Aval, stacked: bool, lane: Operand, n: Operand) -> Stored:
         """Where an array lies; of one that has an element per lane, this lane's part."""

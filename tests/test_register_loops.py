@@ -160,6 +160,78 @@ def test_a_carry_updated_in_place() -> None:
     agree(f, array(9))
 
 
+def put(x: Any, row: Any, i: Any) -> Any:
+    return P.dynamic_update_slice(x, P.reshape(row, shape=(1, *row.shape)), i, np.int32(0))
+
+
+def get(x: Any, i: Any) -> Any:
+    return P.reshape(P.dynamic_slice(x, i, np.int32(0), sizes=(1, x.shape[1])), shape=(x.shape[1],))
+
+
+STEPS = np.array([3, 299, 0, 7, 3, 150, 400, -2], "i4")
+
+
+def large_states() -> dict[str, Any]:
+    """Bodies that update a large array at one place; some look at it before, some after, some twice."""
+
+    def read_first(x: Any, i: Any) -> Any:
+        old = get(x, i)
+        return put(x, P.add(old, np.float32(1)), i), old
+
+    def read_after(x: Any, i: Any) -> Any:
+        x = put(x, P.sin(get(x, i)), i)
+        return x, P.reduce_sum(P.slice(x, start=(2, 1), limit=(9, 3), step=(2, 1)), axes=(0, 1))
+
+    def twice(x: Any, i: Any) -> Any:
+        x = put(x, P.cos(get(x, P.add(i, np.int32(1)))), i)
+        x = put(x, P.mul(get(x, i), np.float32(2)), P.sub(i, np.int32(1)))
+        return x, get(x, np.int32(5))
+
+    return {"read first": read_first, "read after": read_after, "twice": twice}
+
+
+@pytest.mark.parametrize("name", large_states())
+def test_large_state_is_updated_in_memory(name: str) -> None:
+    agree(lambda x, i: scan(large_states()[name], x, i), array(300, 5), STEPS)
+    agree(lambda x, i: scan(large_states()[name], P.sin(x), i, reverse=True)[0], array(300, 5), STEPS)
+
+
+def test_large_state_in_a_while_loop_beside_a_counter() -> None:
+    def f(x: Any) -> Any:
+        def step(c: Any) -> Any:
+            i, total_, x = c
+            x = put(x, P.add(get(x, i), np.float32(1)), P.rem(P.mul(i, np.int32(7)), np.int32(300)))
+            return P.add(i, np.int32(1)), P.add(total_, total(get(x, i))), x
+
+        return while_loop(lambda c: P.lt(c[0], np.int32(20)), step, (np.int32(0), np.float32(0), x))
+
+    agree(f, array(300, 4))
+
+
+def test_a_large_state_whose_past_is_wanted_is_left_to_the_planner() -> None:
+    def stacked(x: Any, i: Any) -> Any:
+        return put(x, P.sin(get(x, i)), i), x
+
+    def late(x: Any, i: Any) -> Any:
+        new = put(x, P.sin(get(x, i)), i)
+        return new, get(x, np.int32(3))  # read after the update
+
+    def exchanged(c: Any, i: Any) -> Any:
+        return (put(c[1], get(c[0], i), i), c[0]), None
+
+    def both(c: Any, i: Any) -> Any:
+        new = put(c[0], get(c[1], i), i)
+        return (new, new), None
+
+    x = array(300, 5)
+    for f, start in ((stacked, x), (late, x), (exchanged, (x, 2 * x)), (both, (x, 2 * x))):
+        agree(lambda s, i, f=f: scan(f, s, i), start, STEPS, whole=False) if start is x else agree(
+            lambda a, b, i, f=f: scan(f, (a, b), i), *start, STEPS, whole=False
+        )
+    for f in (stacked, late):
+        assert "ControlCall" in labels(lowering.lower(traced(lambda x, i, f=f: scan(f, x, i), x, STEPS)))
+
+
 def test_what_hands_on_its_carry_or_ignores_its_operands() -> None:
     def f(x: Any, y: Any, xs: Any) -> Any:
         return scan(lambda c, x: ((c[0], P.add(c[1], c[0])), (c[0], np.float32(2))), (x, y), xs)
