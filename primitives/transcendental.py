@@ -142,19 +142,20 @@ erfc = _unary(
     lambda t, _out, x: mul(t, mul(exp(neg(square(x))), -2 / math.sqrt(math.pi))),
     edges=(*ALL, 5),
 )
+
+
+def _erf_inv(x: Any) -> Any:
+    return np.copysign(_scipy("erfinv")(x), x)  # which loses the sign of -0.0
+
+
 erf_inv = _unary(
     "erf_inv",
-    _scipy("erfinv"),
+    _erf_inv,
     lambda t, out, _x: mul(t, mul(exp(square(out)), math.sqrt(math.pi) / 2)),
     -0.75,
     0.75,
     edges=(0, 1, -1, 2, np.nan),
 )
-
-
-def _lgamma(x: Any) -> Any:
-    out = _scipy("gammaln")(x)
-    return np.where(np.isneginf(x), np.asarray(np.inf, np.asarray(out).dtype), out)
 
 
 def _shifted_trigamma(x: Any, terms: int = 12) -> Any:
@@ -186,7 +187,7 @@ def trigamma(x: Any) -> Any:
 
 lgamma = _unary(
     "lgamma",
-    _lgamma,
+    _scipy("gammaln"),
     lambda t, _out, x: mul(t, digamma(x)),
     0.25,
     4.0,

@@ -131,7 +131,14 @@ def _mod(x: Any, y: Any) -> Any:
     r = rem(x, y)
     if dtypes.kind(aval_of(r).dtype) == "u":
         return r
-    return select(and_(ne(r, _zero(r)), _differ_in_sign(r, y)), add_p(r, y), r)
+    result = select(and_(ne(r, _zero(r)), _differ_in_sign(r, y)), add_p(r, y), r)
+    return _zero_signed_as(result, y) if _is_float(result) else result
+
+
+def _zero_signed_as(r: Any, y: Any) -> Any:
+    """A remainder, whose 0 gets the sign of the divisor; the derivative is 1 there too."""
+    zero = _zero(r)
+    return select(lt(y, _zero(y) if isinstance(y, Array) else 0), neg(sub(zero, r)), add_p(r, zero))
 
 
 def _floor_divide(x: Any, y: Any) -> Any:
@@ -151,9 +158,10 @@ def _floor_divmod(x: Any, y: Any) -> tuple[Any, Any]:
     low = and_(ne(r, _zero(r)), _differ_in_sign(r, y))
     q = select(low, sub(q, 1.0), q)
     q = select(P.is_finite(q), round_p(q, method="nearest_even"), q)
+    q = select(eq(q, _zero(q)), _copysign(_zero(q), div(x, y)), q)
     if isinstance(y, Array) or y == 0:
         q = select(eq(y, _zero(y)), div(x, y), q)  # an infinity, or NaN
-    return q, select(low, add_p(r, y), r)
+    return q, _zero_signed_as(select(low, add_p(r, y), r), y)
 
 
 def _log_add(exp: Function, log1p: Function) -> Function:
@@ -175,8 +183,13 @@ def _hypot(x: Any, y: Any) -> Any:
     none = eq(top, 0.0)
     ratio = div(low, select(none, _one(top), top))
     root = mul(top, P.sqrt(add_p(1.0, P.square(ratio))))
-    infinite = eq(top, math.inf)
-    return select(none, top, select(infinite, top, root))
+    infinite = or_(eq(x, math.inf), eq(y, math.inf))  # beside NaN too
+    return select(none, top, select(infinite, add_p(_zero(top), math.inf), root))
+
+
+def _sign(x: Any) -> Any:
+    out = P.sign(x)
+    return add_p(out, _zero(out)) if _is_float(out) else out  # where P.sign keeps -0.0
 
 
 def _one(x: Any) -> Any:
@@ -378,7 +391,7 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "positive": ("+x: x itself.", lambda x: x if isinstance(x, Array) else array_of("positive", x), "same"),
     "absolute": ("|x|.", abs_p, "same", lambda x: x),
     "fabs": ("|x| as a float.", abs_p, "inexact"),
-    "sign": ("-1, 0 or 1; NaN for NaN.", P.sign, "number"),
+    "sign": ("-1, 0 or 1; NaN for NaN, and 0 for -0.0.", _sign, "number"),
     "square": ("x * x.", P.square, "number"),
     "reciprocal": ("1 / x.", lambda x: div(1.0, x), "inexact"),
     "sqrt": ("The square root; NaN below 0.", P.sqrt),
