@@ -146,6 +146,7 @@ class Executable:
         self._overwritten: list[int] = record["overwritten"]
         self._types = [(a.shape, a.dtype) for a in graph.out_avals]
         self._slots = [Slot(*t) for k, t in enumerate(self._types) if k not in self._aliases]
+        self._takes = [slot.taking() for slot in self._slots]
         self._runner = Runner(
             table, {k: addresses[_cache_key(k, printer)] for k in table.kernels if k}, check=False
         )
@@ -161,7 +162,7 @@ class Executable:
         inputs = tuple(values)
         if self._overwritten:
             inputs = self._own(inputs)
-        outputs = tuple([slot.take() for slot in self._slots])
+        outputs = tuple([take() for take in self._takes])
         self._run(inputs, outputs)
         if not self._aliases:
             return list(outputs)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 import types
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
-
-import numpy as np
 
 from fnn import kernels, tree
 from fnn.config import config
@@ -18,67 +15,21 @@ from fnn.core.aval import Aval
 from fnn.core.ir import Graph
 from fnn.core.source import code_chain, describe, function_place, here
 from fnn.core.trace import Tracer, state
-from fnn.core.tracebacks import filtered
+from fnn.core.tracebacks import shortened
 from fnn.errors import ArgumentError
-from fnn.transforms.calls import free_axes, jit_call, staged
-from fnn.transforms.compiled import executable, numpy_value
+from fnn.transforms.calls import jit_call, staged
+from fnn.transforms.compiled import numpy_value
+from fnn.transforms.dispatch import MISS, SHORT, Entry, Short
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
 from fnn.transforms.passes.pipeline import optimize
 from fnn.transforms.recompilation import Explanation, Signature, explain, report
 
 _ARRAYS = {ConcreteArray, Tracer}
-_NUMPY = {np.ndarray}
-_aval_of = operator.attrgetter("aval")
-_value_of = operator.attrgetter("_value")
 
 LIMIT = 4096  # signatures kept per function, and functions whose applications are counted; beyond it the oldest is forgotten
 _applications: dict[
     tuple[types.CodeType, ...], int
 ] = {}  # code of a function -> how many of its jits were traced
-
-
-class _Entry:
-    """One traced signature of a function: its graph, what it captured, and, when it has run, its
-    executable."""
-
-    __slots__ = ("graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "inner", "name", "program")
-
-    def __init__(self, graph: Graph, captured: list[Tracer], out_tree: Any, gone: tuple[int, ...], name: str):
-        self.name = name  # of the function, with its place
-        self.graph, self.captured, self.out_tree, self.gone = (
-            graph,
-            captured,
-            out_tree,
-            gone,
-        )  # gone: donated inputs
-        self.out_avals = list(graph.out_avals)
-        self.in_avals = graph.in_avals
-        self.inner = bool(
-            captured or free_axes(graph)
-        )  # part of a trace around it, whatever its arguments are
-        self.program: kernels.Executable | None = None
-
-    def usable(self) -> bool:
-        return not self.captured or all(t.trace.alive for t in self.captured)
-
-    def compiled(self) -> kernels.Executable:
-        if self.program is None:
-            self.program = executable(self.graph, self.gone, self.name)
-        return self.program
-
-    def run(self, leaves: Sequence[Any]) -> list[ConcreteArray]:
-        """The results for concrete arguments; those that are donated end here."""
-        program = self.program or self.compiled()
-        operands = list(map(_value_of, leaves))
-        if not set(map(type, operands)) <= _NUMPY:
-            operands = [x.value for x in leaves]  # one was donated before: this says so
-        for i in self.gone:
-            if not kernels.sole_view(operands[i], 2):
-                operands[i] = operands[i].copy()  # somebody else sees this memory
-        values = program(operands)
-        for i in self.gone:
-            leaves[i]._value = None
-        return list(map(ConcreteArray, values, self.out_avals))
 
 
 class Jitted:
@@ -98,25 +49,37 @@ class Jitted:
         self._donate_nums, self._donate_names = _positions(f, donate_argnums, donate_argnames)
         self._has_static = bool(self._static_nums or self._static_names)
         self._has_donated = bool(self._donate_nums or self._donate_names)
-        self._cache: dict[Hashable, _Entry] = {}
+        self._cache: dict[Hashable, Entry] = {}
+        self._short: list[Short] = []
         self._signatures: list[Signature] = []  # of every trace, in order
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
-    @filtered
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if not state.depth and not config.disable_jit:
+                for call in self._short:
+                    out = call(args, kwargs)
+                    if out is not MISS:
+                        return out
+            return self._call(args, kwargs)
+        except Exception as error:
+            shortened(error)
+            raise
+
+    def _call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The long way of a call."""
         if config.disable_jit:
             return self._f(*args, **kwargs)
         entry, leaves, traced = self._entry(args, kwargs)
         if traced or entry.inner or state.stage is not None:
             name = getattr(self._f, "__name__", "jit")
-            outs = jit_call(*leaves, *entry.captured, graph=entry.graph, name=name)
-            return tree.unflatten(entry.out_tree, outs)
-        return tree.unflatten(entry.out_tree, entry.run(leaves))
+            return entry.result(jit_call(*leaves, *entry.captured, graph=entry.graph, name=name))
+        return entry.run(leaves)
 
     # -- signatures
-    def _entry(self, args: tuple, kwargs: dict[str, Any]) -> tuple[_Entry, list[Any], bool]:
+    def _entry(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Entry, list[Any], bool]:
         """(the signature of a call, its leaves as arrays, whether one of them is traced)."""
         static: Any = ()  # a _Static, if there are such arguments
         dynamic, named = args, kwargs
@@ -128,7 +91,7 @@ class Jitted:
             names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
             leaves = flatten_arguments(f"jit of {function_place(self._f)}", (dynamic, named), names)[0]
             kinds = set(map(type, leaves))
-        avals = tuple(map(_aval_of, leaves))
+        avals = tuple([x.aval for x in leaves])
         axes = tuple([(name, trace.size) for name, trace in state.axes.items()]) if state.axes else ()  # type: ignore[attr-defined]
         key = tree.structure_key(structure), avals, static, axes, config.enable_x64
         entry = self._cache.get(key)
@@ -138,11 +101,14 @@ class Jitted:
                 del self._cache[next(iter(self._cache))]
             self._cache[key] = entry
             self._remember(structure, avals, static, axes)
+        elif not (entry.quick or entry.inner):  # it is called again
+            entry.quick = True
+            self._short = [entry.short(structure, static), *self._short[: SHORT - 1]]
         return entry, leaves, Tracer in kinds
 
     def _trace(
         self, dynamic: tuple, named: dict, static: Any, structure: Any, avals: tuple[Aval, ...], args: tuple
-    ) -> _Entry:
+    ) -> Entry:
         f = self._f
 
         @functools.wraps(f)
@@ -157,7 +123,7 @@ class Jitted:
 
         names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
         graph, captured, out = staged(call, structure, avals, names)
-        return _Entry(graph, captured, out, self._donated(dynamic, named, args), function_place(f))
+        return Entry(graph, captured, out, self._donated(dynamic, named, args), function_place(f))
 
     def _remember(self, structure: Any, avals: tuple[Aval, ...], static: Any, axes: tuple) -> None:
         """Keep what was traced, for whoever asks why."""
@@ -273,6 +239,7 @@ class Jitted:
     def clear_cache(self) -> None:
         """Forget all traced signatures."""
         self._cache.clear()
+        self._short = []
         self._signatures = []
 
     def _cache_size(self) -> int:
@@ -304,7 +271,7 @@ class _Static(tuple):
 class Lowered:
     """A function traced for given types: its graph, plan and kernels, and the way to the compiled program."""
 
-    def __init__(self, entry: _Entry, jitted: Jitted):
+    def __init__(self, entry: Entry, jitted: Jitted):
         self._entry, self._jitted = entry, jitted
 
     @property
@@ -355,7 +322,7 @@ class Compiled(Lowered):
                 f"{self._jitted!r} was compiled for {', '.join(map(str, want))} and called with "
                 f"{', '.join(map(str, have))}; call the jitted function itself, which compiles for every type"
             )
-        return tree.unflatten(self._entry.out_tree, self._entry.run(leaves))
+        return self._entry.run(leaves)
 
     def memory(self) -> Any:
         """Bytes of the arena, constants, inputs and outputs."""

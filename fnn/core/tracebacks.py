@@ -26,6 +26,12 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
     return out
 
 
+def shortened(error: Exception) -> None:
+    """Take the frames of fnn off an error that is about to be raised again (unless FNN_TRACEBACK=full)."""
+    if config.traceback != "full":
+        error.__traceback__ = users_frames(error.__traceback__)
+
+
 def filtered(f: F) -> F:
     """f, whose errors leave it without the frames of fnn (unless FNN_TRACEBACK=full)."""
 
@@ -34,8 +40,7 @@ def filtered(f: F) -> F:
         try:
             return f(*args, **kwargs)
         except Exception as error:
-            if config.traceback != "full":
-                error.__traceback__ = users_frames(error.__traceback__)
+            shortened(error)
             raise
 
     return call  # type: ignore[return-value]  # it takes and gives what f does

@@ -31,6 +31,7 @@ from fnn.tree.ops import (
     treedef_tuple,
     unflatten,
 )
+from fnn.tree.reading import reader
 from fnn.tree.registry import (
     Partial,
     register_attributes,
@@ -66,6 +67,7 @@ __all__ = [
     "leaves_with_path",
     "map",
     "map_with_path",
+    "reader",
     "reduce",
     "register_attributes",
     "register_dataclass",

@@ -64,7 +64,8 @@ def _one_level(tree: Any, none_is_leaf: bool) -> tuple[PyTreeDef, list[Any]]:
     return treedef, children
 
 
-def _static(treedef: PyTreeDef) -> Static | None:
+def static_of(treedef: PyTreeDef) -> Static | None:
+    """What the top node of a structure holds besides its children."""
     top = treedef.one_level()
     if top is None:
         return None
@@ -113,7 +114,7 @@ def differences(
     for key in got_children:
         if key not in expected_children:
             yield (*path, key), "not expected"
-    ours, theirs = _static(expected), _static(got)
+    ours, theirs = static_of(expected), static_of(got)
     if ours != theirs:
         yield path, f"{_describe(expected)} with {_different_statics(ours, theirs)}"
     for key, child in expected_children.items():

@@ -31,6 +31,9 @@ __all__ = [
 
 NAMESPACE = "fnn"  # optree's registries are by name; other libraries' registrations stay out of ours
 KEYED: set[type] = set()  # registered classes that name their children
+ATTRIBUTES: dict[
+    type, tuple[tuple[str, ...], tuple[str, ...]]
+] = {}  # and whose children and static data are attributes
 
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type)
@@ -57,7 +60,7 @@ class Static:
         if type(other) is not Static:
             return NotImplemented
         try:
-            return _same(self.value, other.value)
+            return same(self.value, other.value)
         except (TypeError, ValueError) as error:
             raise TreeError(
                 f"{self._what()} cannot be compared: {error}. What is static is part of the structure and "
@@ -95,15 +98,16 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Whether what is static is equal, types included."""
     if a is b:
         return True
     if type(a) is not type(b):
         return False
     if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(value, b[key]) for key, value in a.items())
+        return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
     if isinstance(a, (float, complex)):
         return repr(a) == repr(b)
     return bool(a == b)
@@ -235,6 +239,7 @@ def register_attributes(
         return build(zip(names, children if aux is None else (*children, *aux.value), strict=True))
 
     _register(cls, flatten, unflatten, keyed=True)
+    ATTRIBUTES[cls] = data, static
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:

@@ -4,12 +4,13 @@ they live in."""
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -75,6 +76,10 @@ class Slot:
         if len(buffers) > self._keep:
             buffers.popleft()
         return array
+
+    def taking(self) -> Callable[[], np.ndarray]:
+        """`take`, as directly as it can be called."""
+        return functools.partial(np.empty, self.shape, self.dtype) if self._small else self.take
 
     def clear(self) -> None:
         """Give the buffers that are not in use back to the system."""
@@ -148,6 +153,28 @@ class Layout(NamedTuple):
 
 
 UNKNOWN = Layout(0, 0, 0, 0, 0)
+
+
+def builtin(address: int, name: bytes) -> Callable[..., Any] | None:
+    """Machine code of the signature METH_FASTCALL as a builtin function of Python; None where layouts are unknown."""
+    if not LAYOUT.items:
+        return None
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    return make(ctypes.addressof(immortal(_Method(name, address, 0x80, None))), None, None)
+
+
+class _Method(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("text", ctypes.c_char_p),
+    )  # fmt: skip
+
+
+def api(name: str) -> int:
+    """The address of a function of CPython's API."""
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
 
 
 def _word(address: int) -> int:

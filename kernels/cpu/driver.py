@@ -21,7 +21,7 @@ from fnn.config import config
 from fnn.errors import ArgumentError
 from fnn.kernels import cache
 from fnn.kernels.cpu import driver_text, library_calls
-from fnn.kernels.cpu.buffers import FLAGS, LAYOUT, Slot, aligned, flags_of
+from fnn.kernels.cpu.buffers import FLAGS, LAYOUT, Slot, aligned, api, flags_of
 from fnn.kernels.cpu.driver_text import Head, Status
 from fnn.kernels.cpu.pool import POOL, Native
 from fnn.kernels.cpu.table import (
@@ -91,9 +91,9 @@ class Runner:
         self._fixed.update((base, library_calls.address(name)) for base, name in table.symbols.items())
         self._native = native()
         # Without a known layout the driver cannot read Python's tuples: every call goes the slow way.
-        self._drive = self._native.drive if LAYOUT.items else lambda call, inputs, outputs: Status.INPUTS
+        self._enter = self._native.enter or (lambda call, inputs, outputs: Status.INPUTS)
         # Calls' memory that no thread is using; popping and pushing are one step each.
-        self._free: list[int] = []
+        self._free: list[Words] = []
         self._calls: dict[int, tuple[Words, np.ndarray]] = {}
 
     def run(self, inputs: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...]) -> None:
@@ -113,7 +113,7 @@ class Runner:
         try:
             if self._parallel and POOL.threads != config.num_threads:
                 POOL.fit(self._native, config.num_threads)
-            if self._drive(call, id(inputs), id(outputs)) != Status.RAN:
+            if self._enter(call, inputs, outputs) != Status.RAN:
                 self._run_slowly(call, inputs, outputs)
         finally:
             self._free.append(call)
@@ -123,11 +123,11 @@ class Runner:
         calls."""
         call = self._new_call()
         spent = np.zeros(len(self._rows) + 1, np.int64)
-        self._calls[call][0][Head.PROFILE] = spent.ctypes.data
+        call[Head.PROFILE] = spent.ctypes.data
         try:
             self._run_slowly(call, inputs, outputs)
         finally:
-            del self._calls[call]
+            del self._calls[id(call)]
         return spent[:-1]
 
     @property
@@ -139,10 +139,10 @@ class Runner:
     def release(self) -> None:
         """Give the memory of calls that are not running back; the next call makes it anew."""
         while self._free:
-            self._calls.pop(self._free.pop(), None)
+            self._calls.pop(id(self._free.pop()), None)
 
-    def _new_call(self) -> int:
-        """The address of the memory of one call: head, bases, argument list; and an arena."""
+    def _new_call(self) -> Words:
+        """The memory of one call: head, bases, argument list; and an arena."""
         table, rows = self.table, self._rows
         # The line before and after keeps two threads' calls off one cache line.
         words = aligned(8 * (Head.WORDS + table.bases + self._arguments) + 64).view(np.int64)
@@ -155,19 +155,21 @@ class Runner:
             Head.CELL: POOL.cell, Head.ITEMS: LAYOUT.items, Head.SIZE: LAYOUT.size, Head.TYPE: LAYOUT.type,
             Head.DATA: LAYOUT.data, Head.FLAGS: LAYOUT.flags, Head.INPUTS: table.inputs,
             Head.OUTPUTS: table.outputs, Head.FIRST_OUTPUT: table.first_output,
-            Head.ARRAY: id(np.ndarray) if LAYOUT.items else 0,
+            Head.ARRAY: id(np.ndarray) if LAYOUT.items else 0, **_API,
         }  # fmt: skip
         for word, value in head.items():
             words[word] = value
         words[Head.WORDS] = arena.ctypes.data
         for base, value in self._fixed.items():
             words[Head.WORDS + base] = value
-        self._calls[address] = words, arena
-        return address
+        self._calls[id(words)] = words, arena
+        return words
 
-    def _run_slowly(self, call: int, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+    def _run_slowly(self, call: Words, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Run with addresses from Python, after copying inputs as needed."""
         table = self.table
+        if any(x is None for x in inputs):
+            raise ArgumentError("an input of a program has no memory")
         if len(inputs) != table.inputs or len(outputs) != table.outputs:
             raise ArgumentError(
                 f"a program of {table.inputs} inputs and {table.outputs} outputs was given {len(inputs)} "
@@ -179,15 +181,19 @@ class Runner:
                     f"output {i} of a program must be a C contiguous, aligned, writeable numpy array"
                 )
         kept = [np.require(x, requirements=("C", "A")) for x in inputs]
-        words = self._calls[call][0]
         for first, arrays in ((1, kept), (table.first_output, outputs)):
             for base, x in enumerate(arrays, Head.WORDS + first):
-                words[base] = x.ctypes.data
+                call[base] = x.ctypes.data
         if self._parallel and POOL.threads != config.num_threads:
             POOL.fit(self._native, config.num_threads)
-        self._native.drive(call, 0, 0)
+        self._native.drive(call.ctypes.data)
 
 
+# What the driver calls of CPython: to let other threads run, and to make its result.
+_API = {
+    Head.SAVE: api("PyEval_SaveThread"), Head.RESTORE: api("PyEval_RestoreThread"),
+    Head.NUMBER: api("PyLong_FromSsize_t"),
+} if LAYOUT.items else {}  # fmt: skip
 _native: Native | None = None
 
 

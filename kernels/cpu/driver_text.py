@@ -7,7 +7,7 @@ import re
 import time
 
 from fnn.kernels.cpu import pool
-from fnn.kernels.cpu.buffers import ALIGNED, CONTIGUOUS, WRITEABLE
+from fnn.kernels.cpu.buffers import ALIGNED, CONTIGUOUS, LAYOUT, WRITEABLE
 from fnn.kernels.cpu.processor import AS_WRITTEN
 from fnn.kernels.cpu.table import BASES, COPY, KERNEL, LOOP, SWAP, SWITCH, WHILE
 
@@ -16,7 +16,7 @@ class Head:
     """Words of a call's head: what the walker is told; the call's bases and argument list follow it."""
 
     (ROWS, COUNT, ARGS, MOVES, BASES, SCRATCH, CELL, PROFILE, ITEMS, SIZE, TYPE, DATA, FLAGS, INPUTS,
-     OUTPUTS, FIRST_OUTPUT, ARRAY) = range(17)  # fmt: skip
+     OUTPUTS, FIRST_OUTPUT, ARRAY, SAVE, RESTORE, NUMBER) = range(20)  # fmt: skip
     WORDS = 24
 
 
@@ -317,29 +317,45 @@ bad:
   ret i1 false
 }
 
-define internal i64 @drive(ptr %call, i64 %inputs, i64 %outputs) {
+; Runs a call whose bases hold all addresses.
+define internal void @drive(ptr %call) {
 entry:
   {LOAD:count:COUNT:i64}
+  call void @rows(ptr %call, i64 0, i64 %count)
+  ret void
+}
+
+; The same as a builtin function of Python (METH_FASTCALL), of the array that is a call's memory and the tuples of
+; inputs and outputs: returns a status. Other threads may run Python meanwhile.
+define internal ptr @enter(ptr %self, ptr %arguments, i64 %given) {
+entry:
+  %memory = load ptr, ptr %arguments
+  %inputs.at = getelementptr ptr, ptr %arguments, i64 1
+  %inputs = load ptr, ptr %inputs.at
+  %outputs.at = getelementptr ptr, ptr %arguments, i64 2
+  %outputs = load ptr, ptr %outputs.at
+  %call.at = getelementptr i8, ptr %memory, i64 {MEMORY}
+  %call = load ptr, ptr %call.at
   {LOAD:inputs.count:INPUTS:i64}
   {LOAD:outputs.count:OUTPUTS:i64}
   {LOAD:first.output:FIRST_OUTPUT:i64}
-  %filled = icmp eq i64 %inputs, 0
-  br i1 %filled, label %run, label %fetch.inputs
-fetch.inputs:
-  %inputs.p = inttoptr i64 %inputs to ptr
-  %ok1 = call i1 @fetch(ptr %call, ptr %inputs.p, i64 %inputs.count, i64 1, i32 {READABLE})
-  br i1 %ok1, label %fetch.outputs, label %bad.inputs
+  {LOAD:save:SAVE:ptr}
+  {LOAD:restore:RESTORE:ptr}
+  {LOAD:number:NUMBER:ptr}
+  %ok1 = call i1 @fetch(ptr %call, ptr %inputs, i64 %inputs.count, i64 1, i32 {READABLE})
+  br i1 %ok1, label %fetch.outputs, label %end
 fetch.outputs:
-  %outputs.p = inttoptr i64 %outputs to ptr
-  %ok2 = call i1 @fetch(ptr %call, ptr %outputs.p, i64 %outputs.count, i64 %first.output, i32 {WRITABLE})
-  br i1 %ok2, label %run, label %bad.outputs
+  %ok2 = call i1 @fetch(ptr %call, ptr %outputs, i64 %outputs.count, i64 %first.output, i32 {WRITABLE})
+  br i1 %ok2, label %run, label %end
 run:
-  call void @rows(ptr %call, i64 0, i64 %count)
-  ret i64 {RAN}
-bad.inputs:
-  ret i64 {BAD_INPUTS}
-bad.outputs:
-  ret i64 {BAD_OUTPUTS}
+  %thread = call ptr %save()
+  call void @drive(ptr %call)
+  call void %restore(ptr %thread)
+  br label %end
+end:
+  %status = phi i64 [{BAD_INPUTS}, %entry], [{BAD_OUTPUTS}, %fetch.outputs], [{RAN}, %run]
+  %result = call ptr %number(i64 %status)
+  ret ptr %result
 }
 
 ; The one symbol of the module: it hands out the addresses of the others.
@@ -349,6 +365,8 @@ define void @k{KEY}(ptr %out, i64 %lo, i64 %hi) {
   store ptr @worker, ptr %out1
   %out2 = getelementptr ptr, ptr %out, i64 2
   store ptr @prepare, ptr %out2
+  %out3 = getelementptr ptr, ptr %out, i64 3
+  store ptr @enter, ptr %out3
   ret void
 }
 """
@@ -387,7 +405,7 @@ def text(wait: str | None = None) -> tuple[str, str]:
         "KERNEL": KERNEL, "LOOP": LOOP, "BASES": BASES, "SWITCH": SWITCH, "WHILE": WHILE, "SWAP": SWAP,
         "COPY": COPY,
         "RAN": Status.RAN, "BAD_INPUTS": Status.INPUTS, "BAD_OUTPUTS": Status.OUTPUTS,
-        "READABLE": CONTIGUOUS | ALIGNED, "WRITABLE": CONTIGUOUS | ALIGNED | WRITEABLE,
+        "MEMORY": LAYOUT.data, "READABLE": CONTIGUOUS | ALIGNED, "WRITABLE": CONTIGUOUS | ALIGNED | WRITEABLE,
     }  # fmt: skip
     clock = _CLOCK if hasattr(time, "clock_gettime") else _NO_CLOCK
     body = AS_WRITTEN + _LOAD.sub(_load, _TEXT) + clock + pool.text(wait)

@@ -20,7 +20,7 @@ import threading
 
 import numpy as np
 
-from fnn.kernels.cpu.buffers import aligned, immortal
+from fnn.kernels.cpu.buffers import aligned, builtin, immortal
 
 SPIN = 1500
 
@@ -345,11 +345,12 @@ class Native:
     def __init__(self, table: int) -> None:
         pointer, word = ctypes.c_void_p, ctypes.c_int64
         fill = ctypes.CFUNCTYPE(None, pointer, word, word)(table)
-        addresses = (ctypes.c_int64 * 3)()
+        addresses = (ctypes.c_int64 * 4)()
         fill(ctypes.addressof(addresses), 0, 0)
-        self.drive = ctypes.CFUNCTYPE(word, word, word, word)(addresses[0])
+        self.drive = ctypes.CFUNCTYPE(None, pointer)(addresses[0])
         self.worker = ctypes.CFUNCTYPE(None, pointer, word)(addresses[1])
         self.prepare = ctypes.CFUNCTYPE(None, pointer)(addresses[2])
+        self.enter = builtin(addresses[3], b"drive")  # keeps the GIL until it has read its arguments
 
 
 POOL = Pool()
