@@ -182,6 +182,29 @@ def test_a_carry_that_never_changes_is_a_constant() -> None:
     assert (scan.params["consts"], scan.params["carry"]) == (1, 1)
 
 
+def test_broadcasts_are_made_in_the_loop() -> None:
+    def f(b: Any, xs: Any) -> Any:
+        table, row = fnp.broadcast_to(b, (6, 4)), fnp.broadcast_to(b * 2, (5, 4))
+
+        def step(c: Any, x: Any) -> Any:
+            return fnp.sin(c * x[0]) + table + x[1], (b, fnp.ones((3,)), fnp.exp(b), c)
+
+        return lax.scan(step, fnp.zeros((6, 4)), (xs, row))
+
+    (scan,) = loops(optimized(f, normal(4), normal(5, 4)))
+    assert max(a.aval.size for a in scan.inputs[: scan.params["consts"]]) == 4
+    assert len(scan.inputs) - scan.params["consts"] - scan.params["carry"] == 1  # scanned arrays
+    assert len(scan.outputs) == 2  # the carry, and its past
+
+
+def test_the_gradient_of_a_sum_of_states_scans_no_ones() -> None:
+    def f(xs: Any) -> Any:
+        return lax.scan(lambda c, x: (fnp.sin(c + x),) * 2, fnp.zeros(4), xs)[1].sum()
+
+    backward = loops(optimized(fnn.grad(f), normal(5, 4)))[1]
+    assert len(backward.inputs) - backward.params["consts"] - backward.params["carry"] == 1
+
+
 def test_small_products_stay() -> None:
     def f(w: Any, xs: Any) -> Any:
         return lax.scan(lambda h, x: (fnp.tanh(x @ w + h), None), fnp.zeros(4), xs)[0]

@@ -234,7 +234,7 @@ def test_a_large_state_whose_past_is_wanted_is_left_to_the_planner() -> None:
 
 def test_what_hands_on_its_carry_or_ignores_its_operands() -> None:
     def f(x: Any, y: Any, xs: Any) -> Any:
-        return scan(lambda c, x: ((c[0], P.add(c[1], c[0])), (c[0], np.float32(2))), (x, y), xs)
+        return scan(lambda c, x: ((c[0], P.sub(c[0], c[1])), (c[0], np.float32(2))), (x, y), xs)
 
     agree(f, array(3), array(3), array(6, 2))
     agree(lambda x, y: scan(lambda c, _: ((c[1], c[0]), None), (x, y), None, length=5), array(3), array(3))

@@ -1,6 +1,8 @@
 """Work that need not be done step by step leaves a scan.
 
     carries that never change              become constants
+    broadcasts that are constants          are made where they are used, from what they repeat
+    scanned arrays that repeat one row     are constants; results that do are not stacked
     costly work on constants               is done once, before the loop
     w @ v, of a constant matrix            reads w transposed, once and for all: rows by lanes need no sums across
     x_t @ w, of scanned x and constant w   one product of all steps, before the loop
@@ -13,19 +15,20 @@ Small products stay: the loop may become one kernel with everything in registers
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fnn.core.aval import same_type
-from fnn.core.ir import Atom, Equation, Graph, Literal, Var
+from fnn.core.ir import Atom, Equation, Graph, Var
 from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Kernel, Library, Loop, Reduction
 from fnn.core.primitive import registry
 from fnn.transforms.passes.cse import cse
 from fnn.transforms.passes.dce import dce
 from fnn.transforms.passes.inline import inline
 from fnn.transforms.passes.rewriting import copy_into
+from fnn.transforms.passes.scan_parts import ScanParts
 from fnn.transforms.passes.simplify import simplify
 from fnn.transforms.rewrite import batch_graph
 
@@ -62,84 +65,18 @@ def hoist(graph: Graph) -> Graph:
     return cse(simplify(inline(Graph(graph.inputs, [names.get(a, a) for a in graph.outputs], equations))))
 
 
-class _Scan:
-    """One scan, taken apart. equations: what takes its place; results: what its outputs are then."""
-
-    def __init__(self, eqn: Equation, makers: dict[Var, Equation]):
-        self.eqn, self.outside, self.p = eqn, makers, eqn.params
-        self.equations: list[Equation] = []
-        self.results: dict[Atom, Atom] = {}
-        self.length = self.p["length"]
+class _Scan(ScanParts):
+    """Moves what can be moved."""
 
     def run(self) -> bool:
         """False: nothing was found."""
-        self.take_apart()
-        moved = [self.constant_carries(), self.invariants(), self.before(), self.upright()]
+        moved = [self.constant_carries(), self.repeated(), self.invariants(), self.before(), self.upright()]
         self.note_needs()
         moved += [self.sums(), self.after()]
         if not any(moved):
             return False
         self.put_together()
         return True
-
-    # -- what there is
-    def take_apart(self) -> None:
-        p, graph = self.p, self.p["graph"]
-        n, m = p["consts"], p["consts"] + p["carry"]
-        self.body: list[Equation] = list(graph.equations)
-        self.consts = dict(zip(graph.inputs[:n], self.eqn.inputs[:n], strict=True))
-        self.carry = list(zip(graph.inputs[n:m], self.eqn.inputs[n:m], graph.outputs, self.eqn.outputs))
-        self.xs = dict(zip(graph.inputs[m:], self.eqn.inputs[m:], strict=True))
-        self.ys = list(zip(graph.outputs[p["carry"] :], self.eqn.outputs[p["carry"] :], strict=True))
-        self.stacks: dict[Var, Atom] = dict(self.xs.items())  # body variable -> all steps' values
-        for atom, out in self.ys:
-            if isinstance(atom, Var):
-                self.stacks.setdefault(atom, out)
-        self.late: list[Equation] = []  # after the loop
-
-    def classify(self) -> None:
-        """fixed: variables that are the same at every step; early: those that no carry is needed for."""
-        self.fixed: set[Atom] = set(self.consts)
-        self.early: set[Atom] = set(self.xs)
-        self.makers = {v: e for e in self.body for v in e.outputs}
-        for e in self.body:
-            given = [a for a in e.inputs if isinstance(a, Var)]
-            if all(a in self.fixed for a in given):
-                self.fixed.update(e.outputs)
-            elif all(a in self.fixed or a in self.early for a in given):
-                self.early.update(e.outputs)
-        self.users: dict[Atom, list[Equation | None]] = {}  # None: a result of the body
-        for e in self.body:
-            for a in e.inputs:
-                self.users.setdefault(a, []).append(e)
-        for a in (*(c[2] for c in self.carry), *(y for y, _ in self.ys)):
-            self.users.setdefault(a, []).append(None)
-
-    def is_fixed(self, atom: Atom) -> bool:
-        return isinstance(atom, Literal) or atom in self.fixed
-
-    def upstream(self, atoms: Iterable[Atom], stop: Iterable[Atom] = ()) -> list[Equation]:
-        """The equations of the body that these need, in order."""
-        todo, seen = [a for a in atoms if isinstance(a, Var)], set()
-        done = set(stop)
-        while todo:
-            a = todo.pop()
-            e = self.makers.get(a) if a not in done else None
-            if e is not None and e not in seen:
-                seen.add(e)
-                todo += [x for x in e.inputs if isinstance(x, Var)]
-        return [e for e in self.body if e in seen]
-
-    def outer(self, atom: Atom, into: list[Equation]) -> Atom:
-        """A value that is the same at every step, computed outside."""
-        if isinstance(atom, Literal):
-            return atom
-        found = self.consts.get(atom)
-        if found is None:
-            needed = self.upstream([atom])
-            graph = Graph(list(self.consts), [atom], needed)
-            (found,) = copy_into(graph, list(self.consts.values()), into)
-        return found
 
     # -- what leaves
     def constant_carries(self) -> bool:
@@ -154,6 +91,55 @@ class _Scan:
         moved = len(kept) < len(self.carry)
         self.carry = kept
         return moved
+
+    def repeated(self) -> bool:
+        """Operands that are broadcasts, and results that are the same at every step."""
+        made: list[Equation] = []
+        for known, steps in ((self.consts, 0), (self.xs, 1)):
+            for v, x in list(known.items()):
+                e = self.outside.get(x) if isinstance(x, Var) else None
+                if e is None or e.primitive.name != "broadcast" or e.inputs[0].aval.size >= x.aval.size:
+                    continue
+                axes, part = list(e.params["axes"]), e.inputs[0]
+                if steps and 0 in axes:
+                    if part.aval.shape[axes.index(0)] != 1:
+                        continue
+                    part = self.without_axis(part, axes.index(0))
+                    axes.remove(0)
+                if isinstance(part, Var):
+                    inner = Var(part.aval)
+                    self.consts[inner], part = part, inner
+                params = {"shape": v.aval.shape, "axes": tuple([d - steps for d in axes])}
+                made.append(Equation(e.primitive, [part], [v], params, e.source))
+                del known[v]
+                self.stacks.pop(v, None)
+        self.body = [*made, *self.body]
+        self.classify()
+        kept = []
+        for atom, out in self.ys:
+            params = {"shape": out.aval.shape, "axes": tuple(range(1, out.aval.ndim))}
+            same = self.is_fixed(atom) and registry["broadcast"].out_aval((atom.aval,), params) == out.aval
+            if same:
+                whole = Var(out.aval)
+                operand = self.outer(atom, self.equations)
+                self.equations.append(
+                    Equation(registry["broadcast"], [operand], [whole], params, self.eqn.source)
+                )
+                self.results[out] = whole
+                if isinstance(atom, Var):
+                    self.stacks[atom] = whole
+            else:
+                kept.append((atom, out))
+        moved = bool(made) or len(kept) < len(self.ys)
+        self.ys = kept
+        return moved
+
+    def without_axis(self, x: Atom, axis: int) -> Var:
+        """x without an axis of size 1."""
+        shape = tuple([n for d, n in enumerate(x.aval.shape) if d != axis])
+        out = Var(x.aval.update(shape=shape))
+        self.equations.append(Equation(registry["reshape"], [x], [out], {"shape": shape}, self.eqn.source))
+        return out
 
     def invariants(self) -> bool:
         self.classify()
