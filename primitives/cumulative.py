@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fnn.core.aval import Aval
-from fnn.core.lowering import Kernel
+from fnn.core.lowering import Decompose
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.trace import aval_of, shape_of
-from fnn.primitives.arithmetic import add, mul, sub
+from fnn.primitives.arithmetic import add, mul, neg, sub
+from fnn.primitives.arithmetic import max as max_
+from fnn.primitives.arithmetic import min as min_
 from fnn.primitives.bitwise import not_
 from fnn.primitives.comparison import eq, gt, lt, select
+from fnn.primitives.cumulative_loops import extent, lowering
 from fnn.primitives.rules import HALVES, check_axes, check_kinds, linear, same_batch, zeros
-from fnn.primitives.structural import concatenate, slice
-from fnn.primitives.transcendental import exp
-
-LANES = 1024  # how many neighbouring columns one tile of the kernel walks together
-
+from fnn.primitives.structural import broadcast, concatenate, pad, reshape, slice
+from fnn.primitives.transcendental import exp, log1p
 
 # -- linear recurrences --------------------------------------------------------------------------------------
 
@@ -36,7 +37,10 @@ def _previous(x: Any, fill: float, axis: int, reverse: bool) -> Any:
     """Each element's predecessor, `fill` where there is none; with reverse its successor."""
     shape, n = shape_of(x), shape_of(x)[axis]
     edge = zeros(Aval((*shape[:axis], 1, *shape[axis + 1 :]), aval_of(x).dtype))
-    edge = add(edge, fill) if fill else edge
+    if fill:
+        edge = add(edge, fill)
+    elif math.copysign(1.0, fill) < 0:
+        edge = neg(edge)
     parts = (_along(x, axis, 1, n), edge) if reverse else (edge, _along(x, axis, 0, n - 1))
     return concatenate(*parts, axis=axis)
 
@@ -86,51 +90,95 @@ def _evaluate(accumulate: Callable[[np.ndarray, int], np.ndarray]) -> Callable[.
     return evaluate
 
 
-def _extent(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
-    """(outer, n, inner) of an axis in row-major order."""
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+# -- how they are computed -----------------------------------------------------------------------------------
+
+PIECES = 16  # that a long line is cut into
+LONG = 1 << 15  # elements from which a line is cut, unless there are enough of them to go round
 
 
-def _tiles(in_avals: Sequence[Aval], out_avals: Sequence[Aval], params: dict[str, Any]) -> int:
-    outer, n, inner = _extent(in_avals[0].shape, params["axis"])
-    return outer * -(-inner // LANES) if n else 0
+def _log_add_exp_loop(b: Any, running: Any, x: Any) -> Any:
+    """log(exp(running) + exp(x)) by the larger of the two; where both are the same infinity their
+    difference is none."""
+    high, low = b.op("max", running, x), b.op("min", running, x)
+    return b.select(running.eq(x), running + LOG_2, high + b.math("log1p", b.math("exp", low - high)))
 
 
-def _cost(in_avals: Sequence[Aval], out_avals: Sequence[Aval], params: dict[str, Any]) -> float:
-    outer, n, inner = _extent(in_avals[0].shape, params["axis"])
-    return outer * n * inner * (1.5 if inner < 8 else 0.5)
+def _log_add_exp(running: Any, x: Any) -> Any:
+    """The same of arrays."""
+    high, low = max_(running, x), min_(running, x)
+    return select(eq(running, x), add(running, LOG_2), add(high, log1p(exp(sub(low, high)))))
 
 
-def _lowering(combine: Callable[[Any, Any, Any], Any]) -> Kernel:
-    """One tile: up to LANES neighbouring columns, each walked from end to end; columns are independent.
+LOG_2 = math.log(2)
 
-    combine(b, running, x) -> the new running value."""
 
-    def write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params: dict[str, Any]) -> None:
-        source, target = inputs[0], outputs[0]
-        _, count, width = _extent(source.shape, params["axis"])
-        n, inner, chunks = b.size(count), b.size(width), b.size(-(-width // LANES))
+@dataclass(frozen=True)
+class _Combiner:
+    """evaluate: of a NumPy array along an axis; loop: of loop values; arrays: of arrays; identity: of a dtype, what
+    changes nothing."""
 
-        def column(base: Any) -> None:
-            first = base + (n - 1) * inner if params["reverse"] else base
-            start = b.load(source.buffer, first)
-            running = b.variable(start.dtype, start)
-            b.store(target.buffer, first, start)
-            with b.loop(1, n) as k:
-                at = first - k * inner if params["reverse"] else first + k * inner
-                running.set(combine(b, running.value, b.load(source.buffer, at)))
-                b.store(target.buffer, at, running.value)
+    evaluate: Callable[[np.ndarray, int], np.ndarray]
+    loop: Callable[[Any, Any, Any], Any]
+    arrays: Callable[[Any, Any], Any]
+    identity: Callable[[np.dtype], float]
 
-        with b.tiles() as t:
-            if width == 1:
-                column(t * n)
-                return
-            row = t // chunks
-            lo = (t - row * chunks) * LANES
-            with b.lanes(lo, b.op("min", lo + LANES, inner)) as j:
-                column(row * n * inner + j)
 
-    return Kernel(write, _tiles, _cost)
+def _lowest(dtype: np.dtype) -> float:
+    return -math.inf if dtype.kind not in "iu" else int(np.iinfo(dtype).min)
+
+
+def _highest(dtype: np.dtype) -> float:
+    return math.inf if dtype.kind not in "iu" else int(np.iinfo(dtype).max)
+
+
+_COMBINERS = {
+    "cumsum": _Combiner(
+        lambda x, axis: np.cumsum(x, axis, dtype=x.dtype),
+        lambda b, running, x: running + x,
+        add,
+        lambda dtype: 0 if dtype.kind in "iu" else -0.0,
+    ),
+    "cumprod": _Combiner(
+        lambda x, axis: np.cumprod(x, axis, dtype=x.dtype), lambda b, running, x: running * x, mul, lambda _: 1
+    ),
+    "cummax": _Combiner(
+        np.maximum.accumulate, lambda b, running, x: b.op("max", running, x), max_, _lowest
+    ),
+    "cummin": _Combiner(
+        np.minimum.accumulate, lambda b, running, x: b.op("min", running, x), min_, _highest
+    ),
+    "cumlogsumexp": _Combiner(np.logaddexp.accumulate, _log_add_exp_loop, _log_add_exp, _lowest),
+}  # fmt: skip
+
+
+def _decomposed(name: str) -> Decompose:
+    """Lines walked by the kernel; a few long lines cut into pieces first, so that threads share them. Where the
+    cuts are follows from the shape alone, and where one value was not below the one before it, it still is not:
+    each piece is combined with the last value of the one before."""
+
+    def fn(x: Any, axis: int, reverse: bool) -> Any:
+        aval = aval_of(x)
+        outer, n, inner = extent(aval.shape, axis)
+        if inner > 1 or n < LONG or outer >= PIECES:
+            return running(x, combine=name, axis=axis, reverse=reverse)
+        length = -(-n // PIECES)
+        spare = PIECES * length - n
+        if spare:
+            low, high = ((0, 0), (0, spare)) if not reverse else ((0, spare), (0, 0))
+            zero = zeros(Aval((), aval.dtype))
+            x = pad(reshape(x, shape=(outer, n)), zero, low=low, high=high, interior=(0, 0))
+        pieces = reshape(x, shape=(outer, PIECES, length))
+        alone = running(pieces, combine=name, axis=2, reverse=reverse)
+        last = _along(alone, 2, 0, 1) if reverse else _along(alone, 2, length - 1, length)
+        totals = running(reshape(last, shape=(outer, PIECES)), combine=name, axis=1, reverse=reverse)
+        before = _previous(totals, _COMBINERS[name].identity(aval.dtype), 1, reverse)
+        carried = broadcast(before, shape=(outer, PIECES, length), axes=(0, 1))
+        out = reshape(_COMBINERS[name].arrays(carried, alone), shape=(outer, PIECES * length))
+        if spare:
+            out = _along(out, 1, spare, PIECES * length) if reverse else _along(out, 1, 0, n)
+        return reshape(out, shape=aval.shape)
+
+    return Decompose(fn)
 
 
 def _samples(low: float = -2.0, high: float = 2.0) -> list[Sample]:
@@ -149,26 +197,38 @@ def _integers() -> list[Sample]:
     ]
 
 
+def _long(name: str) -> list[Sample]:
+    """Lines that are cut into pieces, evenly and not. Their sums are exact in any order, those of tangents are not,
+    and pass by zero."""
+    rng = np.random.default_rng(0)
+
+    def line(*shape: int) -> np.ndarray:
+        if name == "cumlogsumexp":
+            return rng.uniform(3.0, 4.0, shape).astype(np.float32)
+        eighths = rng.integers(-8, 9, shape).astype(np.float32) / 8
+        return 1 + eighths / 1000 if name == "cumprod" else eighths
+
+    cases = ((line(LONG), False), (line(2, LONG + 5), True))
+    return [
+        Sample((x,), {"axis": x.ndim - 1, "reverse": reverse}, tolerance=100.0, differentiate=False)
+        for x, reverse in cases
+    ]
+
+
 # running sums
 cumsum = linear(
     "cumsum",
     shape=_shape("cumsum", "iuf"),
-    evaluate=_evaluate(lambda x, axis: np.cumsum(x, axis, dtype=x.dtype)),
+    evaluate=_evaluate(_COMBINERS["cumsum"].evaluate),
     transpose=lambda ct, i, avals, args, p: cumsum(ct, axis=p["axis"], reverse=not p["reverse"]),
     batch=same_batch("cumsum", axis=lambda v, n: v + 1),
-    lower=_lowering(lambda b, running, x: running + x),
-    samples=_samples() + _integers(),
+    lower=_decomposed("cumsum"),
+    samples=_samples() + _integers() + _long("cumsum"),
 )
 
 
 def _recurrent(
-    name: str,
-    evaluate: Callable[[np.ndarray, int], np.ndarray],
-    combine: Callable[[Any, Any, Any], Any],
-    weights: Callable[..., tuple[Any, Any]],
-    *,
-    kinds: str = "iuf",
-    samples: Sequence[Sample],
+    name: str, weights: Callable[..., tuple[Any, Any]], *, kinds: str = "iuf", samples: Sequence[Sample]
 ) -> Primitive:
     """A running y[i] = f(y[i-1], x[i]). weights(x, out, axis, reverse) -> (df/dy, df/dx) at every i; the
     first df/dy is never used."""
@@ -197,12 +257,12 @@ def _recurrent(
     prim = Primitive(
         name,
         shape=_shape(name, kinds),
-        evaluate=_evaluate(evaluate),
+        evaluate=_evaluate(_COMBINERS[name].evaluate),
         jvp=jvp,
         vjp=vjp,
         batch=same_batch(name, axis=lambda v, n: v + 1),
-        lower=_lowering(combine),
-        samples=samples,
+        lower=_decomposed(name),
+        samples=[*samples, *_long(name)],
     )
     return prim
 
@@ -210,8 +270,6 @@ def _recurrent(
 # running products; exact derivatives where some factors are zero
 cumprod = _recurrent(
     "cumprod",
-    lambda x, axis: np.cumprod(x, axis, dtype=x.dtype),
-    lambda b, running, x: running * x,
     lambda x, out, axis, reverse: (x, _previous(out, 1.0, axis, reverse)),
     samples=[
         *_samples(),
@@ -250,30 +308,8 @@ _tied = [
     Sample((np.array([1, np.nan, 3], np.float32),), {"axis": 0, "reverse": False}, differentiate=False),
 ]
 # running extremes; NaN stays
-cummax = _recurrent(
-    "cummax",
-    np.maximum.accumulate,
-    lambda b, running, x: b.op("max", running, x),
-    _extreme_weights(gt),
-    samples=_samples() + _integers() + _tied,
-)
-cummin = _recurrent(
-    "cummin",
-    np.minimum.accumulate,
-    lambda b, running, x: b.op("min", running, x),
-    _extreme_weights(lt),
-    samples=_samples() + _integers() + _tied,
-)
-
-
-def _log_add_exp(b: Any, running: Any, x: Any) -> Any:
-    """log(exp(running) + exp(x)) by the larger of the two; where both are the same infinity their
-    difference is none."""
-    high, low = b.op("max", running, x), b.op("min", running, x)
-    return b.select(running.eq(x), running + LOG_2, high + b.math("log1p", b.math("exp", low - high)))
-
-
-LOG_2 = math.log(2)
+cummax = _recurrent("cummax", _extreme_weights(gt), samples=_samples() + _integers() + _tied)
+cummin = _recurrent("cummin", _extreme_weights(lt), samples=_samples() + _integers() + _tied)
 
 
 def _log_weights(x: Any, out: Any, axis: int, reverse: bool) -> tuple[Any, Any]:
@@ -289,8 +325,6 @@ def _log_weights(x: Any, out: Any, axis: int, reverse: bool) -> tuple[Any, Any]:
 # running log(sum(exp(x)))
 cumlogsumexp = _recurrent(
     "cumlogsumexp",
-    np.logaddexp.accumulate,
-    _log_add_exp,
     _log_weights,
     kinds="f",
     samples=[
@@ -305,5 +339,63 @@ cumlogsumexp = _recurrent(
             {"axis": 0, "reverse": False},
             differentiate=False,
         ),
+    ],
+)
+
+
+# -- the kernel's primitive ----------------------------------------------------------------------------------
+
+_FAMILY = {
+    "cumsum": cumsum,
+    "cumprod": cumprod,
+    "cummax": cummax,
+    "cummin": cummin,
+    "cumlogsumexp": cumlogsumexp,
+}
+
+
+def _running_shape(x: Aval, combine: str, axis: int, reverse: bool) -> Aval:
+    return _FAMILY[combine].shape(x, axis=axis, reverse=reverse)
+
+
+def _of_family(rule: str) -> Callable[..., Any]:
+    """A rule of the member that the combiner belongs to, whose meaning is the same."""
+
+    def apply(first: Any, second: Any, params: dict[str, Any]) -> Any:
+        rest = {k: v for k, v in params.items() if k != "combine"}
+        return getattr(_FAMILY[params["combine"]], rule)(first, second, rest)
+
+    return apply
+
+
+# lines along an axis, each walked by one thread: what the members of the family are decomposed into
+running = Primitive(
+    "running",
+    shape=_running_shape,
+    evaluate=lambda x, combine, axis, reverse: _FAMILY[combine].evaluate(x, axis=axis, reverse=reverse),
+    jvp=_of_family("jvp"),
+    vjp=_of_family("vjp"),
+    batch=same_batch("running", axis=lambda v, n: v + 1),
+    lower=lowering({name: combiner.loop for name, combiner in _COMBINERS.items()}, heavy="cumlogsumexp"),
+    samples=[
+        *(
+            Sample((f"f4[{shape}]",), {"combine": name, "axis": axis, "reverse": reverse}, low=-1.0, high=1.0)
+            for name in _COMBINERS
+            for shape, axis, reverse in (("2,5", 1, False), ("40", 0, True), ("3,2", 0, False))
+        ),
+        *(
+            Sample(
+                (f"f4[2,{n}]",),
+                {"combine": name, "axis": 1, "reverse": n % 2 == 0},
+                low=0.9,
+                high=1.1,
+                tolerance=50.0,
+                differentiate=False,
+            )
+            for name in _COMBINERS
+            for n in (16, 257, 1024, 2500)
+        ),
+        Sample(("i4[2,5]",), {"combine": "cummax", "axis": 1, "reverse": False}),
+        Sample(("f4[2,0]",), {"combine": "cumsum", "axis": 1, "reverse": False}),
     ],
 )

@@ -1,0 +1,137 @@
+"""The loop program of running combinations along an axis.
+
+A line that is contiguous is walked in blocks, a block as several segments side by side, because a single chain of
+combinations waits for each of them: first every segment by itself, then each is combined, as a vector, with the last
+element before it. Columns that lie side by side are walked together, a lane each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fnn.core.aval import Aval
+from fnn.core.lowering import Kernel
+
+LANES = 1024  # how many neighbouring columns one tile of the kernel walks together
+CHAINS = 8  # segments of a block, one scalar chain each
+LENGTH = 128  # elements of such a segment: a block stays in the first cache
+HEAVY_CHAINS = 16  # segments where combining is so dear that it pays to gather them into lanes
+HEAVY_LENGTH = 64
+
+Combine = Callable[[Any, Any, Any], Any]  # (builder, running, x) -> the new running value
+
+
+def extent(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
+    """(outer, n, inner) of an axis in row-major order."""
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+
+def _tiles(in_avals: Sequence[Aval], out_avals: Sequence[Aval], params: dict[str, Any]) -> int:
+    outer, n, inner = extent(in_avals[0].shape, params["axis"])
+    return outer * -(-inner // LANES) if n else 0
+
+
+def lowering(combiners: dict[str, Combine], heavy: str) -> Kernel:
+    """params: combine, one of the combiners (associative); axis; reverse. heavy: the combiner that is dear."""
+
+    def write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params: dict[str, Any]) -> None:
+        source, target, name = inputs[0], outputs[0], params["combine"]
+        _, count, width = extent(source.shape, params["axis"])
+        n, inner, chunks = b.size(count), b.size(width), b.size(-(-width // LANES))
+        walk = Walk(b, source.buffer, target.buffer, combiners[name], n, inner, params["reverse"])
+        with b.tiles() as t:
+            if width == 1:
+                walk.line(t * n, name == heavy)
+                return
+            row = t // chunks
+            lo = (t - row * chunks) * LANES
+            with b.lanes(lo, b.op("min", lo + LANES, inner)) as j:
+                walk.column(row * n * inner + j)
+
+    def cost(in_avals: Sequence[Aval], out_avals: Sequence[Aval], params: dict[str, Any]) -> float:
+        outer, n, inner = extent(in_avals[0].shape, params["axis"])
+        return outer * n * inner * 0.5 * (10 if params["combine"] == heavy else 1)
+
+    return Kernel(write, _tiles, cost)
+
+
+class Walk:
+    """Writes the loops over one line or one column of n elements, `inner` apart."""
+
+    def __init__(
+        self, b: Any, source: Any, target: Any, combine: Combine, n: Any, inner: Any, reverse: bool
+    ) -> None:
+        self.b, self.source, self.target, self.combine = b, source, target, combine
+        self.n, self.inner, self.reverse = n, inner, reverse
+
+    def column(self, base: Any) -> None:
+        """One element after the other, each lane its own column."""
+        b, step = self.b, self.inner
+        first = base + (self.n - 1) * step if self.reverse else base
+        start = b.load(self.source, first)
+        running = b.variable(start.dtype, start)
+        b.store(self.target, first, start)
+        with b.loop(1, self.n) as k:
+            at = first - k * step if self.reverse else first + k * step
+            running.set(self.combine(b, running.value, b.load(self.source, at)))
+            b.store(self.target, at, running.value)
+
+    def line(self, base: Any, heavy: bool) -> None:
+        """A contiguous line: whole blocks of segments, then the rest as a chain."""
+        b, n = self.b, self.n
+        first = base + n - 1 if self.reverse else base
+
+        def at(i: Any) -> Any:
+            return first - i if self.reverse else first + i
+
+        chains, longest = (HEAVY_CHAINS, HEAVY_LENGTH) if heavy else (CHAINS, LENGTH)
+        length = b.op("min", n / chains, longest)
+        block = length * chains
+        blocks = n / b.op("max", block, 1)
+        with b.loop(0, blocks) as k:
+            start = k * block
+            (self._gathered if heavy else self._side_by_side)(at, start, length, chains)
+            with b.loop(0, chains) as s:
+                here = start + s * length
+                with b.when(here > 0):
+                    before = b.load(self.target, at(here - 1))
+                    with b.lanes(here, here + length) as i:
+                        b.store(self.target, at(i), self.combine(b, before, b.load(self.target, at(i))))
+        done = blocks * block
+        with b.when(done < n):
+            x = b.load(self.source, at(done))
+            before = b.load(self.target, at(b.op("max", done - 1, 0)))
+            running = b.variable(x.dtype, b.select(done > 0, self.combine(b, before, x), x))
+            b.store(self.target, at(done), running.value)
+            with b.loop(done + 1, n) as i:
+                running.set(self.combine(b, running.value, b.load(self.source, at(i))))
+                b.store(self.target, at(i), running.value)
+
+    def _side_by_side(self, at: Callable[[Any], Any], start: Any, length: Any, chains: int) -> None:
+        """The segments of a block, each by itself: as many scalar chains, which do not wait for each other."""
+        b = self.b
+        running = []
+        for s in range(chains):
+            first = at(start + length * s)
+            x = b.load(self.source, first)
+            b.store(self.target, first, x)
+            running.append((first, b.variable(x.dtype, x)))
+        with b.loop(1, length) as k:
+            for first, state in running:
+                place = first - k if self.reverse else first + k
+                state.set(self.combine(b, state.value, b.load(self.source, place)))
+                b.store(self.target, place, state.value)
+
+    def _gathered(self, at: Callable[[Any], Any], start: Any, length: Any, chains: int) -> None:
+        """The same with a lane for each segment."""
+        b = self.b
+        with b.lanes(0, chains) as s:
+            here = start + s * length
+            x = b.load(self.source, at(here))
+            b.store(self.target, at(here), x)
+            running = b.variable(x.dtype, x)
+            with b.loop(1, length) as k:
+                running.set(self.combine(b, running.value, b.load(self.source, at(here + k))))
+                b.store(self.target, at(here + k), running.value)
