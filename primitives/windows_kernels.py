@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 BLOCK = 1024  # lanes of a tile
+FEW = 16  # elements of a window that are kept in registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Axis:
     def extent(self) -> int:
         """Of the dilated array."""
         return (self.size - 1) * self.base_dilation + 1
+
+    @property
+    def phases(self) -> int:
+        """Windows that differ by a multiple of this meet the array at the same of their elements."""
+        return self.base_dilation // math.gcd(self.base_dilation, self.stride)
 
     @property
     def inside(self) -> bool:
@@ -81,6 +87,21 @@ class Layout:
         return next((k for k, a in enumerate(self.outer) if not a.plain), len(self.outer))
 
     @property
+    def disjoint(self) -> bool:
+        """Whether no two windows share an element, and all are few elements of the array."""
+        axes = [a for a in (*self.outer, self.lane) if not a.plain]
+        apart = all([a.inside and (a.window - 1) * a.window_dilation < a.stride for a in axes])
+        return apart and not self.empty and math.prod([a.window for a in axes]) <= FEW
+
+    @property
+    def divided(self) -> bool:
+        """Whether disjoint windows hold every element."""
+        axes = [a for a in (*self.outer, self.lane) if not a.plain]
+        return self.disjoint and all(
+            [a.window == a.stride and a.low == 0 and a.out * a.stride == a.size for a in axes]
+        )
+
+    @property
     def empty(self) -> bool:
         return self.lane.out == 0 or any(a.out == 0 for a in self.outer)
 
@@ -99,6 +120,8 @@ def scatter_tiles(layout: Layout) -> int:
     """The number of tiles of `write_scatter`: of parts of the array that no two windows share."""
     if layout.lane.size == 0 or any(a.size == 0 for a in layout.outer):
         return 0
+    if layout.divided:
+        return window_tiles(layout)
     return (layout.blocks if layout.lane.plain else 1) * math.prod(
         a.size for a in layout.outer[: layout.lead]
     )
@@ -152,9 +175,9 @@ class _Window:
         return total
 
     @contextmanager
-    def taps(self, positions: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
+    def taps(self, positions: Sequence[Any], along: bool = True) -> Iterator[tuple[Any, Any, Any]]:
         """(where the element's row begins, number of the tap, tap along the lanes' axis), for every element
-        of the window at those positions of the outer axes."""
+        of the window at those positions of the outer axes. along: loop along the lanes' axis too."""
         b = self.b
         with ExitStack() as stack:
             at: Any = 0
@@ -179,7 +202,8 @@ class _Window:
                 at = at + place * self.steps[d]
                 number = number * a.window + k
             lane = self.layout.lane
-            k = stack.enter_context(b.loop(0, lane.window)) if lane.window > 1 else b.as_value(0, "i8")
+            loops = along and lane.window > 1
+            k = stack.enter_context(b.loop(0, lane.window)) if loops else b.as_value(0, "i8")
             yield at, number * lane.window + k, k
 
     def column(self, v: Any, k: Any) -> tuple[Any, Any]:
@@ -190,12 +214,25 @@ class _Window:
         place = v * lane.stride + (k * lane.window_dilation - lane.low)
         if lane.inside:
             return place, None
-        extent = (self.sizes[-1] - 1) * lane.base_dilation + 1
-        inside = b.op("and", place >= 0, place < extent)
+        inside = self.within(place, (self.sizes[-1] - 1) * lane.base_dilation + 1)
         if lane.base_dilation > 1:
             inside = b.op("and", inside, (place % lane.base_dilation).eq(0))
             place = place / lane.base_dilation
         return place, inside
+
+    def phase_columns(self, m: Any, phase: int) -> Iterator[tuple[Any, Any]]:
+        """(element of the row, whether there is one) that window m of a phase meets, for each."""
+        lane, b = self.layout.lane, self.b
+        for k in range(lane.window):
+            at = phase * lane.stride + k * lane.window_dilation - lane.low
+            if at % lane.base_dilation == 0:
+                place = m * (lane.phases * lane.stride // lane.base_dilation) + at // lane.base_dilation
+                yield place, self.within(place, self.sizes[-1])
+
+    def within(self, place: Any, extent: Any) -> Any:
+        """0 <= place < extent: one comparison of 32-bit numbers, for of 64 bits there are half as many in a
+        vector. (No axis has 2**31 elements.)"""
+        return self.b.cast(place, "u4") < self.b.cast(extent, "u4")
 
     @contextmanager
     def where(self, condition: Any) -> Iterator[None]:
@@ -223,13 +260,19 @@ def write_reduction(
         positions, lo, hi = window.place(t, rows[:-1], layout.blocks)
         if rows:
             positions.append(stack.enter_context(b.loop(0, b.size(rows[-1].out))))
-        v = stack.enter_context(b.lanes(lo, hi))
-        total = b.variable(_computed(x.dtype), start)
-        with window.taps(positions) as (at, _, k):
-            column, inside = window.column(v, k)
-            with window.where(inside):
-                total.set(_combined(b, combine, total.value, b.load(x, at + column)))
-        b.store(out, window.out(positions) + v, total.value)
+        phases = layout.lane.phases
+        for phase in range(phases):
+            first, last = [
+                bound if phases == 1 else (bound + (phases - 1 - phase)) / phases for bound in (lo, hi)
+            ]
+            with b.lanes(first, last) as m:
+                total = b.variable(_computed(x.dtype), start)
+                with window.taps(positions, along=phases == 1) as (at, _, k):
+                    met = [window.column(m, k)] if phases == 1 else window.phase_columns(m, phase)
+                    for column, inside in met:
+                        with window.where(inside):
+                            total.set(_combined(b, combine, total.value, b.load(x, at + column)))
+                b.store(out, window.out(positions) + m * phases + phase, total.value)
 
 
 class _Selected:
@@ -278,43 +321,81 @@ def write_scatter(b: Any, layout: Layout, source: Any, operand: Any, out: Any, s
     if scatter_tiles(layout) == 0:
         return
     window, lane = _Window(b, layout), layout.lane
-    lead, inner = layout.outer[: layout.lead], layout.outer[layout.lead :]
-    blocks = layout.blocks if lane.plain else 1
-    code = _computed(out.dtype)
-    zero = 0.0 if code[0] == "f" else 0
+    count = max(0, len(layout.outer) - 1) if layout.divided else layout.lead
+    lead, inner = layout.outer[:count], layout.outer[count:]
+    blocks = layout.blocks if lane.plain or layout.divided else 1
+    zero = 0.0 if _computed(out.dtype)[0] == "f" else 0
     with b.tiles() as t:
-        winners = b.local("i4", BLOCK)
         first, lo, hi = window.place(t, lead, blocks)
-        base: Any = 0
-        for o, step in zip(first, window.steps):
-            base = base + o * step
-        end = hi if lane.plain else window.sizes[-1]
-        with b.loop(0, b.size(math.prod(a.size for a in inner))) as row, b.lanes(lo, end) as v:
-            b.store(out, base + row * window.sizes[-1] + v, zero)
+        if not layout.divided:
+            base: Any = 0
+            for o, step in zip(first, window.steps):
+                base = base + o * step
+            end = hi if lane.plain else window.sizes[-1]
+            with b.loop(0, b.size(math.prod(a.size for a in inner))) as row, b.lanes(lo, end) as v:
+                b.store(out, base + row * window.sizes[-1] + v, zero)
         if layout.empty:
             return
         with ExitStack() as stack:
+            winners = None if layout.disjoint else b.local("i4", BLOCK)
             positions = [*first, *[stack.enter_context(b.loop(0, b.size(a.out))) for a in inner]]
-            if not lane.plain and layout.blocks > 1:
+            if not lane.plain and layout.blocks > 1 and blocks == 1:
                 lo = stack.enter_context(b.loop(0, hi, BLOCK))
                 hi = b.op("min", lo + BLOCK, hi)
-            # which element each lane selects; then every element takes what selected it: lanes of one loop
-            # never meet in an element
-            with b.lanes(lo, hi) as v:
-                selected = _Selected(b, operand, select, "i4")
-                selected.chosen.set(-1)
-                with window.taps(positions) as (at, number, k):
-                    column, inside = window.column(v, k)
-                    with window.where(inside), selected.meet(at + column):
-                        selected.chosen.set(b.cast(number, "i4"))
-                b.store(winners, v - lo, selected.chosen.value)
-            given = window.out(positions)
-            with window.taps(positions) as (at, number, k), b.lanes(lo, hi) as v:
-                column, inside = window.column(v, k)
-                won = b.load(winners, v - lo).eq(b.cast(number, "i4"))
-                with window.where(inside):
-                    value = b.select(won, b.cast(b.load(source, given + v), code), zero)
-                    b.store(out, at + column, b.load(out, at + column) + value)
+            if winners is None:
+                _scatter_disjoint(window, positions, lo, hi, source, operand, out, select)
+            else:
+                _scatter_shared(window, positions, lo, hi, source, operand, out, select, winners)
+
+
+def _scatter_disjoint(
+    window: _Window, positions: Sequence[Any], lo: Any, hi: Any, source: Any, operand: Any, out: Any, select: str
+) -> None:  # fmt: skip
+    """Every element of every window in a row of them takes the source or zero: no two are the same."""
+    b, lane = window.b, window.layout.lane
+    with b.lanes(lo, hi) as v:
+        places = [window.column(v, b.as_value(k, "i8"))[0] for k in range(lane.window)]
+        for d, (a, o) in reversed(list(enumerate(zip(window.layout.outer, positions)))):
+            rows = [
+                (o * a.stride + (k * a.window_dilation - a.low)) * window.steps[d] for k in range(a.window)
+            ]
+            places = [row + place for row in rows for place in places]
+        best: Any = b.load(operand, places[0])
+        chosen: Any = b.as_value(0, "i4")
+        for k, place in enumerate(places[1:], 1):
+            x = b.load(operand, place)
+            wins = b.op("not", b.op(select, best, x))
+            best, chosen = b.select(wins, x, best), b.select(wins, b.as_value(k, "i4"), chosen)
+        value = b.load(source, window.out(positions) + v)
+        for k, place in enumerate(places):
+            there = chosen.eq(k) if len(places) > 1 else b.as_value(True, "b1")
+            b.store(out, place, b.select(there, value, 0.0 if value.dtype[0] == "f" else 0))
+
+
+def _scatter_shared(
+    window: _Window, positions: Sequence[Any], lo: Any, hi: Any, source: Any, operand: Any, out: Any, select: str,
+    winners: Any,
+) -> None:  # fmt: skip
+    """First which element each lane selects; then every element takes what selected it: lanes of one loop
+    never meet in an element."""
+    b = window.b
+    code = _computed(out.dtype)
+    zero = 0.0 if code[0] == "f" else 0
+    with b.lanes(lo, hi) as v:
+        selected = _Selected(b, operand, select, "i4")
+        selected.chosen.set(-1)
+        with window.taps(positions) as (at, number, k):
+            column, inside = window.column(v, k)
+            with window.where(inside), selected.meet(at + column):
+                selected.chosen.set(b.cast(number, "i4"))
+        b.store(winners, v - lo, selected.chosen.value)
+    given = window.out(positions)
+    with window.taps(positions) as (at, number, k), b.lanes(lo, hi) as v:
+        column, inside = window.column(v, k)
+        won = b.load(winners, v - lo).eq(b.cast(number, "i4"))
+        with window.where(inside):
+            value = b.select(won, b.cast(b.load(source, given + v), code), zero)
+            b.store(out, at + column, b.load(out, at + column) + value)
 
 
 def _computed(code: str) -> str:

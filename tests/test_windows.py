@@ -93,6 +93,10 @@ CASES: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((5,), parameters((1,))),
     ((), parameters(())),
     ((2, 0), parameters((2, 1))),
+    ((2, 2100), parameters((1, 2), strides=(1, 2))),  # windows divide the array
+    ((2, 5, 8, 3), parameters((1, 2, 2, 1), strides=(1, 2, 3, 1), padding=((0, 0), (0, 0), (-1, 0), (0, 0)))),
+    ((3, 700), parameters((2, 3), base_dilation=(1, 2), padding=((0, 0), (2, 1)))),
+    ((2, 40), parameters((1, 4), base_dilation=(1, 3), strides=(1, 2), padding=((0, 0), (2, 1)))),
 ]
 
 

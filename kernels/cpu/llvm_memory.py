@@ -67,6 +67,37 @@ class Memory(Operations):
         arguments = f"{kind} {raw}, ptr {address}, i32 {align}, {flags} {mask}"
         self.call_void(f"llvm.masked.store.{name}.p0", arguments, f"{kind}, ptr, i32, {flags}")
 
+    def _spaced(self, lanes: int, step: int, mask: str | None) -> str:
+        """The mask of every step-th lane of a vector `step` times as long, of those that `mask` has."""
+        if mask is None:
+            return "<" + ", ".join(f"i1 {'false' if k % step else 'true'}" for k in range(lanes * step)) + ">"
+        flags = vector_of("i1", lanes)
+        order = ", ".join(f"i32 {lanes if k % step else k // step}" for k in range(lanes * step))
+        order = f"<{lanes * step} x i32> <{order}>"
+        return self.let(f"shufflevector {flags} {mask}, {flags} zeroinitializer, {order}")
+
+    def load_spaced(self, dtype: str, lanes: int, address: str, step: int, mask: str | None) -> str:
+        """Every step-th element from an address on: those between are in the same vectors, but not read."""
+        kind, flags, name, align = self._kinds(dtype, lanes * step)
+        arguments = (
+            f"ptr {address}, i32 {align}, {flags} {self._spaced(lanes, step, mask)}, {kind} zeroinitializer"
+        )
+        raw = self.call(f"llvm.masked.load.{name}.p0", kind, arguments, f"ptr, i32, {flags}, {kind}")
+        order = ", ".join(f"i32 {k * step}" for k in range(lanes))
+        raw = self.let(f"shufflevector {kind} {raw}, {kind} poison, <{lanes} x i32> <{order}>")
+        return self.decode(dtype, lanes, raw)
+
+    def store_spaced(
+        self, dtype: str, lanes: int, value: str, address: str, step: int, mask: str | None
+    ) -> None:
+        """Write every step-th element from an address on."""
+        kind, flags, name, align = self._kinds(dtype, lanes * step)
+        narrow, raw = vector_of(MEMORY[dtype], lanes), self.encode(dtype, lanes, value)
+        order = ", ".join(f"i32 {k // step}" for k in range(lanes * step))
+        raw = self.let(f"shufflevector {narrow} {raw}, {narrow} poison, <{lanes * step} x i32> <{order}>")
+        arguments = f"{kind} {raw}, ptr {address}, i32 {align}, {flags} {self._spaced(lanes, step, mask)}"
+        self.call_void(f"llvm.masked.store.{name}.p0", arguments, f"{kind}, ptr, i32, {flags}")
+
     def gather(self, dtype: str, lanes: int, pointers: str, mask: str | None) -> str:
         """The element at each lane's pointer."""
         kind, flags, name, align = self._kinds(dtype, lanes)

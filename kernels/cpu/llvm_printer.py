@@ -15,7 +15,9 @@ from contextlib import contextmanager
 
 from fnn.kernels.cpu.llvm_memory import Memory
 from fnn.kernels.cpu.llvm_operations import IDENTITY
-from fnn.kernels.cpu.llvm_text import MEMORY, constant, counting, leading, register, vector_of
+from fnn.kernels.cpu.llvm_text import (
+    MEMORY, MEMORY_BITS, constant, counting, leading, register, vector_of,
+)  # fmt: skip
 from fnn.kernels.expansions import expansion, weight
 from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
 
@@ -25,6 +27,7 @@ SHORT = 16
 # Operations in a loop body that is printed once, masked throughout, instead of twice: half to compile, a
 # tenth slower.
 LONG = 400
+SPACED = 4  # elements that lie no further apart than this are read and written as whole vectors
 
 
 def emit(program: Program, name: str, lanes_bytes: int) -> str:
@@ -185,6 +188,9 @@ class _Printer:
         if index.step in (1, -1):
             address = self.run_address(buffer, index)
             return self.text.load_run(buffer.dtype, lanes, address, self.mask, index.step == -1)
+        if spaced(buffer, index):
+            address = self.address(buffer, self.scalar(index))
+            return self.text.load_spaced(buffer.dtype, lanes, address, index.step or 0, self.mask)
         return self.text.gather(buffer.dtype, lanes, self.pointers(buffer, index), self.mask)
 
     def do_store(self, statement: Statement) -> None:
@@ -195,6 +201,9 @@ class _Printer:
         elif index.varying and index.step in (1, -1):
             vector, address = self.vector(value), self.run_address(buffer, index)
             self.text.store_run(dtype, lanes, vector, address, self.mask, index.step == -1)
+        elif spaced(buffer, index):
+            vector, address = self.vector(value), self.address(buffer, self.scalar(index))
+            self.text.store_spaced(dtype, lanes, vector, address, index.step or 0, self.mask)
         else:
             self.text.scatter(dtype, lanes, self.vector(value), self.pointers(buffer, index), self.mask)
 
@@ -446,6 +455,11 @@ class _Printer:
             with text.when(text.let(f"icmp slt i64 {base}, {stop}")):
                 remainder(base)
         self.lanes = 0
+
+
+def spaced(buffer: Buffer, index: Value) -> bool:
+    """Do lanes touch every second, third or fourth element, of 4 or 8 bytes?"""
+    return index.step is not None and 1 < index.step <= SPACED and MEMORY_BITS[buffer.dtype] >= 32
 
 
 def _static_count(lo: Value, hi: Value) -> int | None:
