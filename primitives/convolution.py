@@ -24,7 +24,7 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import ShapeError
-from fnn.primitives import convolution_geometry, convolution_kernels, convolution_sums
+from fnn.primitives import convolution_columns, convolution_geometry, convolution_kernels, convolution_sums
 from fnn.primitives.contraction import dot_general
 from fnn.primitives.convolution_shapes import (
     ConvDimensionNumbers,
@@ -37,7 +37,8 @@ from fnn.primitives.rules import HALVES, bilinear, moveaxis, of_dtype, zeros
 from fnn.primitives.structural import pad, reshape, rev, transpose
 
 FEW_FEATURES = 16  # an image of fewer features is padded in memory: its loops are too short to be clipped
-TURNING = 1.0  # of an element, when axes are transposed: in vector operations
+TURNING = 1.5  # vector operations that an element costs when axes are transposed
+MARGIN = 1.2  # by which another arrangement than output features in lanes must seem better
 
 
 # -- axes ----------------------------------------------------------------------------------------------------
@@ -207,9 +208,12 @@ def _written(lhs: Any, rhs: Any, **p: Any) -> Any:
     ):
         return _product(lhs, rhs, numbers, p.get("out_dtype"))
     out = conv_general_dilated.out_aval((aval_of(lhs), aval_of(rhs)), p)
-    if _wants_sums(_loops((aval_of(lhs), aval_of(rhs)), out, p)):
+    lanes = _lanes(_loops((aval_of(lhs), aval_of(rhs)), out, p), numbers)
+    if lanes == "columns":
+        return direct_convolution(lhs, rhs, **p)
+    if lanes == "inputs":
         lhs, ls = _ending(lhs, ls, 1)
-        rhs, rs = _ending(rhs, (rs[0], rs[1], *rs[2:]), 1)
+        rhs, rs = _ending(rhs, rs, 1)
         return direct_convolution(lhs, rhs, **{**p, "dimension_numbers": ConvDimensionNumbers(ls, rs, os)})
     if _wants_padding(lhs, p):
         low, high = [0] * (n + 2), [0] * (n + 2)
@@ -218,6 +222,9 @@ def _written(lhs: Any, rhs: Any, **p: Any) -> Any:
         zero = zeros(Aval((), aval_of(lhs).dtype))
         lhs = pad(lhs, zero, low=tuple(low), high=tuple(high), interior=(0,) * (n + 2))
         p = {**p, "padding": ((0, 0),) * n}
+    conv = _loops((aval_of(lhs), aval_of(rhs)), out, p)
+    if convolution_kernels.copies_columns(conv):
+        lhs, ls = _ending(lhs, ls, 1)
     rhs, rs = _ending(rhs, rs, 0)
     order = tuple([d for d in range(n + 2) if d != os[1]] + [os[1]])
     spec = tuple([order.index(d) for d in os])
@@ -234,10 +241,16 @@ def _ending(x: Any, spec: tuple[int, ...], which: int) -> tuple[Any, tuple[int, 
     return transpose(x, perm=order), tuple([order.index(d) for d in spec])
 
 
-def _wants_sums(conv: convolution_geometry.Convolution) -> bool:
-    """Whether lanes are input features, not output features."""
-    turned = 0 if conv.feature_step == 1 else conv.image * TURNING
-    return 1.2 * (convolution_sums.effort(conv) + turned) < convolution_kernels.effort(conv)
+def _lanes(conv: convolution_geometry.Convolution, numbers: ConvDimensionNumbers) -> str:
+    """What lies along vectors at the least effort: "columns", "inputs" or (output) "features"."""
+    last, ls, os = len(numbers.lhs_spec) - 1, numbers.lhs_spec, numbers.out_spec
+    turned = 0 if os[1] == last else conv.batch * conv.positions * conv.groups * conv.width * TURNING
+    found = {"features": convolution_kernels.effort(conv) + turned}
+    turned = 0 if ls[1] == last else conv.image * TURNING
+    found["inputs"] = MARGIN * (convolution_sums.effort(conv) + turned)
+    if last > 1 and ls[-1] == os[-1] == last and not conv.empty:
+        found["columns"] = MARGIN * convolution_columns.effort(conv)
+    return min(found, key=lambda name: found[name])
 
 
 def _wants_padding(lhs: Any, p: dict[str, Any]) -> bool:
@@ -273,18 +286,21 @@ def _element(dtype: np.dtype) -> str:
     return f"{dtype.kind if dtype not in HALVES else 'f'}{dtype.itemsize}"
 
 
-def _sums(p: dict[str, Any]) -> bool:
-    """Whether input features are last."""
-    numbers: ConvDimensionNumbers = p["dimension_numbers"]
+def _program(numbers: ConvDimensionNumbers) -> Any:
+    """The module that writes the loops, by what lies along the last axes."""
     last = len(numbers.lhs_spec) - 1
-    return numbers.rhs_spec[1] == numbers.lhs_spec[1] == last
+    if numbers.rhs_spec[1] == numbers.lhs_spec[1] == last:
+        return convolution_sums
+    if last > 1 and numbers.lhs_spec[-1] == numbers.out_spec[-1] == last:
+        return convolution_columns
+    return convolution_kernels
 
 
 def _tiles(in_avals: Sequence[Aval], out_avals: Sequence[Aval], p: dict[str, Any]) -> int:
+    conv, program = _loops(in_avals, out_avals[0], p), _program(p["dimension_numbers"])
+    if program is not convolution_kernels:
+        return program.tiles(conv)
     wide = summed_in(in_avals[0].dtype, out_avals[0].dtype)
-    conv = _loops(in_avals, out_avals[0], p)
-    if _sums(p):
-        return convolution_sums.tiles(conv)
     return convolution_kernels.tiles(conv, _element(wide), wide == out_avals[0].dtype)
 
 
@@ -292,8 +308,8 @@ def _write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], p: dict[str, A
     (lhs, rhs), (out,) = inputs, outputs
     dtype = {"bf": np.dtype(dtypes.bfloat16)}
     element = _element(summed_in(*[dtype.get(x.dtype) or np.dtype(x.dtype) for x in (lhs, out)]))
-    write = convolution_sums.write if _sums(p) else convolution_kernels.write
-    write(b, _loops(inputs, out, p), lhs.buffer, rhs.buffer, out.buffer, element)
+    program = _program(p["dimension_numbers"])
+    program.write(b, _loops(inputs, out, p), lhs.buffer, rhs.buffer, out.buffer, element)
 
 
 # -- the primitives ------------------------------------------------------------------------------------------
@@ -301,10 +317,11 @@ def _write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], p: dict[str, A
 
 def _direct_shape(lhs: Aval, rhs: Aval, **p: Any) -> Aval:
     numbers, last = p["dimension_numbers"], lhs.ndim - 1
-    if not _sums(p) and (numbers.rhs_spec[0] != last or numbers.out_spec[1] != last):
+    features = numbers.rhs_spec[0] == numbers.out_spec[1] == last
+    if _program(numbers) is convolution_kernels and not features:
         raise ShapeError(
-            f"direct_convolution: neither input nor output features are last in {numbers}, at "
-            f"{describe(here())}; conv_general_dilated takes any order"
+            f"direct_convolution: neither features nor columns are last in {numbers}, at {describe(here())}; "
+            "conv_general_dilated takes any order"
         )
     return convolution_shape(lhs, rhs, **p)
 
@@ -397,8 +414,8 @@ def _samples() -> list[Sample]:
 # in which it is summed and returned (16-bit floats are summed in float32)
 conv_general_dilated = _family("conv_general_dilated", convolution_shape, Decompose(_written), _samples())
 
-# the same with output features last in rhs and out, or input features last in lhs and rhs: what there are
-# loop programs for
+# the same with output features last in rhs and out, or input features in lhs and rhs, or the last spatial axis
+# in lhs and out: what there are loop programs for
 direct_convolution = _family(
     "direct_convolution",
     _direct_shape,

@@ -58,9 +58,14 @@ class Spatial:
 
     @property
     def inside(self) -> bool:
-        """Whether all taps of all positions lie in the image."""
-        last = (self.out - 1) * self.stride - self.low + (self.taps - 1) * self.tap_dilation
-        return self.low <= 0 and last <= (self.image - 1) * self.image_dilation
+        """Whether all taps that meet elements of the image or zeros between them lie in the image."""
+        for phase in range(self.phases):
+            taps = [phase * self.stride - self.low + k * self.tap_dilation for k in range(self.taps)]
+            met = [at // self.image_dilation for at in taps if at % self.image_dilation == 0]
+            more = (self.out - 1 - phase) // self.phases * self.advance
+            if self.out > phase and met and (met[0] < 0 or met[-1] + more >= self.image):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +150,9 @@ class Convolution:
         return self.batch * self.groups * self.width * self.positions == 0
 
     @property
-    def products(self) -> int:
+    def products(self) -> float:
         """How many products are summed, padding included."""
-        taps = self.taps // math.prod(s.period for s in self.spatial)
+        taps = self.taps / math.prod(s.period for s in self.spatial)
         return self.batch * self.positions * self.groups * self.width * self.features * taps
 
 

@@ -108,6 +108,12 @@ class Arrangement:
         return [*others, *panels] if self.resident else [*panels, *others]
 
 
+def copies_columns(conv: Convolution) -> bool:
+    """Whether the rows in registers would be copied one feature after another, as they do not lie side by
+    side: dearer than to transpose the image first."""
+    return conv.feature_step != 1 and not conv.empty and Arrangement.of(conv, "f4", True).packed
+
+
 def effort(conv: Convolution) -> float:
     """Vector operations, roughly."""
     met = conv.met * conv.spatial[-1].met
@@ -117,7 +123,8 @@ def effort(conv: Convolution) -> float:
         else (conv.groups, conv.width)
     )
     vectors = groups * -(-width // LANES)
-    gathered = conv.groups > 1 and 1 < conv.width < NARROW
+    # lanes of several groups that do not lie side by side in the image
+    gathered = conv.groups > 1 and conv.width < NARROW and (conv.width > 1 or conv.group_step > 1)
     return conv.batch * conv.positions * vectors * met * conv.features * (GATHERED if gathered else 1)
 
 
@@ -233,15 +240,20 @@ class _Writer(Loops):
                 self.copy_run(at, to, 0, end, self.features)
             else:
                 c = stack.enter_context(b.loop(0, self.features))
-                self.copy_run(at + c * conv.feature_step, to + c * columns, lo, hi, columns, last.image_step)
+                at, to = at + c * conv.feature_step, to + c * columns
+                with b.lanes(0, columns) as i:
+                    x = b.variable(self.element, self.zero)
+                    with b.when(b.op("and", i >= lo, i < hi)):
+                        x.set(b.cast(b.load(self.lhs, at + i * last.image_step), self.element))
+                    b.store(self.patch, to + i, x.value)
 
-    def copy_run(self, at: Any, to: Any, lo: Any, hi: Any, end: Any, step: int = 1) -> None:
+    def copy_run(self, at: Any, to: Any, lo: Any, hi: Any, end: Any) -> None:
         """Elements [lo, hi) of a run, zeros in the rest of [0, end)."""
         b = self.b
         with b.lanes(0, lo) as i:
             b.store(self.patch, to + i, self.zero)
         with b.lanes(lo, hi) as i:
-            b.store(self.patch, to + i, b.cast(b.load(self.lhs, at + i * step), self.element))
+            b.store(self.patch, to + i, b.cast(b.load(self.lhs, at + i), self.element))
         with b.lanes(hi, end) as i:
             b.store(self.patch, to + i, self.zero)
 

@@ -105,6 +105,14 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 5, 40, 17), (3, 5, 17, 16), parameters(CHANNELS_LAST, window_strides=(1, 2), padding=((2, 0), (3, 1)))),
     ((2, 18, 7, 6), (3, 2, 18, 17), parameters(COLUMNS_LAST, padding=((1, 1), (2, 2)))),
     ((2, 5, 6, 34), (2, 2, 17, 24), parameters(CHANNELS_LAST, feature_group_count=2, **SAME)),
+    # columns are last
+    ((2, 3, 5, 40), (6, 3, 3, 3), parameters(CHANNELS_FIRST, **SAME)),
+    ((2, 6, 18, 7), (6, 1, 3, 2), parameters(CHANNELS_FIRST, feature_group_count=6, window_strides=(1, 2), **SAME)),
+    ((1, 4, 3, 12), (6, 2, 3, 3), parameters(CHANNELS_FIRST, feature_group_count=2, lhs_dilation=(2, 3),
+                                             padding=((1, 1), (2, 3)))),
+    ((2, 2, 4, 20), (3, 2, 3, 4), parameters(CHANNELS_FIRST, lhs_dilation=(4, 3), rhs_dilation=(2, 3),
+                                             window_strides=(2, 2), padding=((3, 3), (4, 4)))),
+    ((2, 3, 33), (2, 3, 4), parameters(order(1), padding=((2, -1),))),
     # input features are last
     ((2, 5, 17, 19), (3, 3, 3, 19), parameters(INPUTS_LAST, **SAME)),
     ((2, 6, 9, 40), (5, 3, 2, 40), parameters(INPUTS_LAST, window_strides=(2, 3), padding=((1, 2), (0, 5)))),
@@ -122,7 +130,7 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
         (case, printer)
         for case in range(len(DIRECT))
         for printer in PRINTERS
-        if printer != "numba" or case < 5 or case >= len(DIRECT) - 6
+        if printer != "numba" or case < 5 or case >= len(DIRECT) - 11
     ],
 )
 def test_loop_program(case: int, printer: str, rng: np.random.Generator) -> None:
@@ -258,5 +266,6 @@ def test_dtypes_must_agree() -> None:
 
 
 def test_features_must_be_last_for_the_loop_program() -> None:
+    numbers = ConvDimensionNumbers((0, 1, 2), (0, 1, 2), (1, 2, 0))
     with pytest.raises(ShapeError, match="conv_general_dilated takes any order"):
-        direct_convolution(np.zeros((1, 1, 3)), np.zeros((1, 1, 2)), **parameters(order(1)))
+        direct_convolution(np.zeros((1, 1, 3)), np.zeros((1, 1, 2)), **parameters(numbers))
