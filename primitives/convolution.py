@@ -208,20 +208,21 @@ def _written(lhs: Any, rhs: Any, **p: Any) -> Any:
     ):
         return _product(lhs, rhs, numbers, p.get("out_dtype"))
     out = conv_general_dilated.out_aval((aval_of(lhs), aval_of(rhs)), p)
-    lanes = _lanes(_loops((aval_of(lhs), aval_of(rhs)), out, p), numbers)
+    conv = _loops((aval_of(lhs), aval_of(rhs)), out, p)
+    lanes = _lanes(conv, numbers)
     if lanes == "columns":
         return direct_convolution(lhs, rhs, **p)
-    if lanes == "inputs":
-        lhs, ls = _ending(lhs, ls, 1)
-        rhs, rs = _ending(rhs, rs, 1)
-        return direct_convolution(lhs, rhs, **{**p, "dimension_numbers": ConvDimensionNumbers(ls, rs, os)})
-    if _wants_padding(lhs, p):
+    if _wants_padding(conv, lanes, p):
         low, high = [0] * (n + 2), [0] * (n + 2)
         for d, (lo, hi) in zip(ls[2:], p["padding"]):
             low[d], high[d] = lo, hi
         zero = zeros(Aval((), aval_of(lhs).dtype))
         lhs = pad(lhs, zero, low=tuple(low), high=tuple(high), interior=(0,) * (n + 2))
         p = {**p, "padding": ((0, 0),) * n}
+    if lanes == "inputs":
+        lhs, ls = _ending(lhs, ls, 1)
+        rhs, rs = _ending(rhs, rs, 1)
+        return direct_convolution(lhs, rhs, **{**p, "dimension_numbers": ConvDimensionNumbers(ls, rs, os)})
     conv = _loops((aval_of(lhs), aval_of(rhs)), out, p)
     if convolution_kernels.copies_columns(conv):
         lhs, ls = _ending(lhs, ls, 1)
@@ -253,13 +254,21 @@ def _lanes(conv: convolution_geometry.Convolution, numbers: ConvDimensionNumbers
     return min(found, key=lambda name: found[name])
 
 
-def _wants_padding(lhs: Any, p: dict[str, Any]) -> bool:
-    """Whether zeros are put around the image in memory: where there is little to do per tap, clipped loops
-    cost more."""
-    ls, pairs, n = p["dimension_numbers"].lhs_spec, p["padding"], len(p["padding"])
-    if not any(map(any, pairs)) or any(lo < 0 or hi < 0 for lo, hi in pairs) or p["lhs_dilation"] != (1,) * n:
+def _wants_padding(conv: convolution_geometry.Convolution, lanes: str, p: dict[str, Any]) -> bool:
+    """Whether zeros are put around the image in memory: where there is little to do per tap, or most rows in
+    registers are near an edge, clipped loops cost more."""
+    pairs, last = p["padding"], conv.spatial[-1]
+    if not any(map(any, pairs)) or any(lo < 0 or hi < 0 for lo, hi in pairs):
         return False
-    return shape_of(lhs)[ls[1]] < FEW_FEATURES
+    if any(s.image_dilation > 1 for s in conv.spatial) or conv.empty:
+        return False
+    if lanes == "inputs":
+        return False
+    if conv.features < FEW_FEATURES:
+        return True
+    return (
+        conv.image * TURNING < 0.1 * convolution_kernels.effort(conv) and last.out < FEW_FEATURES < last.taps
+    )
 
 
 def _product(lhs: Any, rhs: Any, numbers: ConvDimensionNumbers, out_dtype: np.dtype | None) -> Any:

@@ -25,6 +25,7 @@ LANES = 16  # output features per vector
 SPAN = 64  # rows per tile
 NARROW = 8  # groups of fewer output features share vectors
 MANY_TAPS = 64  # with more taps, input features are summed one after another, each over all taps
+MOST = 20  # vectors of sums in registers
 PATCH = 1 << 15  # most elements of the image that are copied for the rows in registers
 GATHERED = 8  # what a gathered vector costs
 NEAR = 1 << 19  # bytes that stay in a core's own cache
@@ -37,7 +38,8 @@ class Arrangement:
     by_batch: the rows in registers are batch elements, not positions. rows: how many. shared: lanes are
     features of one group, so all of them see one element of the image. vectors: of lanes walked at a time.
     spread: input features are summed one after another, with the running sums in the result. packed: the part
-    of the image that the rows meet is copied. resident: a panel of the kernel serves all positions before the
+    of the image that the rows meet is copied. batches: of how many batch elements, where the rows are positions.
+    resident: a panel of the kernel serves all positions before the
     next one does."""
 
     by_batch: bool
@@ -47,6 +49,7 @@ class Arrangement:
     spread: bool
     packed: bool
     resident: bool
+    batches: int
 
     @staticmethod
     def of(conv: Convolution, element: str, exact: bool) -> Arrangement:
@@ -71,7 +74,11 @@ class Arrangement:
         panels = -(-lanes // (vectors * LANES))
         blocks = conv.positions * conv.batch / rows
         resident = kernel > NEAR and kernel * blocks > conv.image * size * panels
-        return Arrangement(by_batch, max(1, rows), shared, vectors, spread, packed, resident)
+        batches = 1
+        if last.inside and not by_batch and rows == count:  # all positions, of several batch elements
+            batches = next(n for n in range(max(1, min(conv.batch, MOST // vectors // rows)), 0, -1)
+                           if conv.batch % n == 0)  # fmt: skip
+        return Arrangement(by_batch, max(1, rows), shared, vectors, spread, packed, resident, batches)
 
     def panel(self, conv: Convolution) -> int:
         """Output features of a tile."""
@@ -102,7 +109,7 @@ class Arrangement:
         others = [
             self.chunks(conv),
             1 if self.by_batch else last.phases,
-            last.out if self.by_batch else conv.batch,
+            last.out if self.by_batch else conv.batch // self.batches,
             *[s.out for s in conv.spatial[:-1]],
         ]
         return [*others, *panels] if self.resident else [*panels, *others]
@@ -171,6 +178,7 @@ class _Writer(Loops):
                 taps.append(self.met(last, *self.phase_of(last, other)))
                 step, out_step = self.batch_step, self.batch_out
             else:
+                other = other * plan.batches
                 base, target = base + other * self.batch_step, target + other * self.batch_out
                 taps.append(self.met(last, phase, 0))
                 step, out_step = last.advance * last.image_step, last.phases * self.out_step[-1]
@@ -194,18 +202,20 @@ class _Writer(Loops):
                     self.pack(taps, base, taps[-1].start + row * last.advance)
                 v = stack.enter_context(self.lanes_of(panel))
                 there = target + v
-                sums = [b.variable(self.element, self.zero) for _ in rows]
+                each = range(plan.batches)
+                targets = [there + r * out_step + n * self.batch_out for n in each for r in rows]
+                places = [r * step + n * self.batch_step for n in each for r in rows]
+                sums = [b.variable(self.element, self.zero) for _ in targets]
                 if c is not None:
                     with b.when(c > 0):
-                        for total, r in zip(sums, rows):
-                            total.set(b.load(self.out, there + r * out_step))
-                self.sum_up(taps, base, rows, step, feature, v, c, sums)
-                for total, r, inside in zip(sums, rows, stored):
+                        for total, to in zip(sums, targets):
+                            total.set(b.load(self.out, to))
+                self.sum_up(taps, base, rows, places, feature, v, c, sums)
+                for total, to, inside in zip(sums, targets, stored * plan.batches):
                     with ExitStack() as condition:
                         if inside is not None:
                             condition.enter_context(b.when(inside))
-                        value = b.cast(total.value, computed(self.out.dtype))
-                        b.store(self.out, there + r * out_step, value)
+                        b.store(self.out, to, b.cast(total.value, computed(self.out.dtype)))
 
     def lanes_of(self, panel: Any) -> Any:
         """The lanes of a panel; all panels but the last are full."""
@@ -258,8 +268,8 @@ class _Writer(Loops):
             b.store(self.patch, to + i, self.zero)
 
     def sum_up(
-        self, taps: Sequence[Taps], base: Any, rows: Sequence[Any], step: Any, feature: Any, v: Any, c: Any,
-        sums: Sequence[Any],
+        self, taps: Sequence[Taps], base: Any, rows: Sequence[Any], places: Sequence[Any], feature: Any, v: Any,
+        c: Any, sums: Sequence[Any],
     ) -> None:  # fmt: skip
         """Add the products of all taps and input features (of input feature c alone, if it is given)."""
         b, conv = self.b, self.conv
@@ -277,7 +287,6 @@ class _Writer(Loops):
                 tap = tap + (met.first + m * s.period) * self.tap_step[d]
                 copied = copied * s.met + m
             met, final = taps[-1], self.tap_step[-1]
-            places = [r * step for r in rows]
             if self.plan.by_batch:
                 m = stack.enter_context(self.clipped(last, met, self.image[-1]))
                 at = at + (met.start + m * last.reach) * last.image_step

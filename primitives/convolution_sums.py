@@ -75,7 +75,10 @@ class _Writer(Loops):
     def write(self) -> None:
         b, conv, plan = self.b, self.conv, Arrangement.of(self.conv)
         *outer, last = conv.spatial
-        self.features = b.size(conv.features) if conv.features > STATIC else conv.features
+        steps = (last.image_dilation, last.tap_dilation * last.image_step, last.tap_step)
+        merged = last.inside and steps == (1, conv.features, conv.features)
+        run = conv.features * (last.taps if merged else 1)
+        self.features = b.size(run) if run > STATIC else run
         self.width_tap = b.size(conv.width_tap)
         width_out = b.size(conv.width_out)
         count: Any = b.size(last.out)
@@ -103,7 +106,8 @@ class _Writer(Loops):
                         m = stack.enter_context(self.clipped(s, found, self.image[d]))
                         at = at + (found.start + m * s.reach) * self.image_step[d]
                         tap = tap + (found.first + m * s.period) * self.tap_step[d]
-                    m = stack.enter_context(b.loop(0, met.count))
+                    # taps and features may be one run, in the image as in the kernel
+                    m = b.as_value(0, "i8") if merged else stack.enter_context(b.loop(0, met.count))
                     tap = tap + (met.first + m * last.period) * self.tap_step[-1]
                     first = met.start + row * last.advance + m * last.reach
                     self.tap(at, tap, first, sums)

@@ -105,6 +105,8 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 5, 40, 17), (3, 5, 17, 16), parameters(CHANNELS_LAST, window_strides=(1, 2), padding=((2, 0), (3, 1)))),
     ((2, 18, 7, 6), (3, 2, 18, 17), parameters(COLUMNS_LAST, padding=((1, 1), (2, 2)))),
     ((2, 5, 6, 34), (2, 2, 17, 24), parameters(CHANNELS_LAST, feature_group_count=2, **SAME)),
+    ((3, 9, 9, 2), (7, 7, 2, 20), parameters(CHANNELS_LAST)),  # few positions of few batch elements
+    ((4, 10, 10, 2), (8, 8, 2, 33), parameters(CHANNELS_LAST)),
     # columns are last
     ((2, 3, 5, 40), (6, 3, 3, 3), parameters(CHANNELS_FIRST, **SAME)),
     ((2, 6, 18, 7), (6, 1, 3, 2), parameters(CHANNELS_FIRST, feature_group_count=6, window_strides=(1, 2), **SAME)),
@@ -116,6 +118,7 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     # input features are last
     ((2, 5, 17, 19), (3, 3, 3, 19), parameters(INPUTS_LAST, **SAME)),
     ((2, 6, 9, 40), (5, 3, 2, 40), parameters(INPUTS_LAST, window_strides=(2, 3), padding=((1, 2), (0, 5)))),
+    ((2, 6, 9, 9), (5, 3, 2, 9), parameters(INPUTS_LAST)),
     ((1, 3, 4, 130), (2, 3, 3, 130), parameters(INPUTS_LAST, lhs_dilation=(2, 3), padding=((1, 1), (2, 3)))),
     ((1, 3, 4, 17), (4, 3, 4, 17), parameters(INPUTS_LAST, lhs_dilation=(4, 3), rhs_dilation=(2, 3),
                                               window_strides=(2, 2), padding=((3, 3), (4, 4)))),
@@ -130,7 +133,7 @@ DIRECT: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
         (case, printer)
         for case in range(len(DIRECT))
         for printer in PRINTERS
-        if printer != "numba" or case < 5 or case >= len(DIRECT) - 11
+        if printer != "numba" or case < 5 or case >= len(DIRECT) - 14
     ],
 )
 def test_loop_program(case: int, printer: str, rng: np.random.Generator) -> None:
