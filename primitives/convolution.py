@@ -266,9 +266,9 @@ def _wants_padding(conv: convolution_geometry.Convolution, lanes: str, p: dict[s
         return False
     if conv.features < FEW_FEATURES:
         return True
-    return (
-        conv.image * TURNING < 0.1 * convolution_kernels.effort(conv) and last.out < FEW_FEATURES < last.taps
-    )
+    # few positions of few batch elements, as in the gradient of a kernel for few features
+    few = conv.batch <= last.out < FEW_FEATURES < last.taps
+    return few and conv.image * TURNING < 0.1 * convolution_kernels.effort(conv)
 
 
 def _product(lhs: Any, rhs: Any, numbers: ConvDimensionNumbers, out_dtype: np.dtype | None) -> Any:

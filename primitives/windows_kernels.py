@@ -90,7 +90,7 @@ class Layout:
     def disjoint(self) -> bool:
         """Whether no two windows share an element, and all are few elements of the array."""
         axes = [a for a in (*self.outer, self.lane) if not a.plain]
-        apart = all([a.inside and (a.window - 1) * a.window_dilation < a.stride for a in axes])
+        apart = all(a.inside and (a.window - 1) * a.window_dilation < a.stride for a in axes)
         return apart and not self.empty and math.prod([a.window for a in axes]) <= FEW
 
     @property
@@ -98,7 +98,7 @@ class Layout:
         """Whether disjoint windows hold every element."""
         axes = [a for a in (*self.outer, self.lane) if not a.plain]
         return self.disjoint and all(
-            [a.window == a.stride and a.low == 0 and a.out * a.stride == a.size for a in axes]
+            a.window == a.stride and a.low == 0 and a.out * a.stride == a.size for a in axes
         )
 
     @property
@@ -222,7 +222,7 @@ class _Window:
 
     def phase_columns(self, m: Any, phase: int) -> Iterator[tuple[Any, Any]]:
         """(element of the row, whether there is one) that window m of a phase meets, for each."""
-        lane, b = self.layout.lane, self.b
+        lane = self.layout.lane
         for k in range(lane.window):
             at = phase * lane.stride + k * lane.window_dilation - lane.low
             if at % lane.base_dilation == 0:
