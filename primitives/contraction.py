@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
-from fnn.core.aval import Aval
+from fnn.core.aval import Aval, Shape
 from fnn.core.lowering import Contraction
 from fnn.core.primitive import Sample
 from fnn.core.source import describe, here
@@ -44,47 +45,83 @@ def _shape(x: Aval, y: Aval, contract: Axes, batch: Axes, out_dtype: np.dtype | 
     return Aval((*[x.shape[d] for d in xb], *free), dtype, out_dtype is None and x.weak_type and y.weak_type)
 
 
-def _evaluate(x: Any, y: Any, contract: Axes, batch: Axes, out_dtype: np.dtype | None = None) -> np.ndarray:
+def _evaluate(x: Any, y: Any, **params: Any) -> np.ndarray:
     x, y = np.asarray(x), np.asarray(y)
+    return _product(x.shape, x.dtype, y.shape, y.dtype, **params)(x, y)
+
+
+def _evaluate_for(types: Sequence[Aval | type], params: dict[str, Any]) -> Callable[..., Any]:
+    x, y = types
+    if isinstance(x, Aval) and isinstance(y, Aval):
+        return _product(x.shape, x.dtype, y.shape, y.dtype, **params)
+    return functools.partial(_evaluate, **params)
+
+
+def _product(
+    x: Shape, x_dtype: np.dtype, y: Shape, y_dtype: np.dtype, contract: Axes, batch: Axes,
+    out_dtype: np.dtype | None = None,
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:  # fmt: skip
+    """One matrix product of NumPy's, for operands of these shapes and dtypes."""
     (xc, yc), (xb, yb) = contract, batch
-    out = np.dtype(x.dtype if out_dtype is None else out_dtype)
-    wide = dtypes.promote_types(x.dtype, out)
+    out = np.dtype(x_dtype if out_dtype is None else out_dtype)
+    wide = dtypes.promote_types(x_dtype, out)
     wide = np.dtype(np.float32) if wide in HALVES else wide  # one rounding, after the sum
-    xf, yf = rest(x.ndim, xc, xb), rest(y.ndim, yc, yb)
-    lead = [x.shape[d] for d in xb]
-    rows, inner, columns = (math.prod([a.shape[d] for d in ds]) for a, ds in ((x, xf), (x, xc), (y, yf)))
-    left = x.astype(wide).transpose(*xb, *xf, *xc).reshape(*lead, rows, inner)
-    right = y.astype(wide).transpose(*yb, *yc, *yf).reshape(*lead, inner, columns)
-    shape = (*lead, *(x.shape[d] for d in xf), *(y.shape[d] for d in yf))
-    return np.matmul(left, right).reshape(shape).astype(out)
+    xf, yf = rest(len(x), xc, xb), rest(len(y), yc, yb)
+    lead = [x[d] for d in xb]
+    rows, inner, columns = (math.prod([a[d] for d in ds]) for a, ds in ((x, xf), (x, xc), (y, yf)))
+    left = _arranged(x, x_dtype, (*xb, *xf, *xc), (*lead, rows, inner), wide)
+    right = _arranged(y, y_dtype, (*yb, *yc, *yf), (*lead, inner, columns), wide)
+    shape = (*lead, *(x[d] for d in xf), *(y[d] for d in yf))
+    reshaped = shape != (*lead, rows, columns)
+
+    def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        z = np.matmul(x if left is None else left(x), y if right is None else right(y))
+        return (z.reshape(shape) if reshaped else z).astype(out, copy=False)
+
+    return product
+
+
+def _arranged(
+    x: Shape, dtype: np.dtype, perm: Sequence[int], shape: Shape, wide: np.dtype
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Brings an operand into the shape and dtype of a matrix product; None where it is there."""
+    turned = tuple([x[d] for d in perm])
+    if list(perm) == sorted(perm) and turned == shape and dtype == wide:
+        return None
+    return lambda a: a.astype(wide, copy=False).transpose(perm).reshape(shape)
 
 
 def _transposed(side: int) -> Callable[..., Any]:
     """The cotangent of one side: the result's cotangent contracted with the other side over that one's
     free axes."""
 
-    def rule(ct: Any, other: Any, avals: Sequence[Aval], p: dict[str, Any]) -> Any:
-        mine_c, other_c = p["contract"][side], p["contract"][1 - side]
-        mine_b, other_b = p["batch"][side], p["batch"][1 - side]
-        mine_f = rest(avals[side].ndim, mine_c, mine_b)
-        other_f = rest(avals[1 - side].ndim, other_c, other_b)
+    @functools.lru_cache(4096)
+    def plan(
+        rank: int, other_rank: int, contract: Axes, batch: Axes
+    ) -> tuple[Axes, Axes, tuple[int, ...] | None]:
+        """contract, batch of the product, and the permutation of its axes (None: as they are)."""
+        mine_c, other_c = contract[side], contract[1 - side]
+        mine_b, other_b = batch[side], batch[1 - side]
+        mine_f, other_f = rest(rank, mine_c, mine_b), rest(other_rank, other_c, other_b)
         nb, first = len(mine_b), len(mine_f) if side == 0 else 0
         ct_f = tuple(range(nb + first, nb + first + len(other_f)))
+        over: Axes = ct_f, other_f
+        both: Axes = tuple(range(nb)), other_b
+        # the other's contracted axes are its free ones here
+        tail = [mine_c[other_c.index(d)] for d in sorted(other_c)]
+        order = (*mine_b, *mine_f, *tail) if side == 0 else (*mine_b, *tail, *mine_f)
+        perm = tuple([order.index(d) for d in range(len(order))])
+        if side == 1:
+            over, both = (over[1], over[0]), (both[1], both[0])
+        return over, both, None if perm == tuple(range(len(perm))) else perm
+
+    def rule(ct: Any, other: Any, avals: Sequence[Aval], p: dict[str, Any]) -> Any:
+        over, both, perm = plan(avals[side].ndim, avals[1 - side].ndim, p["contract"], p["batch"])
         dtype = dtypes.promote_types(aval_of(ct).dtype, aval_of(other).dtype)
         ct, other = of_dtype(ct, dtype), of_dtype(other, dtype)
-        over, both = (ct_f, other_f), (tuple(range(nb)), other_b)
-        tail = [
-            mine_c[other_c.index(d)] for d in sorted(other_c)
-        ]  # the other's contracted axes are its free ones here
-        if side == 0:
-            out = dot_general(ct, other, contract=over, batch=both, out_dtype=None)
-            order = (*mine_b, *mine_f, *tail)
-        else:
-            out = dot_general(other, ct, contract=over[::-1], batch=both[::-1], out_dtype=None)
-            order = (*mine_b, *tail, *mine_f)
-        perm = tuple([order.index(d) for d in range(len(order))])
-        out = out if perm == tuple(range(len(perm))) else transpose(out, perm=perm)
-        return of_dtype(out, avals[side].dtype)
+        left, right = (ct, other) if side == 0 else (other, ct)
+        out = dot_general(left, right, contract=over, batch=both, out_dtype=None)
+        return of_dtype(out if perm is None else transpose(out, perm=perm), avals[side].dtype)
 
     return rule
 
@@ -118,6 +155,7 @@ dot_general = bilinear(
     "dot_general",
     shape=_shape,
     evaluate=_evaluate,
+    evaluate_for=_evaluate_for,
     transposes=(_transposed(0), _transposed(1)),
     batch=_batched,
     lower=Contraction(),

@@ -3,7 +3,8 @@ on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,21 @@ def _evaluate(
     return out.transpose(tuple(np.argsort(windows.perm)))
 
 
+def _evaluate_for(types: Sequence[Aval | type], params: dict[str, Any]) -> Callable[..., Any]:
+    """NumPy's `take` where that is what is meant: whole slices along one axis."""
+    operand, indices = types
+    if isinstance(operand, Aval) and isinstance(indices, Aval) and indices.dtype != np.uint64:
+        n, sizes = params["dimension_numbers"], params["slice_sizes"]
+        axes, rank = n.start_index_map, indices.ndim - 1
+        whole = all(s == m for d, (s, m) in enumerate(zip(sizes, operand.shape)) if d not in axes)
+        if len(axes) == 1 and n.collapsed_slice_dims == axes and not n.operand_batching_dims and whole:
+            axis = axes[0]
+            inside = rest(rank + len(n.offset_dims), range(axis, axis + rank)) == n.offset_dims
+            if inside and operand.shape[axis] and params["mode"] != "fill":
+                return lambda x, i: np.take(x, i[..., 0], axis, mode="clip")
+    return functools.partial(_evaluate, **params)
+
+
 def scatter_numbers(numbers: GatherDimensionNumbers) -> Any:
     """The dimension numbers of the scatter that writes where this gather reads."""
     from fnn.primitives.scattering import ScatterDimensionNumbers  # scatter is built on gather
@@ -265,6 +281,7 @@ gather = Primitive(
     "gather",
     shape=_shape,
     evaluate=_evaluate,
+    evaluate_for=_evaluate_for,
     jvp=_jvp,
     vjp=_vjp,
     batch=_batch,

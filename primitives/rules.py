@@ -13,6 +13,7 @@ primitive stands in its own family.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,7 +99,8 @@ def spread(size: int, flags: Sequence[bool], args: Sequence[Any]) -> list[Any]:
 
 def of_dtype(x: Any, dtype: np.dtype) -> Any:
     """x converted, if it has another dtype."""
-    return x if aval_of(x).dtype == dtype else registry["convert"](x, dtype=dtype)
+    have = aval_of(x).dtype
+    return x if have is dtype or have == dtype else registry["convert"](x, dtype=dtype)
 
 
 def together(args: Sequence[Any]) -> list[Any]:
@@ -110,6 +112,17 @@ def together(args: Sequence[Any]) -> list[Any]:
     if not ranked:
         return list(args)  # all scalars: NumPy computes in the wider one, and the result is converted
     return [a.astype(ranked[0]) if isinstance(a, (np.ndarray, np.generic)) else a for a in args]
+
+
+def _directly(evaluate: Callable[..., Any], careful: Callable[..., Any]) -> Callable[..., Any]:
+    """evaluate_for of an elementwise operation: NumPy's function itself where operands need no care."""
+
+    def choose(types: Sequence[Aval | type], params: dict[str, Any]) -> Callable[..., Any]:
+        have = {t.dtype for t in types if isinstance(t, Aval)}
+        chosen = careful if len(have) > 1 or any(d in HALVES for d in have) else evaluate
+        return functools.partial(chosen, **params) if params else chosen
+
+    return choose
 
 
 def _in_float32(evaluate: Callable[..., Any]) -> Callable[..., Any]:
@@ -247,34 +260,41 @@ def elementwise(
                 total = term if total is None else registry["add"](total, term)
         return out, total
 
+    @functools.lru_cache(None)
+    def backward(needs: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[bool, ...], bool]:
+        """The operands with a cotangent, which operands it takes to compute them, and whether the result."""
+        wanted = tuple([i for i, p in enumerate(partials) if needs[i] and p is not None])
+        used = frozenset().union(*[uses[i] for i in wanted])
+        return wanted, tuple([k + 1 in used for k in range(len(needs))]), 0 in used
+
     def vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         out = prim(*args, **params)
-        wanted = [i for i, p in enumerate(partials) if needs[i] and p is not None]
+        wanted, using, using_out = backward(tuple(needs))
         if not wanted:
             return out, None
-        rank = len(shape_of(out))
-        used = frozenset().union(*[uses[i] for i in wanted])
-        kept = [a if k + 1 in used else None for k, a in enumerate(args)]
-        result = out if 0 in used else None
-        small = {i: aval_of(args[i]) for i in wanted}
+        kept = [a if use else None for a, use in zip(args, using)]
+        result, rank = out if using_out else None, len(out.aval.shape)
+        avals = [aval_of(args[i]) for i in wanted]
 
         def pull(ct: Any) -> list[Any]:
-            cts: list[Any] = [None] * len(args)
-            for i in wanted:
+            cts: list[Any] = [None] * len(kept)
+            for i, aval in zip(wanted, avals):
                 term = term_of(partials[i], ct, result, kept, params)
-                if len(small[i].shape) < rank:
+                if len(aval.shape) < rank:
                     term = registry["reduce_sum"](term, axes=tuple(range(rank)))
-                cts[i] = of_dtype(term, small[i].dtype)
+                cts[i] = of_dtype(term, aval.dtype)
             return cts
 
         return out, pull
 
     if refuse is not None:
         jvp, vjp = not_differentiable(refuse)
+    careful = evaluate if raw else _in_float32(evaluate)
     prim = Primitive(
         name,
         shape=shape or out_shape,
-        evaluate=evaluate if raw else _in_float32(evaluate),
+        evaluate=careful,
+        evaluate_for=_directly(evaluate, careful),
         jvp=jvp,
         vjp=vjp,
         batch=lambda frame, flags, args, params: (
@@ -317,6 +337,7 @@ def linear(
     lower: Lowering | Unsupported,
     positions: tuple[int, ...] | None = (0,),
     samples: Sequence[Sample] = (),
+    evaluate_for: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A primitive that is linear in the arguments at `positions` taken together (None: in all of them).
 
@@ -359,8 +380,9 @@ def linear(
         return out, pull
 
     prim = Primitive(
-        name, shape=shape, evaluate=evaluate, jvp=jvp, vjp=vjp, batch=batch, lower=lower, samples=samples
-    )
+        name, shape=shape, evaluate=evaluate, jvp=jvp, vjp=vjp, batch=batch, lower=lower, samples=samples,
+        evaluate_for=evaluate_for,
+    )  # fmt: skip
     return prim
 
 
@@ -373,6 +395,7 @@ def bilinear(
     batch: Callable[..., Any],
     lower: Lowering | Unsupported,
     samples: Sequence[Sample] = (),
+    evaluate_for: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A primitive of two arguments, linear in each. transposes[i](ct, other, avals, params) -> the
     cotangent of argument i, `other` being the other argument."""
@@ -400,8 +423,9 @@ def bilinear(
         return out, pull
 
     prim = Primitive(
-        name, shape=shape, evaluate=evaluate, jvp=jvp, vjp=vjp, batch=batch, lower=lower, samples=samples
-    )
+        name, shape=shape, evaluate=evaluate, jvp=jvp, vjp=vjp, batch=batch, lower=lower, samples=samples,
+        evaluate_for=evaluate_for,
+    )  # fmt: skip
     return prim
 
 

@@ -49,15 +49,16 @@ class Tape(Trace):
         return Tracer(self, value, self.slots)
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        needs = tuple([type(a) is Tracer and a.trace is self for a in args])
-        values = [a.value if n else a for a, n in zip(args, needs, strict=True)]
-        parents = [a.note if n else None for a, n in zip(args, needs, strict=True)]
+        parents = [a.note if type(a) is Tracer and a.trace is self else None for a in args]
+        needs = tuple([p is not None for p in parents])
+        values = [a.value if n else a for a, n in zip(args, needs)]
         if not primitive.multiple:
             out, pull = primitive.vjp(needs, values, params)
             if pull is None:
                 return out
-            result = self.track(out)
-            self.nodes.append((pull, parents, result.note, result.source))
+            self.slots = slot = self.slots + 1
+            result = Tracer(self, out, slot)
+            self.nodes.append((pull, parents, slot, result.source))
             return result
         out, pull, active = primitive.vjp(needs, values, params)
         if primitive.prepare:
@@ -73,7 +74,7 @@ class Tape(Trace):
 
 
 def _accumulate(table: dict[int, Any], slots: Sequence[int | None], cts: Sequence[Any]) -> None:
-    for slot, ct in zip(slots, cts, strict=True):
+    for slot, ct in zip(slots, cts):  # as many as there are operands
         if slot is not None and ct is not None:
             have = table.get(slot)
             table[slot] = ct if have is None else P.add(have, ct)

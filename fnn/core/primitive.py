@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fnn.core.array import ConcreteArray
+from fnn.config import config
+from fnn.core.array import SCALAR_TYPES, ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.lowering import Lowering
 from fnn.core.source import describe, here
 from fnn.core.trace import Trace, Tracer, aval_of, raise_leak, state
 from fnn.errors import DifferentiationError, LeakError, UnsupportedError
 
+ndarray = np.ndarray
 registry: dict[str, Primitive] = {}
 
 
@@ -95,7 +99,8 @@ class Primitive:
     With `multiple`, out, tangent, ct and flag are lists, and vjp returns (out, pull, active): which
     outputs depend differentiably on the arguments that need a cotangent. prepare(args, params) -> params
     runs before staging; floor(params) -> the innermost trace that binds an axis name the operation refers
-    to. Parameters are hashable."""
+    to. evaluate_for(types, params) -> evaluate for operands of these types (an Aval, or the type of a Python
+    number), parameters bound: what costs the same for all of them, done once. Parameters are hashable."""
 
     __slots__ = (
         "name",
@@ -109,7 +114,9 @@ class Primitive:
         "multiple",
         "prepare",
         "floor",
+        "evaluate_for",
         "types",
+        "ready",
     )
 
     def __init__(
@@ -126,11 +133,16 @@ class Primitive:
         multiple: bool = False,
         prepare: Callable[..., dict[str, Any]] | None = None,
         floor: Callable[[dict[str, Any]], Trace | None] | None = None,
+        evaluate_for: Callable[[Sequence[Aval | type], dict[str, Any]], Callable[..., Any]] | None = None,
     ):
         self.name, self.shape, self.evaluate, self.jvp, self.vjp = name, shape, evaluate, jvp, vjp
         self.batch, self.lower, self.samples = batch, lower, tuple(samples)
         self.multiple, self.prepare, self.floor = multiple, prepare, floor
+        self.evaluate_for = evaluate_for
         self.types: dict[Any, Any] = {}  # (operand avals, parameters) -> result aval
+        self.ready: dict[
+            Any, tuple[Callable[..., Any], Aval]
+        ] = {}  # what `run` needs, by the types of operands
         if name in registry:
             raise ValueError(f"a primitive named {name} exists already")
         registry[name] = self
@@ -146,10 +158,11 @@ class Primitive:
                 if top is None or trace.level > top.level:
                     top = trace
         running = state.stage
-        if running is not None and (top is None or top.level < running.level):
+        if running is None:
+            if top is None:
+                return self.run(args, params)
+        elif top is None or top.level < running.level:
             top = running
-        if top is None:
-            return self.run(args, params)
         if top.thread != threading.get_ident():
             raise LeakError(
                 f"a traced array of one thread was used in another at {describe(here())}. Run the whole transformed "
@@ -170,20 +183,82 @@ class Primitive:
 
     def run(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Compute now, with NumPy."""
+        if self.multiple:
+            return self._run_multiple(args, params)
+        values: Sequence[Any]
+        if len(args) == 2:  # most operations; comprehensions cost as much as their evaluation
+            x, y = args
+            if type(x) is ConcreteArray:
+                one, x = x.aval, x._value
+            else:
+                one = type(x)
+            if type(y) is ConcreteArray:
+                other, y = y.aval, y._value
+            else:
+                other = type(y)
+            types, values, gone = (one, other), (x, y), x is None or y is None
+        else:
+            types = tuple([a.aval if type(a) is ConcreteArray else type(a) for a in args])
+            values = [a._value if type(a) is ConcreteArray else a for a in args]
+            gone = any(v is None for v in values)
+        if gone:
+            values = [a.value if type(a) is ConcreteArray else a for a in args]  # says that it was donated
+        key = (types, config.enable_x64, *params.items()) if params else (types, config.enable_x64)
+        evaluate, aval = self.ready.get(key) or self._make_ready(key, args, params)
+        try:
+            within = _quiet.pop()
+        except IndexError:
+            within = _without_warnings()
+        try:
+            out = within(evaluate, *values)
+        finally:
+            _quiet.append(within)
+        if type(out) is not ndarray:
+            out = np.asarray(out)
+        if out.dtype is not aval.dtype and out.dtype != aval.dtype:
+            out = out.astype(aval.dtype)
+        return ConcreteArray(out, aval)
+
+    def _make_ready(
+        self, key: tuple, args: Sequence[Any], params: dict[str, Any]
+    ) -> tuple[Callable[..., Any], Aval]:
+        aval = self.out_aval(tuple([aval_of(a) for a in args]), params)
+        types = key[0]
+        if not all(
+            isinstance(t, Aval) or t in SCALAR_TYPES for t in types
+        ):  # NumPy's: the type says too little
+            return functools.partial(self.evaluate, **params), aval
+        if self.evaluate_for is not None:
+            ready = self.evaluate_for(types, params), aval
+        else:
+            ready = functools.partial(self.evaluate, **params) if params else self.evaluate, aval
+        if len(self.ready) > 4096:
+            self.ready.clear()
+        self.ready[key] = ready
+        return ready
+
+    def _run_multiple(self, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
         if self.prepare is not None:  # it holds a function of the user's, which is simply called
             return list(self.evaluate(*args, **params))
-        aval = self.out_aval(tuple([aval_of(a) for a in args]), params)
+        avals = self.out_aval(tuple([aval_of(a) for a in args]), params)
         values = [a.value if type(a) is ConcreteArray else a for a in args]
         with np.errstate(all="ignore"):
             out = self.evaluate(*values, **params)
-        if self.multiple:
-            return [
-                o if isinstance(o, ConcreteArray) else _wrap(o, a) for o, a in zip(out, aval, strict=True)
-            ]
-        return _wrap(out, aval)
+        return [o if isinstance(o, ConcreteArray) else _wrap(o, a) for o, a in zip(out, avals, strict=True)]
 
     def __repr__(self) -> str:
         return self.name
+
+
+# Contexts in which NumPy does not warn, those that nothing runs in: entering one costs a tenth of np.errstate, and
+# leaves the caller's own settings alone.
+_quiet: list[Callable[..., Any]] = []
+
+
+def _without_warnings() -> Callable[..., Any]:
+    context = contextvars.Context()
+    context.run(np.seterr, all="ignore")
+    return context.run
 
 
 def _wrap(out: Any, aval: Aval) -> ConcreteArray:

@@ -13,8 +13,9 @@ from fnn import primitives as P
 from fnn.config import config
 from fnn.core.array import Array, ConcreteArray
 from fnn.core.aval import Aval
+from fnn.core.primitive import Primitive
 from fnn.core.source import describe, here
-from fnn.core.trace import Tracer, aval_of
+from fnn.core.trace import Tracer, aval_of, state
 from fnn.errors import DtypeError
 from fnn.operations import operands
 from fnn.operations.operands import array_of, aval_of_key, key_of, meet, operand
@@ -62,8 +63,13 @@ def unary(
             else:
                 plan = compute, operands.fixes(name, (key,), mode)[0]
             _keep(plans, (key, config.enable_x64), plan)
+        function: Any
         function, fix = plan
-        return function(x if fix is None else fix(x))
+        if fix is not None:
+            x = fix(x)
+        if type(function) is Primitive and cls is not Tracer and state.stage is None:
+            return function.run((x,), {})
+        return function(x)
 
     return _documented(call, name, text)
 
@@ -75,15 +81,20 @@ def binary(
     plans: dict[Any, Any] = {}
 
     def call(x: Any, y: Any, /) -> Any:
+        traced = state.stage is not None
         cls = type(x)
-        if cls is ConcreteArray or cls is Tracer:
+        if cls is ConcreteArray:
             a: Any = x.aval
+        elif cls is Tracer:
+            a, traced = x.aval, True
         else:
             x = operand(name, x)
             a = key_of(x)
         cls = type(y)
-        if cls is ConcreteArray or cls is Tracer:
+        if cls is ConcreteArray:
             b: Any = y.aval
+        elif cls is Tracer:
+            b, traced = y.aval, True
         else:
             y = operand(name, y)
             b = key_of(y)
@@ -97,7 +108,11 @@ def binary(
             )
             _keep(plans, (a, b, config.enable_x64), plan)
         function, fix_x, fix_y = plan
-        return function(x if fix_x is None else fix_x(x), y if fix_y is None else fix_y(y))
+        if fix_x is not None:
+            x = fix_x(x)
+        if fix_y is not None:
+            y = fix_y(y)
+        return function(x, y) if traced or type(function) is not Primitive else function.run((x, y), {})
 
     return _documented(call, name, text)
 

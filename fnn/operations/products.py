@@ -41,7 +41,11 @@ def contract(
     dtype: Any = None,
 ) -> Any:
     """dot_general after promotion; bools are combined with and, or. dtype: in which it is summed and returned."""
-    x, y, logical = _met(name, x, y)
+    a, b = aval_of(x), aval_of(y)
+    if a.dtype is b.dtype and a.dtype.kind == "f" and not (a.weak_type or b.weak_type):
+        logical = False
+    else:
+        x, y, logical = _met(name, x, y)
     out_dtype = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     pair = (tuple(over[0]), tuple(over[1]))
     out = dot_general(x, y, contract=pair, batch=(tuple(batch[0]), tuple(batch[1])), out_dtype=out_dtype)

@@ -9,12 +9,14 @@ import numpy as np
 from fnn import primitives as P
 from fnn.core.array import ConcreteArray
 from fnn.core.source import describe, here
-from fnn.core.trace import aval_of
+from fnn.core.trace import aval_of, state
 from fnn.errors import ArgumentError, IndexingError
-from fnn.operations.index_plans import Plan, Shape, as_array_of, plan_of, static
+from fnn.operations.index_plans import Plan, Shape, as_array_of, plan_of
 from fnn.operations.operands import to_dtype, to_shape
 from fnn.operations.shaping import to
 from fnn.primitives.rules import rest, zeros
+
+_BASIC = {int, slice, type(None), type(Ellipsis)}  # what NumPy reads as a view, and means the same by
 
 
 def index(x: Any, key: Any) -> Any:
@@ -24,13 +26,15 @@ def index(x: Any, key: Any) -> Any:
 
 def read(x: Any, key: Any, mode: str, fill_value: Any) -> Any:
     """x[key]; mode says what places out of range read ("clip", "fill", "promise_in_bounds")."""
-    if type(key) is int and x.aval.shape:  # the common case, without a plan
-        shape = x.aval.shape
-        start = static(key, 0, shape).start
-        part = P.slice(
-            x, start=(start, *[0] * (len(shape) - 1)), limit=(start + 1, *shape[1:]), step=(1,) * len(shape)
-        )
-        return P.reshape(part, shape=shape[1:])
+    if type(x) is ConcreteArray and state.stage is None:
+        kinds = {type(key)} if type(key) is not tuple else set(map(type, key))
+        if kinds <= _BASIC:
+            try:
+                value = x.value[key]
+            except (IndexError, TypeError, ValueError):
+                pass  # the plan says what is wrong
+            else:
+                return ConcreteArray(np.asarray(value), x.aval.update(shape=value.shape))
     plan = plan_of(x.aval.shape, key)
     arrays = plan.arrays
     x = _sliced(x, plan)
@@ -97,7 +101,10 @@ def vectors_of(indices: list[Any], lead: Shape) -> Any:
     """Index arrays as one array of index vectors, on the last axis."""
     wide = any(aval_of(i).dtype.itemsize == 8 or aval_of(i).dtype.kind == "u" for i in indices)
     if all(isinstance(i, ConcreteArray) for i in indices):
-        columns = [np.broadcast_to(i.value, lead).astype(np.int64 if wide else np.int32) for i in indices]
+        exact = np.int64 if wide else np.int32
+        if len(indices) == 1 and indices[0].shape == lead:
+            return as_array_of(indices[0].value[..., None].astype(exact, copy=False))
+        columns = [np.broadcast_to(i.value, lead).astype(exact) for i in indices]
         return as_array_of(np.stack(columns, -1))
     dtype = np.dtype(np.int64 if wide else np.int32)
     parts = [to(to_shape(to_dtype(i, dtype), lead), (*lead, 1)) for i in indices]
