@@ -117,8 +117,10 @@ def _transposed(side: int) -> Callable[..., Any]:
 
     def rule(ct: Any, other: Any, avals: Sequence[Aval], p: dict[str, Any]) -> Any:
         over, both, perm = plan(avals[side].ndim, avals[1 - side].ndim, p["contract"], p["batch"])
-        dtype = dtypes.promote_types(aval_of(ct).dtype, aval_of(other).dtype)
-        ct, other = of_dtype(ct, dtype), of_dtype(other, dtype)
+        dtype = aval_of(ct).dtype
+        if dtype is not aval_of(other).dtype:
+            dtype = dtypes.promote_types(dtype, aval_of(other).dtype)
+            ct, other = of_dtype(ct, dtype), of_dtype(other, dtype)
         left, right = (ct, other) if side == 0 else (other, ct)
         out = dot_general(left, right, contract=over, batch=both, out_dtype=None)
         return of_dtype(out if perm is None else transpose(out, perm=perm), avals[side].dtype)

@@ -99,7 +99,7 @@ def spread(size: int, flags: Sequence[bool], args: Sequence[Any]) -> list[Any]:
 
 def of_dtype(x: Any, dtype: np.dtype) -> Any:
     """x converted, if it has another dtype."""
-    have = aval_of(x).dtype
+    have = (x.aval if type(x) is ConcreteArray else aval_of(x)).dtype
     return x if have is dtype or have == dtype else registry["convert"](x, dtype=dtype)
 
 
@@ -279,7 +279,11 @@ def elementwise(
         def pull(ct: Any) -> list[Any]:
             cts: list[Any] = [None] * len(kept)
             for i, aval in zip(wanted, avals):
-                term = term_of(partials[i], ct, result, kept, params)
+                partial = partials[i]
+                if callable(partial):
+                    term = partial(ct, result, *kept, **params)
+                else:
+                    term = ct if partial == 1 else registry["neg"](ct)
                 if len(aval.shape) < rank:
                     term = registry["reduce_sum"](term, axes=tuple(range(rank)))
                 cts[i] = of_dtype(term, aval.dtype)

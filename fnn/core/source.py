@@ -41,11 +41,12 @@ class _Current(threading.local):
 current = _Current()
 
 
-def here() -> Source | None:
-    """The innermost frame of the user as (code, instruction): no line is looked up, no string made."""
+def here(depth: int = 1) -> Source | None:
+    """The innermost frame of the user as (code, instruction): no line is looked up, no string made. depth: how many
+    frames from here on are fnn's for certain."""
     if current.source is not None:
         return current.source
-    frame = sys._getframe(1)
+    frame = sys._getframe(depth)
     internal = _internal
     while frame is not None:
         code = frame.f_code

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fnn import dtypes
+from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
@@ -41,11 +42,7 @@ def contract(
     dtype: Any = None,
 ) -> Any:
     """dot_general after promotion; bools are combined with and, or. dtype: in which it is summed and returned."""
-    a, b = aval_of(x), aval_of(y)
-    if a.dtype is b.dtype and a.dtype.kind == "f" and not (a.weak_type or b.weak_type):
-        logical = False
-    else:
-        x, y, logical = _met(name, x, y)
+    x, y, logical = _met(name, x, y)
     out_dtype = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     pair = (tuple(over[0]), tuple(over[1]))
     out = dot_general(x, y, contract=pair, batch=(tuple(batch[0]), tuple(batch[1])), out_dtype=out_dtype)
@@ -57,6 +54,9 @@ def _mismatch(name: str, x: Any, y: Any, a: int, b: int, hint: str) -> ShapeErro
         f"{name}: the shapes {_shape(x)} and {_shape(y)} do not fit, at {describe(here())}: axis {a} of the first has size "
         f"{_shape(x)[a]}, axis {b} of the second {_shape(y)[b]}, and they are summed over together; {hint}"
     )
+
+
+_products: dict[tuple[Aval, Aval], dict[str, Any]] = {}  # of operands that meet as they are
 
 
 def matmul(
@@ -72,6 +72,9 @@ def matmul(
     [3. 4.]
     """
     x, y = array_of("matmul", x), array_of("matmul", y)
+    known = _products.get((x.aval, y.aval)) if preferred_element_type is None else None
+    if known is not None:
+        return dot_general(x, y, **known)
     xs, ys = _shape(x), _shape(y)
     if not xs or not ys:
         raise ShapeError(
@@ -82,6 +85,10 @@ def matmul(
     if xs[a] != ys[b]:
         raise _mismatch("matmul", x, y, a, b, "transpose one of them (x.T, x.mT)")
     if len(ys) <= 2:
+        if x.aval.dtype == y.aval.dtype and not dtypes.is_bool(x.aval.dtype):  # nothing is to be converted
+            if len(_products) > 4096:
+                _products.clear()
+            _products[x.aval, y.aval] = {"contract": ((a,), (b,)), "batch": ((), ()), "out_dtype": None}
         return contract("matmul", x, y, ((a,), (b,)), dtype=preferred_element_type)
     lead_x, lead_y = xs[:-2] if len(xs) > 2 else (), ys[:-2]
     if not lead_x:  # (m, k) or (k,) with (..., k, n): the leading axes are free, and go to the front
