@@ -25,6 +25,7 @@ LANES = 16  # output features per vector
 SPAN = 64  # rows per tile
 NARROW = 8  # groups of fewer output features share vectors
 MANY_TAPS = 64  # with more taps, input features are summed one after another, each over all taps
+FEW_TAPS = 8  # along the last axis, so many are written out one by one
 MOST = 20  # vectors of sums in registers
 PATCH = 1 << 15  # most elements of the image that are copied for the rows in registers
 GATHERED = 8  # what a gathered vector costs
@@ -316,6 +317,10 @@ class _Writer(Loops):
                 at = at + first * column
                 self.features_of(at, spread, places, None, tap, None, sums, conv.features * last.taps)
                 return
+            few = last.image_dilation == 1 and last.taps <= FEW_TAPS and self.plan.batches == 1
+            if few and not self.plan.shared and c is None:
+                self.narrow(at, spread, first + rows[0] * last.advance, tap, sums)
+                return
             m = stack.enter_context(b.loop(0, met.count))
             tap = tap + (met.first + m * last.period) * final
             first = first + m * last.reach
@@ -333,6 +338,32 @@ class _Writer(Loops):
                 inside = [b.op("and", x >= 0, x < self.image[-1]) for x in columns]
                 safe = [b.op("max", b.op("min", x, self.image[-1] - 1), 0) * last.image_step for x in columns]
                 self.features_of(at, spread, safe, inside, tap, c, sums)
+
+    def narrow(self, at: Any, spread: Any, first: Any, tap: Any, sums: Sequence[Any]) -> None:
+        """Add the products of all taps along the last axis, of groups that share vectors: each column of the
+        image, from `first` on, is loaded once for all positions whose taps meet it."""
+        b, conv, last = self.b, self.conv, self.conv.spatial[-1]
+        met: dict[int, list[tuple[int, int]]] = {}
+        for q in range(len(sums)):
+            for m in range(last.taps):
+                met.setdefault(q * last.advance + m * last.reach, []).append((q, m))
+        with b.loop(0, self.features) as c:
+            ys = [
+                b.cast(b.load(self.rhs, tap + m * self.tap_step[-1] + c * conv.feature_tap), self.element)
+                for m in range(last.taps)
+            ]
+            for offset in sorted(met):
+                column = first + offset
+                safe = column if last.inside else b.op("max", b.op("min", column, self.image[-1] - 1), 0)
+                place = at + safe * last.image_step + c * conv.feature_step + spread
+                x = b.cast(b.load(self.lhs, place), self.element)
+                if not last.inside:
+                    x = b.select(b.op("and", column >= 0, column < self.image[-1]), x, self.zero)
+                for q, m in met[offset]:
+                    if self.element[0] == "f":
+                        sums[q].set(b.op("fma", x, ys[m], sums[q].value))
+                    else:
+                        sums[q].set(sums[q].value + x * ys[m])
 
     def features_of(
         self, at: Any, spread: Any, places: Sequence[Any], inside: Sequence[Any] | None, tap: Any, c: Any,
