@@ -74,7 +74,7 @@ def _spread_back(x: Any, axes: Sequence[int], shape: Sequence[int]) -> Any:
 reduce_sum = linear(
     "reduce_sum",
     shape=_reduced("reduce_sum", "iuf"),
-    evaluate=_in_float32(lambda x, axes: np.sum(x, axis=axes, dtype=x.dtype)),
+    evaluate=_in_float32(lambda x, axes: np.add.reduce(x, axis=axes, dtype=x.dtype)),
     transpose=lambda ct, i, avals, args, p: _spread_back(ct, p["axes"], avals[0].shape),
     batch=same_batch("reduce_sum", **_axes_shifted),
     lower=Reduction("add"),
@@ -127,7 +127,7 @@ def _prod_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> 
 reduce_prod = Primitive(
     "reduce_prod",
     shape=_reduced("reduce_prod", "iuf"),
-    evaluate=_in_float32(lambda x, axes: np.prod(x, axis=axes, dtype=x.dtype)),
+    evaluate=_in_float32(lambda x, axes: np.multiply.reduce(x, axis=axes, dtype=x.dtype)),
     jvp=_prod_jvp,
     vjp=_prod_vjp,
     batch=same_batch("reduce_prod", **_axes_shifted),

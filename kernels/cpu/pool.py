@@ -340,7 +340,8 @@ class Pool:
 
 
 class Native:
-    """The machine code of the driver and the pool, as ctypes functions (the GIL is free while one runs)."""
+    """The machine code of the driver and the pool: ctypes functions, and what a call enters by (the GIL is free while
+    one runs)."""
 
     def __init__(self, table: int) -> None:
         pointer, word = ctypes.c_void_p, ctypes.c_int64
