@@ -27,12 +27,13 @@ def expansion(v: Value) -> Expansion:
 
 
 def weight(items: Sequence[Value | Statement]) -> int:
-    """How many operations the items of a block are, those of functions of mathematics included."""
+    """How many operations the items of a block are, those of functions of mathematics included, without what
+    is rare in them."""
     count = len(items)
     for item in items:
-        if isinstance(item, Statement):
+        if isinstance(item, Statement) and item.kind != "rarely":
             count += sum([weight(inner.items) for inner in item.blocks])
-        elif item.op in MATHEMATICS:
+        elif isinstance(item, Value) and item.op in MATHEMATICS:
             count += expansion(item).weight
     return count
 

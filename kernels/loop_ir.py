@@ -167,8 +167,8 @@ class Block:
 
 
 class Statement:
-    """kind: "tiles" | "loop" | "lanes" (index, lo, hi, step) | "when" (condition) | "while" (condition block,
-    condition) | "store" (buffer, index, value) | "declare" (variable, value) | "assign" (variable, value) |
+    """kind: "tiles" | "loop" | "lanes" (index, lo, hi, step) | "when" (condition) | "rarely" (condition) | "while"
+    (condition block, condition) | "store" (buffer, index, value) | "declare" (variable, value) | "assign" (variable, value) |
     "accumulate" (variable, value) | "local" (buffer)."""
 
     __slots__ = ("kind", "args", "blocks")

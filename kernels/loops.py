@@ -142,6 +142,16 @@ class Builder:
             yield
 
     @contextmanager
+    def rarely(self, condition: Value) -> Iterator[None]:
+        """As `when`, for what hardly ever happens: it may be slow where it does, and costs a test where it does
+        not. What is inside reads no memory and stores nothing but the values of variables declared outside,
+        to each of which it assigns once."""
+        if condition.dtype != "b1":
+            raise TypeError(f"rarely: a condition of type {condition.dtype}; compare it with something")
+        with self._body("rarely", (condition,)):
+            yield
+
+    @contextmanager
     def repeat_while(self) -> Iterator[WhileLoop]:
         """`with b.repeat_while() as w: ...; w.test(condition); body...`: what is recorded before `test`
         computes the condition anew each round. Where the condition varies, every lane stops for good when its

@@ -171,10 +171,10 @@ class Arithmetic:
     def rarely(
         self, condition: Value, usual: Sequence[Value], otherwise: Callable[[], Sequence[Value]]
     ) -> list[Value]:
-        """The usual values, except where the condition holds. What `otherwise` records is under that
-        condition: a printer branches around it, so that where no lane needs it, it costs a test."""
+        """The usual values, except where the condition holds: there those that `otherwise` records, which may
+        be slow (see `Builder.rarely`)."""
         variables = [self.builder.variable(value.dtype, value) for value in usual]
-        with self.builder.when(condition):
+        with self.builder.rarely(condition):
             for variable, value in zip(variables, otherwise(), strict=True):
                 variable.set(value)
         return [variable.value for variable in variables]

@@ -10,6 +10,7 @@ from fnn.kernels.loops import INDEX, Buffer, Operand, Program, Value, Variable, 
 from fnn.kernels.nest import BAND, BLOCK, PANEL, PART, SPAN, TURN, TURNED, Nest, node_args
 from fnn.kernels.nest_writer import Memo, Writer
 
+SEVERAL = 6  # heavy values in a body, from which several vectors are walked at a time
 HEAVY = 8  # weight from which a value of a row is kept for later passes over the row
 SCRATCH_BYTES = 1 << 16  # of stack that a kernel may use for that
 
@@ -93,6 +94,12 @@ def last_pass(nest: Nest, level: Sequence[int]) -> int:
 
 
 class _Program(Writer):
+    def vectors(self, wanted: Iterable[int]) -> int:
+        """How many vectors to walk at a time. Functions of mathematics in a long row keep the processor waiting
+        for one vector's results, and leave room for others."""
+        heavy = [self.code(i) for i in wanted if _heavy(self.nest, i)]
+        return 1 if len(heavy) < SEVERAL else 2 if "f8" in heavy else 4
+
     def map(self) -> None:
         """Blocks of the last axis; with reductions, each tile stores its part of each."""
         nest, b = self.nest, self.b
@@ -132,7 +139,7 @@ class _Program(Writer):
                 if self.reductions:
                     self.blocked(lo, hi, self.reductions, memo, lambda i, parts: body(i, parts))
                 else:
-                    with b.lanes(lo, hi) as i:
+                    with b.lanes(lo, hi, self.vectors(wanted)) as i:
                         body(i, ())
             for n, a in narrow:
                 self.store(n, a, memo, [0])

@@ -188,6 +188,8 @@ class Interpreter:
         elif value:
             self.block(s.blocks[0])
 
+    do_rarely = do_when
+
     def do_while(self, s: Statement, condition: Value) -> None:
         before = self.mask
         while True:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fnn.kernels.cpu.llvm_functions import Functions, call_expansion, rarely
 from fnn.kernels.cpu.llvm_memory import Memory
 from fnn.kernels.cpu.llvm_operations import IDENTITY
 from fnn.kernels.cpu.llvm_text import (
@@ -24,7 +25,7 @@ from fnn.kernels.cpu.llvm_text import (
     register,
     vector_of,
 )  # fmt: skip
-from fnn.kernels.expansions import expansion, weight
+from fnn.kernels.expansions import expansion
 from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
 
 UNROLL = 4
@@ -38,13 +39,15 @@ SPACED = 4  # elements that lie no further apart than this are read and written 
 
 def emit(program: Program, name: str, lanes_bytes: int) -> str:
     """The module of one kernel, for vectors of `lanes_bytes` bytes (64, 32 or 16)."""
-    return _Printer(program, lanes_bytes // 4).emit(name)
+    return Printer(program, lanes_bytes // 4, Functions(program)).emit(name)
 
 
-class _Printer:
-    def __init__(self, program: Program, machine_lanes: int):
-        self.program, self.machine_lanes = program, machine_lanes
-        self.text = Memory()
+class Printer:
+    """Writes one function of a module, as a rule the kernel itself."""
+
+    def __init__(self, program: Program, machine_lanes: int, functions: Functions):
+        self.program, self.machine_lanes, self.functions = program, machine_lanes, functions
+        self.text = Memory(functions.declared)
         self.lanes = 0  # of the lanes loop in progress
         self.mask: str | None = None  # which lanes may touch memory
         self.condition: str | None = None  # which lanes the surrounding `when`s leave on
@@ -71,7 +74,16 @@ class _Printer:
                 text.do(f"%s{k} = load i64, ptr {word}, align 8")
         self.find_parts(program.body, 0)
         self.walk(program.body)
-        return text.function(name, "ptr noalias readonly %table, i64 %lo, i64 %hi")
+        text.do("ret void")
+        head = f"define void @{name}(ptr noalias readonly %table, i64 %lo, i64 %hi) nounwind"
+        self.functions.texts.append(text.function(head))
+        return self.functions.text()
+
+    def another(self, lanes: int) -> Printer:
+        """For another function of the module, of so many lanes."""
+        printer = Printer(self.program, self.machine_lanes, self.functions)
+        printer.lanes = lanes
+        return printer
 
     # -- values
     def scalar(self, v: Value) -> str:
@@ -83,7 +95,9 @@ class _Printer:
         return self.scalars[v]
 
     def vector(self, v: Value) -> str:
-        """Any value as a vector."""
+        """Any value as a vector; in a function without lanes as it is."""
+        if not self.lanes:
+            return self.scalar(v)
         if v.op == "const":
             return constant(v.dtype, self.lanes, v.payload)
         known = self.vectors.get(v)
@@ -95,6 +109,10 @@ class _Printer:
                 known = self.text.let(f"add {kind} {known}, {counting(v.dtype, self.lanes, v.step)}")
             self.put(self.vectors, v, known)
         return known
+
+    def either(self, v: Value) -> str:
+        """A value as what it is."""
+        return self.vector(v) if self.is_vector(v) else self.scalar(v)
 
     def put(self, names: dict[Value, str], v: Value, name: str) -> None:
         names[v] = name
@@ -110,7 +128,7 @@ class _Printer:
         del self.made[before:]
 
     def is_vector(self, v: Value) -> bool:
-        return v.varying and v.step is None
+        return v.varying and v.step is None and self.lanes > 0
 
     # -- blocks
     def walk(self, block: Block) -> None:
@@ -152,6 +170,10 @@ class _Printer:
     def expand(self, v: Value) -> None:
         """Print the arithmetic that a function of mathematics consists of."""
         parts = expansion(v)
+        names = self.vectors if self.is_vector(v) else self.scalars
+        if parts.block in self.functions.called:
+            self.put(names, v, call_expansion(self, v, parts))
+            return
         with self.scope():
             for operand, given in zip(parts.operands, v.args, strict=True):
                 if self.is_vector(operand):
@@ -160,7 +182,7 @@ class _Printer:
                     self.put(self.scalars, operand, self.scalar(given))
             self.walk(parts.block)
             result = self.vector(parts.result) if self.is_vector(v) else self.scalar(parts.result)
-        self.put(self.vectors if self.is_vector(v) else self.scalars, v, result)
+        self.put(names, v, result)
 
     # -- memory
     def address(self, buffer: Buffer, index: str) -> str:
@@ -367,6 +389,9 @@ class _Printer:
                 self.walk(block)
         self.mask, self.condition = outer
 
+    def do_rarely(self, statement: Statement) -> None:
+        rarely(self, statement)
+
     def wants_branch(self, block: Block) -> bool:
         """Whether a block is left out where no lane wants it: it is long, or something in it happens once for
         all."""
@@ -446,7 +471,7 @@ class _Printer:
                 done = end
             if done < count:
                 body(forward(start, done), leading(lanes, count - done))
-        elif weight(block.items) > LONG:
+        elif self.functions.cost(block) > LONG:
             with text.loop(start, stop, lanes) as i:
                 remainder(i)
         else:

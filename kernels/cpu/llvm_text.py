@@ -87,10 +87,10 @@ def leading(lanes: int, count: int) -> str:
 class Text:
     """Writes the body of one function."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: set[str]) -> None:
         self.lines: list[str] = []
         self.entry: list[str] = []  # what precedes the body: allocas
-        self.declared: set[str] = set()
+        self.declared = declared  # the module's declarations of intrinsic functions
         self.count = 0
         self.block = "entry"
 
@@ -152,17 +152,26 @@ class Text:
         self.label(f"done{number}")
 
     @contextmanager
-    def when(self, condition: str) -> Iterator[None]:
-        """A branch around what is written inside."""
+    def when(self, condition: str, rare: bool = False) -> Iterator[None]:
+        """A branch around what is written inside. rare: it is hardly ever run."""
         number = self.fresh()
-        self.do(f"br i1 {condition}, label %then{number}, label %end{number}")
+        likely = RARELY if rare else ""
+        self.do(f"br i1 {condition}, label %then{number}, label %end{number}{likely}")
         self.label(f"then{number}")
         yield
         self.do(f"br label %end{number}")
         self.label(f"end{number}")
 
-    def function(self, name: str, arguments: str) -> str:
-        """The finished module."""
-        declarations = "".join(line + "\n" for line in sorted(self.declared))
+    def function(self, head: str) -> str:
+        """The finished function; head: all that precedes its body."""
         body = "\n".join([*self.entry, *self.lines])
-        return f"{declarations}define void @{name}({arguments}) nounwind {{\nentry:\n{body}\n  ret void\n}}\n"
+        return f"{head} {{\nentry:\n{body}\n}}\n"
+
+
+RARELY = ", !prof !0"
+
+
+def module(functions: list[str], declared: set[str]) -> str:
+    """The text of a module of functions."""
+    weights = '!0 = !{!"branch_weights", i32 1, i32 2000}\n' if any(RARELY in f for f in functions) else ""
+    return "".join([*(line + "\n" for line in sorted(declared)), *functions, weights])

@@ -257,6 +257,8 @@ class _Printer:
         self.flush(True)
         self.inner(f"if {condition}:", statement.blocks[0])
 
+    do_rarely = do_when
+
     def do_while(self, statement: Statement) -> None:
         self.flush(True)
         self.put("while True:")
