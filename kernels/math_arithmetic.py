@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from fnn.kernels.loops import Builder, Operand, Value
@@ -173,8 +174,23 @@ class Arithmetic:
     ) -> list[Value]:
         """The usual values, except where the condition holds: there those that `otherwise` records, which may
         be slow (see `Builder.rarely`)."""
+        return self._choose(self.builder.rarely, condition, usual, otherwise)
+
+    def where_needed(
+        self, condition: Value, usual: Sequence[Value], otherwise: Callable[[], Sequence[Value]]
+    ) -> list[Value]:
+        """The same, as fast as any other: a printer branches around it where no lane needs it."""
+        return self._choose(self.builder.when, condition, usual, otherwise)
+
+    def _choose(
+        self,
+        branch: Callable[[Value], AbstractContextManager[None]],
+        condition: Value,
+        usual: Sequence[Value],
+        otherwise: Callable[[], Sequence[Value]],
+    ) -> list[Value]:
         variables = [self.builder.variable(value.dtype, value) for value in usual]
-        with self.builder.rarely(condition):
+        with branch(condition):
             for variable, value in zip(variables, otherwise(), strict=True):
                 variable.set(value)
         return [variable.value for variable in variables]

@@ -80,7 +80,7 @@ def lgamma(m: Arithmetic, x: Value) -> Value:
         sine, _ = sin_cos_pi(m, x)
         return [m.select(sine > 0.0, -log(m, sine * (1.0 / _PI)) - result, _INFINITY)]
 
-    (result,) = m.rarely(negative, [result], reflected)
+    (result,) = m.where_needed(negative, [result], reflected)
     return m.select(x.eq(-_INFINITY), x, result)
 
 
@@ -122,7 +122,7 @@ def digamma(m: Arithmetic, x: Value) -> Value:
         sine, cosine = sin_cos_pi(m, x)
         return [m.select(sine > 0.0, result - _PI * cosine / sine, _NAN)]
 
-    (result,) = m.rarely(negative, [result], reflected)
+    (result,) = m.where_needed(negative, [result], reflected)
     return m.select(x.eq(0.0), m.copysign(_INFINITY, -x), result)
 
 

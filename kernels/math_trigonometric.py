@@ -3,7 +3,7 @@
 x = k pi/2 + r with |r| <= pi/4. Up to 2**20, k is x * 2/pi rounded and r comes from pi/2 in three parts
 through fma (Cody and Waite): the first step is exact, the second is rounded once, the third is kept apart.
 Beyond, the product of x and 2/pi is formed in integers from those of 2/pi's bits that matter at x's exponent
-(Payne and Hanek); that is under a condition, which a printer branches around where no lane needs it.
+(Payne and Hanek); that is rare, and done apart.
 """
 
 from __future__ import annotations

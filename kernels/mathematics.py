@@ -1,9 +1,9 @@
 """Mathematical functions written out in arithmetic, for every printer whose target does not have them.
 
 `expand` records one of `loops.MATHEMATICS` through a Builder: additions, products, fma, square roots, selects
-and integer operations on bits, each rounded as IEEE has it. There are no tables in memory and, but for rare
-cases (see `Arithmetic.rarely`), no branches, so an expansion is as good for vectors as for GPU threads. NaN,
-infinities, signed zeros and denormal numbers behave as in NumPy and SciPy.
+and integer operations on bits, each rounded as IEEE has it. There are no tables in memory and, but for
+`Arithmetic.rarely` and `where_needed`, no branches, so an expansion is as good for vectors as for GPU threads.
+NaN, infinities, signed zeros and denormal numbers behave as in NumPy and SciPy.
 
 Results are within 2 units in the last place wherever they are finite, but that beside the negative zeros of
 f8's lgamma and digamma it is the absolute error that is small.

@@ -26,7 +26,9 @@ class Functions:
     def __init__(self, program: Program):
         self.declared: set[str] = set()
         self.texts: list[str] = []
-        self.made: dict[tuple[Block, int], tuple[str, str]] = {}  # (block, lanes) -> (name, type of its result)
+        self.made: dict[
+            tuple[Block, int], tuple[str, str]
+        ] = {}  # (block, lanes) -> (name, type of its result)
         uses: Counter[Block] = Counter()
         parts: dict[Block, Expansion] = {}
         _count(program.body, uses, parts)
