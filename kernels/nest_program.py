@@ -12,6 +12,9 @@ from fnn.kernels.nest_writer import Memo, Writer
 
 SEVERAL = 6  # heavy values in a body, from which several vectors are walked at a time
 HEAVY = 8  # weight from which a value of a row is kept for later passes over the row
+AGAIN = (
+    32  # values of a row that a pass may compute again; beyond, they wait in scratch rows as heavy ones do
+)
 SCRATCH_BYTES = 1 << 16  # of stack that a kernel may use for that
 
 
@@ -49,23 +52,31 @@ def closure(nest: Nest, targets: Iterable[int], stop: Callable[[int], bool]) -> 
 
 
 def row_plan(nest: Nest, level: Sequence[int], last: int) -> tuple[set[int], list[list[int]]]:
-    """For a row nest: (nodes kept in scratch rows, per pass the nodes it computes). A costly node that an
-    earlier pass computed is read from its scratch row."""
-    size = 8 * math.prod(nest.inner) * (BAND if nest.banded else 1)
+    """For a row nest: (nodes kept in scratch rows, per pass the nodes it computes). What an earlier pass computed
+    is read from its scratch row if it is costly, or if there is much of it."""
+    size = 8 * math.prod(nest.inner)
     kept: set[int] = set()
-    done: set[int] = set()
+    computed_before: set[int] = set()
     plan = []
-    for p in range(last + 1):
-        targets = [nest.nodes[r][3] for r in nest.reductions if level[r] == p + 1]
-        targets += [n for n, a in nest.stores if nest.wide(a) and level[n] == p]
 
-        def stop(i: int, done: set[int] = done) -> bool:
-            if i in done and i not in kept and size * (len(kept) + 1) <= SCRATCH_BYTES:
+    def needed(targets: list[int], ready: set[int]) -> list[int]:
+        """What is to be computed for the targets if these nodes may be kept."""
+
+        def stop(i: int) -> bool:
+            if i in ready and i not in kept and size * (len(kept) + 1) <= SCRATCH_BYTES:
                 kept.add(i)
             return i in kept or not nest.full[i]
 
-        plan.append(closure(nest, targets, stop))
-        done |= {i for i in plan[-1] if _heavy(nest, i)}
+        return closure(nest, targets, stop)
+
+    for p in range(last + 1):
+        targets = [nest.nodes[r][3] for r in nest.reductions if level[r] == p + 1]
+        targets += [n for n, a in nest.stores if nest.wide(a) and level[n] == p]
+        wanted = needed(targets, {i for i in computed_before if _heavy(nest, i)})
+        if sum([i in computed_before for i in wanted]) > AGAIN:
+            wanted = needed(targets, {i for i in computed_before if nest.nodes[i][0] == "apply"})
+        plan.append(wanted)
+        computed_before |= set(wanted)
     return kept, plan
 
 

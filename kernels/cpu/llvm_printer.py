@@ -16,15 +16,7 @@ from contextlib import contextmanager
 from fnn.kernels.cpu.llvm_functions import Functions, call_expansion, rarely
 from fnn.kernels.cpu.llvm_memory import Memory
 from fnn.kernels.cpu.llvm_operations import IDENTITY
-from fnn.kernels.cpu.llvm_text import (
-    MEMORY,
-    MEMORY_BITS,
-    constant,
-    counting,
-    leading,
-    register,
-    vector_of,
-)  # fmt: skip
+from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, constant, counting, leading, register, vector_of
 from fnn.kernels.expansions import expansion
 from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
 
