@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from fnn.kernels.cpu.llvm_operations import Operations
-from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, leading, register, vector_of
-from fnn.kernels.loops import computed
+from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, vector_of
 
 
 class Memory(Operations):
@@ -49,14 +48,6 @@ class Memory(Operations):
     ) -> None:
         """Write elements side by side."""
         kind, flags, name, align = self._kinds(dtype, lanes)
-        if mask == leading(lanes, 1):
-            # As a masked store of what was narrowed to 8 or 16 bits, LLVM 22 writes all bits of the one lane
-            # before it was narrowed, over its neighbour.
-            if backward:  # the first lane is the last in memory
-                address = self.let(f"getelementptr {MEMORY[dtype]}, ptr {address}, i64 {lanes - 1}")
-            first = self.let(f"extractelement {register(computed(dtype), lanes)} {value}, i32 0")
-            self.store_one(dtype, first, address)
-            return
         raw = self.encode(dtype, lanes, value)
         if backward:
             raw = self.reverse(MEMORY[dtype], lanes, raw)
@@ -64,6 +55,7 @@ class Memory(Operations):
             self.do(f"store {kind} {raw}, ptr {address}, align {align}")
             return
         mask = self.reverse("i1", lanes, mask) if backward else mask
+        raw = self.kept_narrow(dtype, lanes, raw)
         arguments = f"{kind} {raw}, ptr {address}, i32 {align}, {flags} {mask}"
         self.call_void(f"llvm.masked.store.{name}.p0", arguments, f"{kind}, ptr, i32, {flags}")
 
@@ -95,8 +87,29 @@ class Memory(Operations):
         narrow, raw = vector_of(MEMORY[dtype], lanes), self.encode(dtype, lanes, value)
         order = ", ".join(f"i32 {k // step}" for k in range(lanes * step))
         raw = self.let(f"shufflevector {narrow} {raw}, {narrow} poison, <{lanes * step} x i32> <{order}>")
+        raw = self.kept_narrow(dtype, lanes * step, raw)
         arguments = f"{kind} {raw}, ptr {address}, i32 {align}, {flags} {self._spaced(lanes, step, mask)}"
         self.call_void(f"llvm.masked.store.{name}.p0", arguments, f"{kind}, ptr, i32, {flags}")
+
+    def kept_narrow(self, dtype: str, lanes: int, raw: str) -> str:
+        """A vector for a masked store, so that the store itself narrows nothing. Where LLVM 22 finds that the mask of
+        a store of what was narrowed holds one lane, it writes all bits that lane had before, over its neighbours. So
+        the vector is combined with zeros that LLVM does not know to be zeros: of an address of words, the lowest
+        bits."""
+        kind = MEMORY[dtype]
+        if kind not in ("i8", "i16", "i32"):
+            return raw
+        vectors, name = vector_of(kind, lanes), f"%zeros_{kind}_{lanes}"
+        lines = [
+            f"  {name}_w = ptrtoint ptr %table to i64",
+            f"  {name}_b = and i64 {name}_w, 1",
+            f"  {name}_n = trunc i64 {name}_b to {kind}",
+            f"  {name}_v = insertelement {vectors} poison, {kind} {name}_n, i32 0",
+            f"  {name} = shufflevector {vectors} {name}_v, {vectors} poison, <{lanes} x i32> zeroinitializer",
+        ]
+        if lines[0] not in self.entry:
+            self.entry += lines
+        return self.let(f"or {vectors} {raw}, {name}")
 
     def gather(self, dtype: str, lanes: int, pointers: str, mask: str | None) -> str:
         """The element at each lane's pointer."""

@@ -7,7 +7,6 @@ compiled.
 from __future__ import annotations
 
 import functools
-import os
 import struct
 from collections.abc import Iterable, Mapping
 
@@ -15,7 +14,7 @@ import llvmlite.binding as llvm
 
 from fnn.kernels.cpu import linking, loading
 from fnn.kernels.cpu.buffers import immortal
-from fnn.kernels.cpu.processor import AS_WRITTEN, LOCK, KernelError
+from fnn.kernels.cpu.processor import AS_WRITTEN, LOCK, KernelError, chosen
 
 # What kernels gain from of LLVM's passes. They are written as vectors and unrolled where that pays, so these
 # give the speed of LLVM's whole -O2, within a few per cent, in a sixth of its time.
@@ -36,7 +35,7 @@ def host() -> tuple[str, str]:
 @functools.cache
 def processor() -> tuple[str, str]:
     """LLVM's name of the processor compiled for, and its features ("+avx2,+fma,...")."""
-    name, features = os.environ.get("FNN_CPU_NAME"), os.environ.get("FNN_CPU_FEATURES")
+    name, features = chosen()
     # A name alone brings its own features; features alone change the host's.
     if name is not None:
         return name, features or ""

@@ -3,7 +3,7 @@ neither.
 
 `FNN_CPU_NAME` and `FNN_CPU_FEATURES` (LLVM's names, e.g. `haswell`, `x86-64` and `+avx2,-avx512f`) choose a
 narrower processor than the host's, to see what it would run; a wider one crashes on its first new
-instruction.
+instruction. Where they are not set, Numba's own `NUMBA_CPU_NAME` and `NUMBA_CPU_FEATURES` are heard.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ class KernelError(GraphError):
     wrong."""
 
 
+def chosen() -> tuple[str | None, str | None]:
+    """The name and the features the environment asks for; None: the host's."""
+    name = os.environ.get("FNN_CPU_NAME") or os.environ.get("NUMBA_CPU_NAME")
+    features = os.environ.get("FNN_CPU_FEATURES") or os.environ.get("NUMBA_CPU_FEATURES")
+    return None if name == "host" else name or None, features or None
+
+
 @functools.cache
 def identification() -> str:
     """Everything machine code depends on besides a kernel's own content: a part of every cache key."""
-    chosen = [
-        f"{name}={os.environ[name]}" for name in ("FNN_CPU_NAME", "FNN_CPU_FEATURES") if name in os.environ
-    ]
-    return "\n".join([sys.platform, *chosen, _hardware(), _compiler()])
+    return "\n".join([sys.platform, repr(chosen()), _hardware(), _compiler()])
 
 
 def _hardware() -> str:
