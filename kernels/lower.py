@@ -79,6 +79,7 @@ def _nests(built: Built, ops: Sequence[Op]) -> list[AnyCall]:
             group.kind = "all"  # one kernel for any number of parts
         again = NestBuilder(group, fusion).build()
         assert again is not None
+        again.nest.of_parts = True
         out += _nests(again, [last])
     return out
 

@@ -25,6 +25,7 @@ from fnn.kernels.calls import Value
 from fnn.kernels.fuse import Fusion, Group, spread
 from fnn.kernels.loops import BYTES, code_of
 from fnn.kernels.ops import Expression, Op, Scalar
+from fnn.kernels.totals import column_block
 from fnn.kernels.views import View, collapse, refine, restride
 
 BLOCK = 2048  # elements of the last axis a tile of a "map" covers, where the axis is longer
@@ -57,7 +58,8 @@ class Nest:
     flat: a map over one contiguous axis. turned: a map whose tiles are blocks of the last two axes, because
     some loads are contiguous along the last outer axis only: those (`staged`) are copied into a block on the
     stack first. full: per node, does it vary along the inner axes? outputs: the arguments that are written.
-    parts: how many pieces the reduced axis is cut into (1: the stores are final)."""
+    parts: how many pieces the reduced axis is cut into (1: the stores are final). of_parts: it combines such
+    pieces, which are few: no two of them go straight into one sum."""
 
     kind: str
     outer: tuple[int, ...]
@@ -73,6 +75,7 @@ class Nest:
     expressions: dict[str, Expression] = field(default_factory=dict)
     parts: int = 1
     run: int = 0
+    of_parts: bool = False
 
     @property
     def banded(self) -> bool:
@@ -119,6 +122,12 @@ class Nest:
         if self.banded:
             return math.prod(self.outer[:-1]) * -(-self.outer[-1] // BAND)
         return math.prod(self.outer) * self.blocks * (self.parts if self.kind == "col" else 1)
+
+    @property
+    def column_block(self) -> tuple[int, int] | None:
+        """See `totals.column_block`."""
+        first, *rest = self.inner[:-1]
+        return (len(rest), 1) if self.of_parts else column_block([min(first, self.run), *rest])
 
     def wide(self, access: int) -> bool:
         """Does a store with this access happen at every point, not once per row?"""
@@ -169,21 +178,10 @@ class Nest:
             for a in self.accesses
         ]
         inner = self.inner if self.static else len(self.inner)
-        text = repr(
-            (
-                self.kind,
-                len(self.outer),
-                inner,
-                self.flat,
-                self.staged if self.turned else self.banded,
-                self.nodes,
-                patterns,
-                self.stores,
-                self.codes,
-                sorted(self.outputs),
-                self.parts > 1,
-            )
-        )
+        turned = self.staged if self.turned else self.banded
+        form = self.kind, len(self.outer), inner, self.flat, turned
+        cut = self.parts > 1, self.column_block if self.kind == "col" else None
+        text = repr((form, self.nodes, patterns, self.stores, self.codes, sorted(self.outputs), cut))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def __str__(self) -> str:

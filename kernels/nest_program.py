@@ -344,7 +344,7 @@ class _Program(Writer):
                 with b.lanes(lo, hi) as i:
                     body((), i, ())
             return
-        totals = [b.variable(self.code(r), self.identity(r)) for r in reductions]
+        totals = self.totals(reductions)
         with ExitStack() as stack:
             outer = self.loops(stack, nest.inner[:-1])
             inside: Memo = {}
@@ -354,7 +354,7 @@ class _Program(Writer):
                 with b.lanes(lo, hi) as i:
                     body(outer, i, ())
             for r, total in zip(reductions, totals, strict=True):
-                total.set(b.op(nest.nodes[r][2], total.value, inside[r]))
+                total.add(inside[r])
         memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
 
     def col(self) -> None:
@@ -383,22 +383,46 @@ class _Program(Writer):
                 self.compute(
                     [i for i in range(len(nest.nodes)) if column[i] and nest.full[i]], memo, [*zeros, j]
                 )
-                sums = [b.variable(self.code(r), self.identity(r)) for r in self.reductions]
                 targets = [n for n, _ in points] + [nest.nodes[r][3] for r in self.reductions]
                 wanted = closure(nest, targets, memo.__contains__)
-                with ExitStack() as stack:
-                    outer = [stack.enter_context(b.loop(first, stop)), *self.loops(stack, axes[1:])]
-                    here = dict(memo)
-                    self.compute(wanted, here, [*outer, j])
-                    for n, a in points:
-                        self.store(n, a, here, [*outer, j])
-                    for r, total in zip(self.reductions, sums, strict=True):
-                        total.set(b.op(nest.nodes[r][2], total.value, here[nest.nodes[r][3]]))
-                memo.update((r, total.value) for r, total in zip(self.reductions, sums, strict=True))
+
+                def add_up(before: Sequence[Value], bounds: Sequence[tuple[Operand, Operand]]) -> list[Value]:
+                    sums = [b.variable(self.code(r), self.identity(r)) for r in self.reductions]
+                    with ExitStack() as stack:
+                        outer = [*before, *(stack.enter_context(b.loop(lo, hi)) for lo, hi in bounds)]
+                        here = dict(memo)
+                        self.compute(wanted, here, [*outer, j])
+                        for n, a in points:
+                            self.store(n, a, here, [*outer, j])
+                        for r, total in zip(self.reductions, sums, strict=True):
+                            total.set(b.op(nest.nodes[r][2], total.value, here[nest.nodes[r][3]]))
+                    return [s.value for s in sums]
+
+                bounds: list[tuple[Operand, Operand]] = [(first, stop), *((0, n) for n in axes[1:])]
+                results = self.in_blocks(add_up, bounds) if nest.column_block else add_up([], bounds)
+                memo.update(zip(self.reductions, results, strict=True))
                 for n, a in nest.stores:
                     if n in self.reductions:
                         more = part * width if nest.parts > 1 else 0
                         self.store(n, a, memo, [*zeros, j], more)
+
+    def in_blocks(
+        self,
+        add_up: Callable[[Sequence[Value], Sequence[tuple[Operand, Operand]]], list[Value]],
+        bounds: Sequence[tuple[Operand, Operand]],
+    ) -> list[Value]:
+        """The totals of what add_up sums over one block of the axes."""
+        assert self.nest.column_block is not None
+        axis, step = self.nest.column_block
+        totals = self.totals(self.reductions)
+        with ExitStack() as stack:
+            before = [stack.enter_context(self.b.loop(lo, hi)) for lo, hi in bounds[:axis]]
+            lo, hi = bounds[axis]
+            k = stack.enter_context(self.b.loop(lo, hi, step))
+            block = k, self.b.op("min", k + step, hi)
+            for total, part in zip(totals, add_up(before, [block, *bounds[axis + 1 :]]), strict=True):
+                total.add(part)
+        return [total.value for total in totals]
 
     def in_column(self, i: int) -> bool:
         """Is a node of a column nest the same at every step of the reduced axes?"""

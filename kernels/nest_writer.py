@@ -11,6 +11,7 @@ import numpy as np
 from fnn.kernels.loops import INDEX, Builder, Operand, Value, Variable, computed
 from fnn.kernels.nest import Nest
 from fnn.kernels.ops import identity, number
+from fnn.kernels.totals import Total
 
 SUM_BLOCK = 1024  # elements a lane-wise sum runs over before it is added to the total: errors stay small
 
@@ -136,6 +137,9 @@ class Writer:
     def loops(self, stack: ExitStack, sizes: Sequence[Operand]) -> list[Value]:
         return [stack.enter_context(self.b.loop(0, n)) for n in sizes]
 
+    def totals(self, reductions: Sequence[int]) -> list[Total]:
+        return [Total(self.b, self.nest.nodes[r][2], self.code(r), self.identity(r)) for r in reductions]
+
     def blocked(
         self,
         lo: Value,
@@ -156,13 +160,13 @@ class Writer:
                 body(i, parts)
             memo.update((r, p.value) for r, p in zip(reductions, parts, strict=True))
             return
-        totals = [b.variable(self.code(r), self.identity(r)) for r in reductions]
+        totals = self.totals(reductions)
         with b.loop(lo, hi, SUM_BLOCK) as k:
             parts = accumulators()
             with b.lanes(k, b.op("min", k + SUM_BLOCK, hi)) as i:
                 body(i, parts)
-            for r, total, part in zip(reductions, totals, parts, strict=True):
-                total.set(b.op(nest.nodes[r][2], total.value, part.value))
+            for total, part in zip(totals, parts, strict=True):
+                total.add(part.value)
         memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
 
 
