@@ -15,12 +15,10 @@ thread with `config.using(name=value)`, and from outside with its environment va
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from fnn.errors import ArgumentError, UnsupportedError
@@ -99,7 +97,8 @@ def usable_cpus() -> int:
     """How many processors this process may use: the affinity mask and, on Linux, the container's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
         if quota != "max":
             count = min(count, -(-int(quota) // int(period)))
     return max(1, count)
@@ -266,6 +265,8 @@ class Config:
             if value in accepted:
                 return None
             raise UnsupportedError(f"config: {name!r} cannot be {value!r} in fnn: {reason}")
+        import difflib  # only a mistake needs it
+
         near = difflib.get_close_matches(plain, SETTINGS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ArgumentError(
@@ -320,13 +321,17 @@ def disable_jit(disable: bool = True) -> contextlib.AbstractContextManager[None]
     return config.using(disable_jit=disable)
 
 
-def cache_folder() -> Path | None:
+def cache_folder() -> str | None:
     """Where compiled programs are kept (the folder may not exist yet); None if the cache is off."""
     chosen = config.cache_dir
     if chosen is not None:
-        return Path(chosen).expanduser() if chosen else None
+        return os.path.expanduser(chosen) if chosen else None
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fnn" / "Cache"
+        local = os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local")
+        return os.path.join(local, "fnn", "Cache")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fnn"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fnn"
+        return os.path.expanduser("~/Library/Caches/fnn")
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return (
+        None if base.startswith("~") else os.path.join(base, "fnn")
+    )  # nobody's home: no place to keep anything

@@ -308,6 +308,7 @@ _ARROWS = {
 _STAR = {"u": "i*", "i": "i*", "f": "f*", "c": "c*"}
 
 
+@functools.cache
 def _reach(node: str) -> frozenset[str]:
     """Everything `node` can be promoted to, itself included."""
     found = {node}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from fnn.operations.operands import array_of, to_dtype, to_shape
 from fnn.operations.reading import mode_of, read, vectors_of
 from fnn.operations.shaping import to
 from fnn.primitives.rules import rest
+from fnn.records import record
 
 
 class IndexUpdateHelper:
@@ -46,7 +46,7 @@ class IndexUpdateHelper:
         return f"x.at of {self.array.aval}; index it: x.at[i].set(v)"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class IndexUpdateRef:
     """`x.at[i]`: each method gives a copy of x in which the elements at i are changed; x itself never is.
 

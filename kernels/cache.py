@@ -16,20 +16,16 @@ recently used files are deleted when all of them together exceed `config.cache_s
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import itertools
 import json
-import logging
 import os
-import re
 import stat
 import struct
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from fnn import core, primitives
 from fnn import kernels as _kernels_package
@@ -37,21 +33,18 @@ from fnn.config import cache_folder, config
 from fnn.errors import ArgumentError, CacheWarning
 from fnn.kernels.cpu import loading
 from fnn.kernels.cpu.processor import LOCK, KernelError, identification
+from fnn.records import record, replace
 from fnn.version import __version__
 
 __all__ = ["Statistics", "clear", "disk_usage", "find", "kernels", "load_plan", "save_plan", "statistics"]
 
-log = logging.getLogger("fnn")
-
 _MAGIC = b"fnncach1"
 _HEAD = struct.Struct("<8s16s32s")  # magic, digest of what the file is for, digest of the rest
-_FOLDER = re.compile(r"fnn-[0-9a-f]{24}")
 _KINDS = ("kernels", "programs", "plans")
-_KEY = re.compile(r"[A-Za-z0-9_]{1,100}")
 _FORGOTTEN = 3600.0  # seconds after which a temporary file belongs to a process that died
 
 
-@dataclasses.dataclass
+@record()
 class Statistics:
     """What the cache has done in this process."""
 
@@ -63,6 +56,7 @@ class Statistics:
     rejected: int = 0  # files ignored because they were damaged or meant for something else
     bytes_read: int = 0
     bytes_written: int = 0
+    seconds_importing: float = 0.0  # the compiler
     seconds_writing_text: float = 0.0  # the emitters' time
     seconds_compiling: float = 0.0
     seconds_reading: float = 0.0
@@ -82,7 +76,7 @@ def statistics() -> Statistics:
     >>> statistics().compiled >= 0
     True
     """
-    return dataclasses.replace(_statistics)
+    return replace(_statistics)
 
 
 def kernels(sources: Mapping[str, Callable[[], str]], program: str | None = None) -> dict[str, int]:
@@ -154,12 +148,12 @@ def clear() -> int:
     freed = 0
     for path, status in list(_files()):
         with contextlib.suppress(OSError):
-            path.unlink()
+            os.unlink(path)
             freed += status.st_size
     for folder in _folders():
-        for part in [*(folder / kind for kind in _KINDS), folder]:
+        for part in [*(os.path.join(folder, kind) for kind in _KINDS), folder]:
             with contextlib.suppress(OSError):
-                part.rmdir()
+                os.rmdir(part)
     return freed
 
 
@@ -169,28 +163,36 @@ def disk_usage() -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
+def _log(message: str, *values: object) -> None:
+    import logging  # rarely needed, and not cheap to import
+
+    logging.getLogger("fnn").warning(message, *values)
+
+
 # -------------------------------------------------------------------------------------------------- kernels
 
 
 def _check_keys(keys: Iterable[str], program: str | None) -> None:
     for key in [*keys, program]:
-        if key is not None and not _KEY.fullmatch(key):
+        if key is not None and not (len(key) <= 100 and key.isascii() and key.replace("_", "a").isalnum()):
             raise ArgumentError(f"cache: {key!r} is no key: up to 100 letters, digits and underscores")
 
 
 def _compile(sources: Mapping[str, Callable[[], str]]) -> dict[str, bytes]:
     if not sources:
         return {}
-    start = time.perf_counter()
-    texts = {key: write() for key, write in sources.items()}
-    middle = time.perf_counter()
-    from fnn.kernels.cpu import (
-        compile_workers,
-    )  # brings LLVM along: a process that finds all it needs has none
+    clock = time.perf_counter
+    start = clock()
+    # Here, because it brings LLVM along: a process that finds all kernels in the cache has none.
+    from fnn.kernels.cpu import compile_workers
 
+    imported = clock()
+    texts = {key: write() for key, write in sources.items()}
+    written = clock()
     compiled = compile_workers.assemble_all(texts, config.compile_workers)
-    _statistics.seconds_writing_text += middle - start
-    _statistics.seconds_compiling += time.perf_counter() - middle
+    _statistics.seconds_importing += imported - start
+    _statistics.seconds_writing_text += written - imported
+    _statistics.seconds_compiling += clock() - written
     _statistics.compiled += len(compiled)
     return compiled
 
@@ -203,7 +205,7 @@ def _load(objects: Mapping[str, bytes]) -> bool:
     try:
         addresses = loading.load(objects.values(), ["k" + key for key in objects])
     except (KernelError, RuntimeError) as error:
-        log.warning("cached kernels cannot be loaded and are compiled again: %s", error)
+        _log("cached kernels cannot be loaded and are compiled again: %s", error)
         return False
     _addresses.update((key, addresses["k" + key]) for key in objects)
     _statistics.seconds_loading += time.perf_counter() - start
@@ -261,16 +263,21 @@ def _unpack(data: bytes | None) -> dict[str, bytes]:
 def _sources() -> list[str]:
     """The state of fnn's own sources, by name, size and time: whatever changes them may change every
     kernel."""
-    lines = []
+    lines: list[str] = []
     for package in (core, primitives, _kernels_package):
         for root in package.__path__:
-            for folder, _, names in os.walk(root):
-                for name in names:
-                    if name.endswith(".py"):
-                        status = os.stat(os.path.join(folder, name))
-                        where = os.path.relpath(os.path.join(folder, name), root)
-                        lines.append(f"{package.__name__} {where} {status.st_size} {status.st_mtime_ns}")
+            _add_sources(root, package.__name__, lines)
     return sorted(lines)
+
+
+def _add_sources(folder: str, name: str, lines: list[str]) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                status = entry.stat()
+                lines.append(f"{name}/{entry.name} {status.st_size} {status.st_mtime_ns}")
+            elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+                _add_sources(entry.path, f"{name}/{entry.name}", lines)
 
 
 @functools.cache
@@ -280,9 +287,9 @@ def _identity() -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:24]
 
 
-def _folder() -> Path | None:
+def _folder() -> str | None:
     root = cache_folder()
-    return None if root is None else root / f"fnn-{_identity()}"
+    return None if root is None else os.path.join(root, f"fnn-{_identity()}")
 
 
 def _head(kind: str, key: str, data: bytes) -> bytes:
@@ -294,7 +301,7 @@ def _read(kind: str, key: str) -> bytes | None:
     folder = _folder()
     if folder is None:
         return None
-    path = folder / kind / key
+    path = os.path.join(folder, kind, key)
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -303,7 +310,7 @@ def _read(kind: str, key: str) -> bytes | None:
     data = content[_HEAD.size :]
     if content[: _HEAD.size] != _head(kind, key, data):
         _statistics.rejected += 1
-        log.warning("the cache's file %s is damaged and will be written anew", path)
+        _log("the cache's file %s is damaged and will be written anew", path)
         return None
     _statistics.bytes_read += len(content)
     with contextlib.suppress(OSError):  # the time of last use; a read-only folder keeps none
@@ -314,22 +321,23 @@ def _read(kind: str, key: str) -> bytes | None:
 def _write(kind: str, key: str, data: bytes) -> bool:
     global _unchecked
     folder = _folder()
-    if folder is None or str(folder) in _unwritable:
+    if folder is None or folder in _unwritable:
         return False
-    temporary = folder / kind / f".{key}.{os.getpid()}.{next(_counter)}"
+    home = os.path.join(folder, kind)
+    temporary = os.path.join(home, f".{key}.{os.getpid()}.{next(_counter)}")
     try:
         # Only its owner may write what will be run.
-        (folder / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(home, mode=0o700, exist_ok=True)
         with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(_head(kind, key, data))
             file.write(data)
-        os.replace(temporary, folder / kind / key)
+        os.replace(temporary, os.path.join(home, key))
     except OSError as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        _unwritable.add(str(folder))
+            os.unlink(temporary)
+        _unwritable.add(folder)
         warnings.warn(
-            f"compiled programs cannot be kept in {folder.parent} ({error.strerror or error}) and will be "
+            f"compiled programs cannot be kept in {os.path.dirname(folder)} ({error.strerror or error}) and will be "
             "compiled anew by every process; set FNN_CACHE_DIR to a folder that can be written, or to "
             "nothing to switch the cache off",
             CacheWarning,
@@ -341,24 +349,28 @@ def _write(kind: str, key: str, data: bytes) -> bool:
     return True
 
 
-def _folders() -> list[Path]:
+def _folders() -> list[str]:
     """The folders of all machines and versions.  Whatever else lies beside them is not ours to touch."""
     root = cache_folder()
     try:
-        return [path for path in (root.iterdir() if root else ()) if _FOLDER.fullmatch(path.name)]
+        names = os.listdir(root) if root else []
     except OSError:
         return []
+    ours = [
+        n for n in names if len(n) == 28 and n.startswith("fnn-") and set(n[4:]) <= set("0123456789abcdef")
+    ]
+    return [os.path.join(root, name) for name in ours if root]
 
 
-def _files() -> Iterator[tuple[Path, os.stat_result]]:
+def _files() -> Iterator[tuple[str, os.stat_result]]:
     for folder in _folders():
         for kind in _KINDS:
-            with contextlib.suppress(OSError):
-                for path in (folder / kind).iterdir():
+            with contextlib.suppress(OSError), os.scandir(os.path.join(folder, kind)) as entries:
+                for entry in entries:
                     with contextlib.suppress(OSError):
-                        status = path.lstat()
+                        status = entry.stat(follow_symlinks=False)
                         if stat.S_ISREG(status.st_mode):
-                            yield path, status
+                            yield entry.path, status
 
 
 def _trim() -> None:
@@ -371,10 +383,10 @@ def _trim() -> None:
     now = time.time()
     kept = []
     for path, status in _files():
-        if path.name.startswith("."):  # being written, or left by a process that died
+        if os.path.basename(path).startswith("."):  # being written, or left by a process that died
             if now - status.st_mtime > _FORGOTTEN:
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    os.unlink(path)
         else:
             kept.append((status.st_mtime, status.st_size, path))
     total = sum(size for _, size, _ in kept)
@@ -385,5 +397,5 @@ def _trim() -> None:
         if total <= 0.8 * limit:
             break
         with contextlib.suppress(OSError):
-            path.unlink()
+            os.unlink(path)
             total -= size

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fnn.core.source import Source
+from fnn.records import field, record
 
 if TYPE_CHECKING:
     from fnn.kernels.loops import Program
@@ -34,7 +34,7 @@ class Value:
         return f"{'const ' if self.const is not None else ''}{self.dtype}[{','.join(map(str, self.shape))}]"
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Call:
     """One run of one kernel.
 
@@ -61,7 +61,7 @@ class Call:
     flops: float | None = None  # arithmetic, where a formula says it; None: counted from the loops
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class LibraryCall:
     """One run of a library routine by name (cholesky, triangular_solve), on whole contiguous values.
 
@@ -75,7 +75,7 @@ class LibraryCall:
     source: Source | None = None
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class ControlCall:
     """One run of an equation that holds graphs: call, cond, while, scan. Operands and results are whole
     values."""
@@ -90,7 +90,7 @@ class ControlCall:
 AnyCall = Call | LibraryCall | ControlCall
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Lowered:
     """A graph as calls in an order that respects their data. An output may also be an input, a constant, or
     be returned twice: the planner copies then. shapes: of the outputs as the graph declares them (a value may

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fnn.kernels.views import View
+from fnn.records import record
 
 if TYPE_CHECKING:
     from fnn.kernels.ops import Op
@@ -17,7 +17,7 @@ Pairs = tuple[tuple[int, ...], tuple[int, ...]]
 SHORT = 16  # a summed axis shorter than this is not worth a loop of its own
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Axis:
     """Size, and strides in the left operand, the right operand and the result."""
 
@@ -33,7 +33,7 @@ class Axis:
         )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Matrix:
     """result[batch, rows, columns] = sum over summed of left[batch, rows, summed] * right[batch, summed,
     columns].

@@ -16,7 +16,6 @@ nothing is copied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,11 +24,12 @@ from fnn.core.source import Source
 from fnn.errors import GraphError
 from fnn.kernels.calls import Call, ControlCall, LibraryCall, Lowered, Value
 from fnn.kernels.library import routine
+from fnn.records import field, record
 
 Lower = Callable[[Graph], Lowered]
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Run:
     """One kernel or library routine. args: per argument the value and the byte offset at which it starts."""
 
@@ -41,7 +41,7 @@ class Run:
     time: int = -1
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Copy:
     """target becomes equal to source, byte by byte."""
 
@@ -51,7 +51,7 @@ class Copy:
     time: int = -1
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Assign:
     """The end of a loop's body: every cell becomes its next value, all at once.
 
@@ -64,7 +64,7 @@ class Assign:
     time: int = -1
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Slot:
     """What one round of a scan sees of an array: value is the slice at row `round` of whole."""
 
@@ -73,7 +73,7 @@ class Slot:
     written: bool
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Loop:
     """rounds: how often; None: as long as predicate, which test computes, is true."""
 
@@ -95,7 +95,7 @@ class Loop:
     end: int = -1
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Switch:
     """Exactly one branch runs: the one that index names, clamped."""
 
@@ -112,7 +112,7 @@ Step = Run | Copy | Assign | Loop | Switch
 Steps = list[Step]
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Program:
     """A graph as steps. inputs and outputs: one value each, never the same one twice."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from fnn.core.source import Source, short
 from fnn.kernels.calls import Call
@@ -12,6 +11,7 @@ from fnn.kernels.control import Assign, Copy, Loop, Run, Step, Switch
 from fnn.kernels.library import routine
 from fnn.kernels.loops import MATHEMATICS, Block, Program, Value
 from fnn.kernels.plan import Plan
+from fnn.records import record
 
 _FLOPS = {
     "add": 1,
@@ -32,7 +32,7 @@ _INTEGER = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CallCost:
     """One call: floating-point operations, evaluations of exp, sin and the like, bytes read and written, and
     how often the program makes it (where a while loop surrounds it: in one round of that). exact: False where
@@ -48,7 +48,7 @@ class CallCost:
     exact: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Cost:
     """flops, transcendentals, bytes: of one run of the program. Of a switch the dearest branch counts; of a
     while loop, whose number of rounds nobody knows (`rounds_unknown`), one round. Bytes are those the calls

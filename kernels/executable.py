@@ -31,6 +31,20 @@ if TYPE_CHECKING:
     from fnn.kernels.profile import Profile
 
 
+# What the times of an executable are spent on; who traced the graph and ran the passes fills in the first two.
+STAGES: tuple[str, ...] = (
+    "trace",
+    "passes",
+    "import",
+    "plan cache",
+    "lower",
+    "plan",
+    "codegen",
+    "compile",
+    "load",
+)
+
+
 def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
     """Make a graph runnable. The passes have been over it: it holds no primitive that is to be expanded
     first.
@@ -54,9 +68,7 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
     donated = tuple(sorted(set(donated)))
     if donated and not 0 <= donated[0] <= donated[-1] < len(graph.inputs):
         raise ArgumentError(f"donated inputs {donated} of a program with {len(graph.inputs)} inputs")
-    times: dict[str, float] = dict.fromkeys(
-        ("plan cache", "lower", "plan", "codegen", "compile", "load"), 0.0
-    )
+    times: dict[str, float] = dict.fromkeys(STAGES, 0.0)
     printer = config.printer
     start = time.perf_counter()
     key = plan_cache.graph_key(graph, donated, printer) if cache_folder() is not None else None
@@ -104,6 +116,7 @@ def _cache_key(kernel: str, printer: str) -> str:
 def _add_times(times: dict[str, float], before: cache.Statistics) -> None:
     now = cache.statistics()
     times["codegen"] += now.seconds_writing_text - before.seconds_writing_text
+    times["import"] += now.seconds_importing - before.seconds_importing
     times["compile"] += now.seconds_compiling - before.seconds_compiling
     times["load"] += (
         now.seconds_reading + now.seconds_loading - before.seconds_reading - before.seconds_loading
@@ -111,10 +124,12 @@ def _add_times(times: dict[str, float], before: cache.Statistics) -> None:
 
 
 def _make_plan(graph: Graph, donated: tuple[int, ...], times: dict[str, float]) -> Plan:
+    clock = time.perf_counter
+    start = clock()
     from fnn.kernels.lower import lower
     from fnn.kernels.plan import Plan
 
-    clock = time.perf_counter
+    times["import"] += clock() - start
 
     def timed(inner: Graph) -> Lowered:
         start = clock()
@@ -193,7 +208,7 @@ class Executable:
     def planned(self) -> Plan:
         """The whole `Plan`; made again if only its table is at hand."""
         if self._plan is None:
-            self._plan = _make_plan(self.graph, self.donated, {"lower": 0.0, "plan": 0.0})
+            self._plan = _make_plan(self.graph, self.donated, dict.fromkeys(STAGES, 0.0))
         return self._plan
 
     def plan(self) -> str:

@@ -13,10 +13,10 @@ import hashlib
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 
 from fnn.kernels.contraction import Axis, Matrix
 from fnn.kernels.loops import BYTES, INDEX, Builder, Program, Value
+from fnn.records import record, replace
 
 BLOCK = 256  # elements of the summed axis that are packed at a time
 LANES = 16  # a panel's columns per vector; narrower machines walk a panel in more steps
@@ -27,7 +27,7 @@ TURN = 8
 FLOPS = 60.0  # multiply-adds count two; per nanosecond, on one thread
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Gemm:
     """left, right, out: element types (out's is also that of the sums). rows, panel: the block kept in
     registers; vectors: how many the panel is walked by at a time. pack_left: copy the rows' block too.
@@ -52,7 +52,7 @@ class Gemm:
         return "gemm" + hashlib.sha256(repr(self).encode()).hexdigest()[:20]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Product:
     """A product to run: the kernel, its run-time sizes and tiles; flops: multiplications and additions;
     swapped: left and right change places."""

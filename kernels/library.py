@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fnn.errors import UnsupportedError
 from fnn.kernels.calls import LibraryCall, Value
 from fnn.kernels.cpu import library_calls
+from fnn.records import record
 
 # The order of matrices from which OpenBLAS may use threads of its own.
 LARGEST = 128
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Routine:
     """function: the BLAS or LAPACK function passed as argument 0; then come the call's inputs, its outputs
     and `sizes`. text(symbol) writes the kernel. cost: nanoseconds of one thread. flops: arithmetic, as LAPACK

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from fnn.kernels.loops import Builder, Operand, Value
+from fnn.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Format:
     """A binary floating-point format. `ln2` is log 2 as an unevaluated sum of two of its numbers."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from fnn import dtypes
 from fnn.errors import MissingDependency
+from fnn.records import field, record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MemoryReport:
     """Bytes. arena: scratch memory, of which every concurrent call has its own; without_reuse: what it would
     be if every value had memory of its own; constants; inputs; outputs; donated: bytes of outputs that lie in

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from fnn.kernels.loops import BYTES, code_of
 from fnn.kernels.ops import Expression, Op, Scalar
 from fnn.kernels.totals import column_block
 from fnn.kernels.views import View, collapse, refine, restride
+from fnn.records import field, record
 
 BLOCK = 2048  # elements of the last axis a tile of a "map" covers, where the axis is longer
 PART = 1 << 14  # elements a tile covers where everything is reduced to one number
@@ -37,7 +37,7 @@ BAND = 32  # short rows that a tile covers
 SHORT = 128  # elements of the longest of them
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Access:
     """Where a load or store goes: argument (-1: the position itself), strides over outer and inner axes, and
     for positions the offset (for arguments it is part of the pointer)."""
@@ -48,7 +48,7 @@ class Access:
     offset: int = 0
 
 
-@dataclass
+@record()
 class Nest:
     """kind "map": outer axes, then one inner axis walked by lanes, in blocks; with reductions ("all") each
     tile stores one part per reduction. "row": outer axes, then inner axes that are reduced, the last one by
@@ -223,7 +223,7 @@ class Nest:
 PANEL = 64  # elements of the lanes' axis a tile of a column reduction covers
 
 
-@dataclass
+@record()
 class Built:
     """A nest, what each argument stands for (value, offset in elements), and reductions left in parts, as
     (op, the value of the parts). whole: the values of which it writes every element."""

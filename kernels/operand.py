@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fnn.kernels.loops import Buffer
 from fnn.kernels.views import contiguous
+from fnn.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Operand:
     """An array. dtype: its element type's code; layout: the strides of its axes, in elements, where it is not
     contiguous in row-major order, for primitives that take such operands (`fnn.core.lowering.Kernel`)."""

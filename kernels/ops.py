@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from fnn.kernels.calls import Value
 from fnn.kernels.loops import MATHEMATICS, Block, Builder, code_of, computed
 from fnn.kernels.loops import Value as LoopValue
 from fnn.kernels.views import Position, View, cuts_of
+from fnn.records import field, record
 
 Mask = tuple[tuple[int, bool], ...]  # ((size, reduced?), ...)
 
@@ -53,7 +53,7 @@ def number(text: str, code: str) -> int | float | bool:
     return text == "True" if code == "b1" else float(text) if code[0] in "fb" else int(text)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Expression:
     """One scalar expression: write(b, *operands) -> loop value (a sequence of them if `item` says which one
     is meant).

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
 from fnn.core.primitive import Primitive
+from fnn.records import is_record, names_of
 
 
 @functools.cache
@@ -16,9 +16,9 @@ def is_own(primitive: Primitive) -> bool:
     """Whether fnn itself defines how the primitive is lowered, so that versions and sources say what it
     means."""
     lower = primitive.lower
-    if not dataclasses.is_dataclass(lower):
+    if not is_record(lower):
         return False
-    return all(is_own_function(getattr(lower, f.name)) for f in dataclasses.fields(lower))
+    return all(is_own_function(getattr(lower, name)) for name in names_of(lower))
 
 
 def is_own_function(f: Any) -> bool:

@@ -12,7 +12,6 @@ cost alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from fnn.kernels.cpu.table import (
 from fnn.kernels.library import routine
 from fnn.kernels.loops import Program as LoopProgram
 from fnn.kernels.memory import Memory, Pointer
+from fnn.records import record
 
 # The cost model of threads, in nanoseconds, measured on a 2-core Zen 4: a launch costs 0.5 µs if the workers
 # are awake and about 8 µs if they sleep, so a kernel is shared from SHARED on, in pieces of PIECE (taking one
@@ -61,7 +61,7 @@ def chunk(cost: float, tiles: int, unit: int) -> int:
     return -(-share // unit) * unit
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Kernel:
     """A kernel the table needs: its loops, or the text of a library routine's wrapper."""
 
@@ -129,7 +129,7 @@ class Plan:
     def __str__(self) -> str:
         from fnn.kernels.plan_text import describe
 
-        return describe(self)
+        return describe(self)  # pyright: ignore[reportArgumentType] -- the two modules import each other
 
 
 class _Writer:

@@ -24,6 +24,7 @@ from fnn.errors import ArgumentError
 from fnn.kernels import cache
 from fnn.kernels.cpu.table import Table
 from fnn.kernels.ownership import is_own
+from fnn.records import is_record, names_of
 
 # A plan holds its constants; above this many bytes reading it back is no faster than planning.
 LARGEST = 1 << 26
@@ -161,11 +162,11 @@ class _Hasher:
             put("set", len(x))
             for name in sorted(_of(item) for item in x):
                 put(name)
-        elif dataclasses.is_dataclass(x):
+        elif is_record(x) or dataclasses.is_dataclass(x):
             put("dataclass", type(x).__module__, type(x).__qualname__)
-            for field in dataclasses.fields(x):
-                put(field.name)
-                self.value(getattr(x, field.name))
+            for name in names_of(x) if is_record(x) else [field.name for field in dataclasses.fields(x)]:
+                put(name)
+                self.value(getattr(x, name))
         else:
             raise _Unstable(type(x).__qualname__)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from fnn.core.source import Source, short
@@ -11,9 +9,10 @@ from fnn.kernels.calls import Call
 from fnn.kernels.control import Run, walk
 from fnn.kernels.library import routine
 from fnn.kernels.plan import Plan
+from fnn.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CallTime:
     """Seconds that one call took in one run of the program, in all rounds of the loops around it."""
 
@@ -23,7 +22,7 @@ class CallTime:
     seconds: float
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Profile:
     """The calls in the order of the plan; seconds: their sum."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from fnn.kernels.loops import Operand as Number
 from fnn.kernels.operand import Operand
 from fnn.kernels.ops import Scalar, identity
 from fnn.kernels.structure import common_dtype
+from fnn.records import record
 
 CHAIN = 4  # terms of a sum that are added one after another; longer sums are trees of such
 STACK = 4096  # elements of an array on the stack
@@ -33,7 +33,7 @@ class TooLarge(Exception):
     """A body does not fit into registers."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Stored:
     """An array that lies contiguously in a buffer, from `base` on; but its first axis advances by `step`, if
     that is given."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from fnn.core.aval import Aval
 from fnn.core.ir import Atom, Equation, Graph, Literal, Var
 from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Loop, Reduction
+from fnn.records import record
 
 Shape = tuple[int, ...]
 PRODUCTS = 32  # of a contraction per element; more of them are faster as one contraction of all elements
@@ -27,7 +27,7 @@ class Mixed(Exception):
     """The elements do not stay on their own."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Lanes:
     """A loop over elements. prefix: the axes they are numbered by; params: the equation's, for one element;
     varying: those variables of its graphs that differ from element to element; state: how many numbers an

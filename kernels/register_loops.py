@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from fnn.kernels.loops import Buffer, Operand, code_of, computed
 from fnn.kernels.register_body import Body, BodyBuilder, Held, Stored, TooLarge
 from fnn.kernels.register_lanes import Lanes, lanes_of
 from fnn.kernels.register_memory import updated_in_place
+from fnn.records import record
 
 # Scalar operations of a body that take no longer than its kernels one by one, which use vectors but cost
 # about 30 ns each beside their work: so many in any case, and so many more for every equation that computes.
@@ -77,7 +77,7 @@ def _in_memory(kind: str, params: dict[str, Any]) -> dict[int, frozenset[Equatio
     return updated_in_place(params["body"], params["body_consts"], len(params["body"].outputs))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Signature:
     """What goes in and comes out. consts: how many operands stay as they are; carry: how many results are
     not stacked."""

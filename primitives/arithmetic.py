@@ -23,8 +23,8 @@ NUMBERS = "iuf"
 
 # -- sums and products ---------------------------------------------------------------------------------------
 
-add = elementwise("add", np.add, lambda b, x, y: x + y, 1, 1, kinds=NUMBERS, samples=binary())
-sub = elementwise("sub", np.subtract, lambda b, x, y: x - y, 1, -1, kinds=NUMBERS, samples=binary())
+add = elementwise("add", np.add, lambda b, x, y: x + y, 1, 1, kinds=NUMBERS, samples=lambda: binary())
+sub = elementwise("sub", np.subtract, lambda b, x, y: x - y, 1, -1, kinds=NUMBERS, samples=lambda: binary())
 mul = elementwise(
     "mul",
     np.multiply,
@@ -32,16 +32,18 @@ mul = elementwise(
     lambda t, _out, _x, y: mul(t, y),
     lambda t, _out, x, _y: mul(t, x),
     kinds=NUMBERS,
-    samples=binary(),
+    samples=lambda: binary(),
 )
-neg = elementwise("neg", np.negative, lambda b, x: -x, -1, kinds=NUMBERS, samples=unary(integers=True))
+neg = elementwise(
+    "neg", np.negative, lambda b, x: -x, -1, kinds=NUMBERS, samples=lambda: unary(integers=True)
+)
 square = elementwise(
     "square",
     np.square,
     lambda b, x: x * x,
     lambda t, _out, x: mul(t, mul(x, 2.0)),
     kinds=NUMBERS,
-    samples=unary(integers=True),
+    samples=lambda: unary(integers=True),
 )
 
 
@@ -124,7 +126,7 @@ rem = elementwise(
     1,
     lambda t, _out, x, y: neg(mul(t, _towards_zero(div(x, y)))),
     kinds=NUMBERS,
-    samples=[
+    samples=lambda: [
         *_divisors,
         Sample((np.array([5.5, -5.5, 5.5, -5.5, 3], np.float32), np.array([2, 2, -2, -2, 1.25], np.float32))),
     ],
@@ -154,7 +156,7 @@ sign = elementwise(
     _sign_loop,
     None,
     kinds=NUMBERS,
-    samples=[
+    samples=lambda: [
         *unary(0.5, 2.0, integers=True),
         Sample(
             (np.array([-2, -0.0, 0.0, 3, np.nan, -np.inf], np.float32),), differentiate=False
@@ -167,7 +169,7 @@ abs = elementwise(
     lambda b, x: x if x.dtype[0] == "u" else b.op("abs", x),
     lambda t, _out, x: mul(t, sign(x)),
     kinds=NUMBERS,
-    samples=unary(0.25, 2.0, integers=True) + unary(-2.0, -0.25),
+    samples=lambda: unary(0.25, 2.0, integers=True) + unary(-2.0, -0.25),
 )
 
 
@@ -195,7 +197,7 @@ max = elementwise(
     _if_first(gt),
     lambda t, out, x, y: _if_first(gt)(t, out, y, x),
     kinds=NUMBERS,
-    samples=binary() + _ties,
+    samples=lambda: binary() + _ties,
 )
 min = elementwise(
     "min",
@@ -204,7 +206,7 @@ min = elementwise(
     _if_first(lt),
     lambda t, out, x, y: _if_first(lt)(t, out, y, x),
     kinds=NUMBERS,
-    samples=binary() + _ties,
+    samples=lambda: binary() + _ties,
 )
 
 
@@ -221,7 +223,7 @@ clamp = elementwise(
     lambda t, _out, lo, x, hi: _masked(and_(gt(x, lo), lt(x, hi)), t),
     lambda t, _out, _lo, x, hi: _masked(gt(x, hi), t),
     kinds=NUMBERS,
-    samples=[
+    samples=lambda: [
         Sample(
             ("f4[]", np.array([-3.0, 0.1, 9.0], np.float32), "f4[]"),
             low=0.5,

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
+
+from fnn.records import record
 
 MASKED = -0.7 * 3.4028234663852886e38  # the score of a masked pair: finite, and less than any score in use
 BLOCK = 64  # queries, and keys, of a block
@@ -25,7 +26,7 @@ TURN = 8  # elements of a row that are transposed together
 FLOPS = 55.0  # multiply-adds count two; per nanosecond, on one thread
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Pattern:
     """What is added to scores and which of them are masked.
 

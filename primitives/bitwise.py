@@ -24,7 +24,7 @@ def _bitwise(name: str, ufunc: np.ufunc, expr: Callable[..., Any]) -> Primitive:
         ("b1[0]", "b1[0]"),
         (True, False),
     ]
-    return elementwise(name, ufunc, expr, kinds="biu", samples=[Sample(pair) for pair in pairs])
+    return elementwise(name, ufunc, expr, kinds="biu", samples=lambda: [Sample(pair) for pair in pairs])
 
 
 and_ = _bitwise("and", np.bitwise_and, lambda b, x, y: x & y)
@@ -35,7 +35,7 @@ not_ = elementwise(
     np.invert,
     lambda b, x: ~x,
     kinds="biu",
-    samples=[
+    samples=lambda: [
         Sample(("b1[2,3]",)),
         Sample(("i4[4]",)),
         Sample(("u1[]",)),

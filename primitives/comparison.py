@@ -44,7 +44,7 @@ def _comparison(name: str, ufunc: np.ufunc, of_bools: Callable[[Any, Any], Any])
         lambda b, x, y: of_bools(x, y) if x.dtype == "b1" else b.op(name, x, y),
         kinds="biuf",
         dtype=BOOL,
-        samples=[Sample(pair) for pair in pairs],
+        samples=lambda: [Sample(pair) for pair in pairs],
     )
 
 
@@ -59,7 +59,7 @@ is_finite = elementwise(
     np.isfinite,
     lambda b, x: b.op("abs", x) <= float(np.finfo(np.float32 if x.dtype == "f4" else np.float64).max),
     dtype=BOOL,
-    samples=[
+    samples=lambda: [
         Sample(("f4[2,3]",)),
         Sample((np.array([1, np.inf, -np.inf, np.nan, 3e38], np.float32),)),
         Sample(("f4[0]",)),
@@ -104,7 +104,7 @@ select = elementwise(
     lambda t, _out, c, _x, _y: select(c, _zero_like(t), t),
     shape=_select_shape,
     raw=True,
-    samples=[
+    samples=lambda: [
         Sample(("b1[2,3]", "f4[2,3]", "f4[2,3]")),
         Sample(("b1[]", "f4[3]", "f4[3]")),
         Sample(("b1[3]", "f4[]", "f4[]")),

@@ -161,7 +161,7 @@ dot_general = bilinear(
     transposes=(_transposed(0), _transposed(1)),
     batch=_batched,
     lower=Contraction(),
-    samples=[
+    samples=lambda: [
         _case("f4[2,3]", "f4[3,4]", ((1,), (0,))),
         _case("f4[3,2]", "f4[4,3]", ((0,), (1,))),
         _case("f4[3]", "f4[3]", ((0,), (0,))),

@@ -87,7 +87,7 @@ convert = Primitive(
     vjp=_convert_vjp,
     batch=lambda frame, flags, args, p: (convert(*args, **p), True),
     lower=Elementwise(_convert_loop),
-    samples=[
+    samples=lambda: [
         _to("f4[2,3]", "float64"),
         _to("f8[2]", "float32"),
         _to("f4[3]", dtypes.bfloat16),
@@ -187,7 +187,7 @@ bitcast_p = elementwise(
     None,
     shape=lambda x, dtype, source: _bitcast_shape(x, dtype),
     raw=True,
-    samples=[
+    samples=lambda: [
         Sample((spec,), {"dtype": np.dtype(to), "source": np.dtype(source)})
         for spec, source, to in (
             ("f4[2,3]", "float32", "uint32"),
@@ -282,7 +282,7 @@ nextafter = elementwise(
     Decompose(_nextafter),
     raw=True,
     refuse="nextafter has no derivative: it moves by the spacing of the numbers, which jumps",
-    samples=[
+    samples=lambda: [
         Sample(("f4[2,3]", "f4[2,3]")),
         Sample(("f4[]", "f4[3]")),
         Sample(("f4[3]", 0.5)),
@@ -311,7 +311,7 @@ stop_gradient = elementwise(
     shape=lambda x: x,
     raw=True,
     # the point is a derivative that differs from the finite one
-    samples=[
+    samples=lambda: [
         Sample(("f4[2,3]",), differentiate=False),
         Sample(("i4[]",)),
         Sample(("f4[0]",)),

@@ -20,7 +20,7 @@ import numpy as np
 from fnn import dtypes
 from fnn.core.aval import Aval
 from fnn.core.lowering import Decompose, Kernel
-from fnn.core.primitive import Primitive, Sample
+from fnn.core.primitive import Primitive, Sample, Samples
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import ShapeError
@@ -335,7 +335,7 @@ def _direct_shape(lhs: Aval, rhs: Aval, **p: Any) -> Aval:
     return convolution_shape(lhs, rhs, **p)
 
 
-def _family(name: str, shape: Callable[..., Aval], lower: Any, samples: Sequence[Sample]) -> Primitive:
+def _family(name: str, shape: Callable[..., Aval], lower: Any, samples: Samples) -> Primitive:
     return bilinear(
         name,
         shape=shape,
@@ -421,7 +421,7 @@ def _samples() -> list[Sample]:
 # rhs_dilation: distance of the image's and the kernel's elements. The features of the image divide into
 # feature_group_count groups, or its batch into batch_group_count, and the output features likewise. out_dtype:
 # in which it is summed and returned (16-bit floats are summed in float32)
-conv_general_dilated = _family("conv_general_dilated", convolution_shape, Decompose(_written), _samples())
+conv_general_dilated = _family("conv_general_dilated", convolution_shape, Decompose(_written), _samples)
 
 # the same with output features last in rhs and out, or input features in lhs and rhs, or the last spatial axis
 # in lhs and out: what there are loop programs for

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from fnn.records import record
 
 FLOPS = 60.0  # multiply-adds count two; per nanosecond, on one thread
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Spatial:
     """One spatial axis: extents of the image, the kernel and the result, and how far apart elements are in
     memory."""
@@ -68,7 +69,7 @@ class Spatial:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Convolution:
     """A convolution as extents and steps in memory.
 
@@ -165,7 +166,7 @@ def cost(conv: Convolution) -> float:
     return 2.0 * conv.products / FLOPS
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Taps:
     """The taps that some positions along one axis meet: tap k = first + period * m meets the element
     start + reach * m of the image, for m below count."""

@@ -16,10 +16,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from fnn.primitives.convolution_geometry import Convolution, Loops, Taps, computed
+from fnn.records import record
 
 LANES = 16  # output features per vector
 SPAN = 64  # rows per tile
@@ -32,7 +32,7 @@ GATHERED = 8  # what a gathered vector costs
 NEAR = 1 << 19  # bytes that stay in a core's own cache
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Arrangement:
     """How a convolution is cut into tiles and registers.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError, ShapeError
 from fnn.primitives.rules import HALVES, check_kinds
+from fnn.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class ConvDimensionNumbers:
     """Which axis is which. lhs_spec: (batch, feature, *spatial) of the image; rhs_spec: (output feature, input
     feature, *spatial) of the kernel; out_spec: (batch, feature, *spatial) of the result.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from fnn.primitives.convolution_geometry import Convolution, Loops, computed
+from fnn.records import record
 
 LANES = 16  # input features per vector
 SUMS = 16  # partial sums in registers, roughly
@@ -22,7 +22,7 @@ STATIC = 128  # so many input features are written into the kernel
 MEETING = 10  # vector operations until the lanes of a partial sum are one number
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Arrangement:
     """rows: neighbouring positions in registers; features: output features of a tile."""
 

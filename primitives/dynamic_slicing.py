@@ -169,7 +169,7 @@ dynamic_slice = linear(
         tiles=lambda ins, outs, params: window_loops.gather_tiles(_window(ins[0].shape, params["sizes"])),
         cost=lambda ins, outs, params: 10.0 + outs[0].size * 0.3,
     ),
-    samples=[
+    samples=lambda: [
         Sample(("f4[5,4]", np.array(1, _I), np.array(2, _I)), {"sizes": (3, 2)}),
         Sample(("f4[5,4]", np.array(4, np.int64), np.array(-3, np.int8)), {"sizes": (3, 4)}),
         Sample(("bf[7]", np.array(200, np.uint8)), {"sizes": (3,)}),
@@ -198,7 +198,7 @@ dynamic_update_slice = linear(
         cost=lambda ins, outs, params: 10.0 + ins[1].size * 0.3,
         in_place=((0, 0),),
     ),
-    samples=[
+    samples=lambda: [
         Sample(("f4[5,4]", "f4[3,2]", np.array(1, _I), np.array(2, _I))),
         Sample(("f4[5,4]", "f4[3,4]", np.array(4, np.int64), np.array(-3, np.int8))),
         Sample(("bf[7]", "bf[3]", np.array(200, np.uint8))),

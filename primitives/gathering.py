@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,12 @@ from fnn.errors import ArgumentError
 from fnn.primitives import window_loops
 from fnn.primitives.rules import element_code, rest, shifted, zeros
 from fnn.primitives.window_map import Axes, WindowMap, check_numbers, distinct, require
+from fnn.records import record
 
 MODES = ("clip", "fill", "promise_in_bounds")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class GatherDimensionNumbers:
     """How the axes of operand, indices and result of a gather correspond; XLA's, with index vectors on the
     last axis.
@@ -290,5 +290,5 @@ gather = Primitive(
         tiles=lambda ins, outs, params: window_loops.gather_tiles(_windows_of(ins, params)),
         cost=lambda ins, outs, params: 20.0 + outs[0].size * 0.6,
     ),
-    samples=_samples(),
+    samples=_samples,
 )

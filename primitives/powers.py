@@ -73,7 +73,7 @@ integer_pow = elementwise(
     _integer_pow_loop,
     _integer_pow_partial,
     shape=_integer_pow_shape,
-    samples=[
+    samples=lambda: [
         *[Sample(("f4[2,3]",), {"n": n}) for n in (0, 1, 2, 3, 7, 8)],
         *[Sample(("f4[4]",), {"n": n}, low=0.5) for n in (-1, -2, -3)],
         Sample(("i4[4]",), {"n": 3}),
@@ -145,7 +145,7 @@ pow = elementwise(
     _pow_in_x,
     _pow_in_y,
     kinds=NUMBERS,
-    samples=[
+    samples=lambda: [
         *binary(0.5, 2.0),
         Sample(
             (np.array([2, -3, -1, 1, 0, 5, -1], np.int32), np.array([10, 3, -3, -4, 2, -1, -2], np.int32))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from fnn.primitives.comparison import eq, ne, select
 from fnn.primitives.conversion import convert
 from fnn.primitives.rules import HALVES, check_axes, check_kinds, linear, rest, same_batch, shifted, zeros
 from fnn.primitives.structural import broadcast, concatenate, iota, reshape, slice
+from fnn.records import replace
 
 
 def _reduced(name: str, kinds: str) -> Callable[..., Aval]:
@@ -78,7 +78,11 @@ reduce_sum = linear(
     transpose=lambda ct, i, avals, args, p: _spread_back(ct, p["axes"], avals[0].shape),
     batch=same_batch("reduce_sum", **_axes_shifted),
     lower=Reduction("add"),
-    samples=[*_samples(), Sample(("i4[2,3]",), {"axes": (0,)}), Sample(("f4[1000]",), {"axes": (0,)})],
+    samples=lambda: [
+        *_samples(),
+        Sample(("i4[2,3]",), {"axes": (0,)}),
+        Sample(("f4[1000]",), {"axes": (0,)}),
+    ],
 )
 
 
@@ -132,7 +136,7 @@ reduce_prod = Primitive(
     vjp=_prod_vjp,
     batch=same_batch("reduce_prod", **_axes_shifted),
     lower=Reduction("mul"),
-    samples=[
+    samples=lambda: [
         *_samples(),
         Sample(("i4[2,3]",), {"axes": (0,)}),
         Sample((np.array([[2.0, 0.0, 3.0], [0.0, 1.5, 0.0]], np.float32),), {"axes": (1,)}),
@@ -180,7 +184,7 @@ def _extreme(name: str, ufunc: np.ufunc, sign: int) -> Primitive:
         vjp=vjp,
         batch=same_batch(name, **_axes_shifted),
         lower=Reduction("max" if sign < 0 else "min"),
-        samples=[
+        samples=lambda: [
             # of nothing the extreme is infinite, and differences of that are none
             *[s if s.args != ("f4[2,0,3]",) else replace(s, differentiate=False) for s in _samples()],
             Sample(("i4[2,3]",), {"axes": (0,)}),
@@ -209,7 +213,11 @@ def _logical(name: str, ufunc: np.ufunc, combine: str) -> Primitive:
         vjp=lambda needs, args, p: (prim(*args, **p), None),
         batch=same_batch(name, **_axes_shifted),
         lower=Reduction(combine),
-        samples=[*_samples("b1"), Sample(("i4[2,3]",), {"axes": (1,)}), Sample(("u1[3,0]",), {"axes": (1,)})],
+        samples=lambda: [
+            *_samples("b1"),
+            Sample(("i4[2,3]",), {"axes": (1,)}),
+            Sample(("u1[3,0]",), {"axes": (1,)}),
+        ],
     )
     return prim
 
@@ -256,7 +264,7 @@ def _position(name: str, find: Callable[..., Any], reduce: Primitive) -> Primiti
         vjp=lambda needs, args, p: (prim(*args, **p), None),
         batch=same_batch(name, axis=lambda v, n: v + 1),
         lower=Decompose(decompose),
-        samples=[
+        samples=lambda: [
             Sample(("f4[2,5]",), {"axis": 1, "dtype": int32}),
             Sample(("f4[4,3]",), {"axis": 0, "dtype": np.dtype("int64")}),
             Sample(("i4[7]",), {"axis": 0, "dtype": np.dtype("uint8")}),

@@ -24,7 +24,7 @@ from fnn import dtypes
 from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.lowering import Elementwise, Lowering
-from fnn.core.primitive import Primitive, Sample, Unsupported, not_differentiable, registry
+from fnn.core.primitive import Primitive, Samples, Unsupported, not_differentiable, registry
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
@@ -221,7 +221,7 @@ def elementwise(
     kinds: str = "f",
     dtype: np.dtype | None = None,
     shape: Callable[..., Aval] | None = None,
-    samples: Sequence[Sample] = (),
+    samples: Samples = (),
     refuse: str | None = None,
     raw: bool = False,
 ) -> Primitive:
@@ -340,7 +340,7 @@ def linear(
     batch: Callable[..., Any],
     lower: Lowering | Unsupported,
     positions: tuple[int, ...] | None = (0,),
-    samples: Sequence[Sample] = (),
+    samples: Samples = (),
     evaluate_for: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A primitive that is linear in the arguments at `positions` taken together (None: in all of them).
@@ -398,7 +398,7 @@ def bilinear(
     transposes: tuple[Callable[..., Any], Callable[..., Any]],
     batch: Callable[..., Any],
     lower: Lowering | Unsupported,
-    samples: Sequence[Sample] = (),
+    samples: Samples = (),
     evaluate_for: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A primitive of two arguments, linear in each. transposes[i](ct, other, avals, params) -> the

@@ -6,7 +6,6 @@ stays, always."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,13 @@ from fnn.primitives import arithmetic, comparison, structural, window_loops
 from fnn.primitives.gathering import GatherDimensionNumbers, gather
 from fnn.primitives.rules import lift, of_dtype, rest, shifted, zeros
 from fnn.primitives.window_map import Axes, WindowMap, check_numbers, distinct, require
+from fnn.records import record
 
 MODES = ("clip", "drop", "fill", "promise_in_bounds")
 COMBINE = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class ScatterDimensionNumbers:
     """How the axes of operand, indices and updates of a scatter correspond; XLA's, with index vectors on the
     last axis.
@@ -421,5 +421,5 @@ scatter = Primitive(
         cost=lambda ins, outs, params: 20.0 + ins[2].size * 1.2,
         in_place=((0, 0),),
     ),
-    samples=_samples(),
+    samples=_samples,
 )

@@ -220,7 +220,7 @@ sort = Primitive(
         cost=_sort_cost,
         workspace=_sort_workspace,
     ),
-    samples=[
+    samples=lambda: [
         *[
             Sample((f"{code}[7]",), _SORT, differentiate=code in ("f4", "f8"))
             for code in ("f4", "f8", "bf", "f2", "i1", "i4", "i8", "u1", "u4", "u8", "b1")
@@ -352,7 +352,7 @@ top_k = Primitive(
         cost=_top_k_cost,
         workspace=_top_k_workspace,
     ),
-    samples=[
+    samples=lambda: [
         *[
             Sample((f"{code}[3,7]",), {"k": 3}, differentiate=code in ("f4", "f8"))
             for code in ("f4", "f8", "bf", "f2", "i4", "u1", "b1")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from fnn.records import record
 
 RUN = 16  # runs of this many elements are sorted by insertion, then merged
 
@@ -13,7 +14,7 @@ Order = Callable[
 ]  # (one, other) -> must the first stand before the second?
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Line:
     """One line of elements in several parallel buffers: element i is at base + i * step."""
 

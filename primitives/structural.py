@@ -65,7 +65,7 @@ broadcast = linear(
     transpose=_broadcast_transpose,
     batch=same_batch("broadcast", shape=lambda v, n: (n, *v), axes=lambda v, n: (0, *shifted(v))),
     lower=IndexMap("broadcast"),
-    samples=[
+    samples=lambda: [
         Sample(("f4[3]",), {"shape": (2, 3), "axes": (1,)}),
         Sample(("f4[]",), {"shape": (2, 3), "axes": ()}),
         Sample(("f4[2,1,3]",), {"shape": (2, 4, 3), "axes": (0, 1, 2)}),
@@ -97,7 +97,7 @@ reshape = linear(
     transpose=lambda ct, i, avals, args, p: reshape(ct, shape=avals[0].shape),
     batch=same_batch("reshape", shape=lambda v, n: (n, *v)),
     lower=IndexMap("reshape"),
-    samples=[
+    samples=lambda: [
         Sample(("f4[2,6]",), {"shape": (3, 4)}),
         Sample(("f4[]",), {"shape": (1, 1)}),
         Sample(("i2[0,3]",), {"shape": (2, 0, 5)}),
@@ -127,7 +127,7 @@ transpose = linear(
     ),
     batch=same_batch("transpose", perm=lambda v, n: (0, *shifted(v))),
     lower=IndexMap("transpose"),
-    samples=[
+    samples=lambda: [
         Sample(("f4[2,3]",), {"perm": (1, 0)}),
         Sample(("f4[2,3,4]",), {"perm": (2, 0, 1)}),
         Sample(("f4[]",), {"perm": ()}),
@@ -150,7 +150,7 @@ rev = linear(
     transpose=lambda ct, i, avals, args, p: rev(ct, axes=p["axes"]),
     batch=same_batch("rev", axes=lambda v, n: shifted(v)),
     lower=IndexMap("rev"),
-    samples=[
+    samples=lambda: [
         Sample(("f4[5]",), {"axes": (0,)}),
         Sample(("f4[2,3]",), {"axes": (0, 1)}),
         Sample(("f4[2,3]",), {"axes": ()}),
@@ -167,7 +167,7 @@ copy = linear(
     transpose=lambda ct, i, avals, args, p: ct,
     batch=same_batch("copy"),
     lower=IndexMap("identity"),
-    samples=[Sample(("f4[2,3]",)), Sample(("f4[]",)), Sample(("b1[0]",)), Sample(("key[2]",))],
+    samples=lambda: [Sample(("f4[2,3]",)), Sample(("f4[]",)), Sample(("b1[0]",)), Sample(("key[2]",))],
 )
 
 # -- slice and pad -------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ slice = linear(
         "slice", start=lambda v, n: (0, *v), limit=lambda v, n: (n, *v), step=lambda v, n: (1, *v)
     ),
     lower=IndexMap("slice"),
-    samples=[
+    samples=lambda: [
         Sample(("f4[6]",), {"start": (1,), "limit": (5,), "step": (1,)}),
         Sample(("f4[7,4]",), {"start": (1, 0), "limit": (7, 3), "step": (3, 2)}),
         Sample(("f4[3,4]",), {"start": (2, 1), "limit": (2, 4), "step": (1, 1)}),
@@ -317,7 +317,7 @@ pad = linear(
     positions=(0, 1),
     batch=_pad_batch,
     lower=IndexMap("pad"),
-    samples=[
+    samples=lambda: [
         Sample(("f4[3]", "f4[]"), {"low": (1,), "high": (2,), "interior": (0,)}),
         Sample(("f4[3,2]", "f4[]"), {"low": (1, 0), "high": (0, 2), "interior": (2, 1)}),
         Sample(("f4[4,3]", "f4[]"), {"low": (-1, 1), "high": (-1, -2), "interior": (1, 0)}),
@@ -383,7 +383,7 @@ concatenate = linear(
     positions=None,
     batch=_concatenate_batch,
     lower=IndexMap("concatenate"),
-    samples=[
+    samples=lambda: [
         Sample(("f4[2,3]", "f4[1,3]"), {"axis": 0}),
         Sample(("f4[2,1]", "f4[2,0]", "f4[2,4]"), {"axis": 1}),
         Sample(("f4[3]",), {"axis": 0}),
@@ -416,7 +416,7 @@ iota = Primitive(
     vjp=lambda needs, args, p: (iota(**p), None),
     batch=lambda frame, flags, args, p: (iota(**p), False),
     lower=Iota(),
-    samples=[
+    samples=lambda: [
         Sample((), {"dtype": np.dtype("int32"), "shape": (2, 3), "dimension": 1}),
         Sample((), {"dtype": np.dtype("float32"), "shape": (4,), "dimension": 0}),
         Sample((), {"dtype": np.dtype("uint8"), "shape": (0, 2), "dimension": 0}),

@@ -20,10 +20,12 @@ def _unary(
     name: str, evaluate: Any, partial: Partial, low: float = -2.0, high: float = 2.0, edges: Any = ()
 ) -> Primitive:
     """A function of one float that loops know by the same name."""
-    samples = unary(low, high)
-    if len(edges):
+
+    def samples() -> list[Sample]:
         # values at the ends of the domain, where finite differences see nothing
-        samples.append(Sample((np.array(edges, np.float32),), differentiate=False))
+        ends = [Sample((np.array(edges, np.float32),), differentiate=False)] if len(edges) else []
+        return unary(low, high) + ends
+
     return elementwise(name, evaluate, lambda b, x: b.math(name, x), partial, samples=samples)
 
 
@@ -41,7 +43,7 @@ sqrt = elementwise(
     np.sqrt,
     lambda b, x: b.op("sqrt", x),
     lambda t, out, _x: div(mul(t, 0.5), out),
-    samples=[
+    samples=lambda: [
         *unary(0.25, 2.0),
         Sample((np.array([*ALL, -1], np.float32),), differentiate=False),
     ],  # the slope at 0 is infinite
@@ -89,7 +91,7 @@ atan2 = elementwise(
     lambda b, x, y: b.math("atan2", x, y),
     lambda t, _out, x, y: mul(t, div(y, add(square(x), square(y)))),
     lambda t, _out, x, y: neg(mul(t, div(x, add(square(x), square(y))))),
-    samples=[
+    samples=lambda: [
         Sample(("f4[2,3]", "f4[2,3]"), low=0.25),
         Sample(("f4[]", "f4[3]"), low=0.25),
         Sample(("f4[2]", -1.5), low=0.25),

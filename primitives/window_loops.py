@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from fnn.core.aval import Shape
 from fnn.primitives.window_map import WindowMap
+from fnn.records import record
 
 SMALL = 16  # extents up to this are written into the kernel
 GATHER_BLOCK = 4096  # elements of the last axis that make up a tile
 SCATTER_BLOCK = 256  # the same; every tile of a scatter reads all indices
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Loop:
     """One axis of the windows array: its size, and how far a step goes in the operand, the rows and the
     windows.
@@ -89,7 +89,7 @@ def _blocks(n: int, block: int) -> int:
 # -- where a window starts -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class _Starts:
     """Writes the loads of index vectors. indices: one buffer of rows of components, or one scalar buffer
     each."""
@@ -210,7 +210,7 @@ def _block(b: Any, t: Any, blocks: Any, size: Any, block: int) -> tuple[Any, Any
 # -- scatter -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class _ScatterLoops:
     """Which loops of a scatter are tiles (independent), serial (in the order of rows), within a window, or
     lanes."""

@@ -7,7 +7,6 @@ any way."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,11 +15,12 @@ import numpy as np
 from fnn.core.aval import Aval, Shape
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError, ShapeError
+from fnn.records import record
 
 Axes = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class WindowMap:
     """operand: its shape. rows: the shape of indices without the last axis. sizes: of a window, along every
     operand axis.

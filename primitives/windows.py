@@ -374,7 +374,7 @@ window_reduction = Primitive(
         lambda ins, outs, p: windows_kernels.window_tiles(_reduction_layout(ins, outs, p)),
         lambda ins, outs, p: _cost(_reduction_layout(ins, outs, p).work),
     ),
-    samples=_reductions(),
+    samples=_reductions,
 )
 
 # of each window, the element of the first operand at which the second is largest ("ge": the first of those)
@@ -390,7 +390,7 @@ select_and_gather_add = linear(
         lambda ins, outs, p: windows_kernels.window_tiles(_gather_layout(ins, outs, p)),
         lambda ins, outs, p: _cost(_gather_layout(ins, outs, p).work),
     ),
-    samples=_selections(scatter=False),
+    samples=lambda: _selections(scatter=False),
 )
 
 select_and_scatter_add = linear(
@@ -404,7 +404,7 @@ select_and_scatter_add = linear(
         lambda ins, outs, p: windows_kernels.scatter_tiles(_scatter_layout(ins, outs, p)),
         lambda ins, outs, p: _cost(3 * _scatter_layout(ins, outs, p).work),
     ),
-    samples=_selections(scatter=True),
+    samples=lambda: _selections(scatter=True),
 )
 
 _BY_NAME = {p.name: p for p in (window_reduction, select_and_gather_add, select_and_scatter_add)}

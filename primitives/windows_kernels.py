@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from fnn.records import record
 
 BLOCK = 1024  # lanes of a tile
 FEW = 16  # elements of a window that are kept in registers
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Axis:
     """One axis: extents of the array, of the window and of the result, and how the window moves."""
 
@@ -52,7 +53,7 @@ class Axis:
         return self.low <= 0 and last < self.size and self.base_dilation == 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Layout:
     """The axes of a sliding window: `outer`, and the innermost, along which lanes lie. Plain neighbours are
     one axis."""

@@ -83,13 +83,13 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}", "
 
 # The processes of a test are of one mind about the sources, even while someone edits them.
 PROCESS = """
-import sys, json, dataclasses
+import sys, json
 import test_cache as t
 from fnn.kernels import cache
 cache._sources = list
 found = cache.kernels(t.sources("p", int(sys.argv[1])), "program")
 t.check(found, "p")
-print(json.dumps(dataclasses.asdict(cache.statistics())), "numba" in sys.modules)
+print(json.dumps(vars(cache.statistics())), "numba" in sys.modules)
 """
 
 
@@ -234,7 +234,7 @@ def test_files_of_another_machine_are_not_believed(folder, monkeypatch):
 
 
 def test_files_of_other_sources_are_not_believed(folder, monkeypatch):
-    assert any("fnn.kernels cache.py " in line for line in cache._sources())
+    assert any("fnn.kernels/cache.py " in line for line in cache._sources())
     monkeypatch.setattr(cache, "_identity", cache._identity.__wrapped__)
     cache.kernels(sources("a", 2), "one")
     fresh(monkeypatch)

@@ -23,6 +23,7 @@ from fnn.errors import ArgumentError, MissingDependency
 from fnn.kernels import Executable, cache, compile_graph, ownership, plan_cache
 from fnn.primitives import arithmetic, linalg, reductions, structural, transcendental
 from fnn.primitives.contraction import dot_general
+from fnn.records import replace
 from fnn.transforms.control import cond
 from fnn.transforms.scan import scan
 from fnn.transforms.while_loop import while_loop
@@ -280,7 +281,7 @@ def test_plan_comes_back_without_lowering(folder: Path) -> None:
     for a, b in zip(first(LAYER), second(LAYER), strict=True):
         np.testing.assert_array_equal(a, b)
     assert first.plan() == second.plan() and first.kernels() == second.kernels()
-    assert dataclasses.replace(first.memory(), pieces=str) == dataclasses.replace(second.memory(), pieces=str)
+    assert replace(first.memory(), pieces=str) == replace(second.memory(), pieces=str)
 
 
 def test_damaged_plan_is_planned_again(folder: Path) -> None:
@@ -304,7 +305,7 @@ def test_plan_whose_content_makes_no_sense_is_planned_again(folder: Path) -> Non
     for data in (b"", b"1234567812345678", json.dumps(record).encode()):
         cache.save_plan(key, data)
         assert plan_cache.load(key, 3) is None and compile_graph(graph_of(layer, *LAYER)).times["lower"] > 0
-    outside = dataclasses.replace(table, args=table.args + [[100, 0]])
+    outside = replace(table, args=table.args + [[100, 0]])
     cache.save_plan(key, outside.to_bytes(record))
     assert plan_cache.load(key, 3) is None
     cache.save_plan(key, table.to_bytes({"format": -1}))
@@ -408,7 +409,7 @@ def test_graphs_with_functions_or_foreign_primitives_have_no_key() -> None:
     assert plan_cache.graph_key(one("add", None, f=lambda x: x)) is None
     assert plan_cache.graph_key(one("add", None, g=one("add", None, f=(print,)))) is None
     assert plan_cache.graph_key(one("add", None, o=object())) is None
-    own = dataclasses.replace(registry["add"].lower, expr=lambda b, x, y: x)  # type: ignore[type-var,arg-type]  # Elementwise
+    own = replace(registry["add"].lower, expr=lambda b, x, y: x)
     assert not ownership.is_own_function(own.expr)  # type: ignore[union-attr]
 
 

@@ -429,7 +429,7 @@ attention = Primitive(
         strided=(0, 1, 2),
     ),
     multiple=True,
-    samples=[_case(*args, **how) for args, how in _SAMPLES],
+    samples=lambda: [_case(*args, **how) for args, how in _SAMPLES],
 )
 
 # (the operands of attention, its second result, the mean over keys of the scores' cotangents before the
@@ -449,5 +449,5 @@ attention_gradient = Primitive(
         strided=(0, 1, 2),
     ),
     multiple=True,
-    samples=_gradient_samples(),
+    samples=_gradient_samples,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,9 +36,13 @@ def staged(
 ) -> tuple[Graph, list[Any], Any]:
     """f over pytrees, traced: (graph, captured outer tracers, structure of the result)."""
     what = function_place(f)
+    start = time.perf_counter()
     flat, box = flat_call(f, structure, what)
     graph, captured = stage(flat, avals, names, what)
-    return dce(graph), captured, box[0]
+    graph = dce(graph)
+    seconds = time.perf_counter() - start
+    graph.cached("seconds of tracing", lambda: seconds)
+    return graph, captured, box[0]
 
 
 def free_axes(graph: Graph) -> frozenset:
@@ -135,7 +140,9 @@ def _sample(size: int) -> Sample:
     return Sample((f"f4[{size}]", f"f4[{size}]"), {"graph": graph, "name": "sample"})
 
 
-_SAMPLES = [_sample(3), _sample(0)]
+def _samples() -> list[Sample]:
+    return [_sample(3), _sample(0)]
+
 
 jit_call = Primitive(
     "jit",
@@ -145,7 +152,7 @@ jit_call = Primitive(
     evaluate=_call_evaluate,
     vjp=_jit_vjp,
     lower=Loop("call"),
-    samples=_SAMPLES,
+    samples=_samples,
 )
 jit_call.jvp, jit_call.batch = _call_jvp(jit_call), _call_batch(jit_call)
 
@@ -169,6 +176,6 @@ remat_call = Primitive(
     evaluate=_call_evaluate,
     vjp=_remat_vjp,
     lower=Loop("call"),
-    samples=[Sample(s.args, {**s.params, "policy": save_nothing}) for s in _SAMPLES],
+    samples=lambda: [Sample(s.args, {**s.params, "policy": save_nothing}) for s in _samples()],
 )
 remat_call.jvp, remat_call.batch = _call_jvp(remat_call), _call_batch(remat_call)

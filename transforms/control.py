@@ -138,7 +138,7 @@ cond_p = Primitive(
     vjp=_vjp,
     batch=_batch,
     lower=Loop("cond"),
-    samples=_samples(),
+    samples=_samples,
 )
 
 

@@ -125,7 +125,9 @@ custom_jvp_call = Primitive(
     vjp=_jvp_call_vjp,
     batch=_jvp_call_batch,
     lower=Loop("call"),
-    samples=_samples(rule=lambda primals, tangents: ([P.sin(*primals)], [P.mul(P.cos(*primals), *tangents)])),
+    samples=lambda: _samples(
+        rule=lambda primals, tangents: ([P.sin(*primals)], [P.mul(P.cos(*primals), *tangents)])
+    ),
 )
 
 
@@ -189,7 +191,7 @@ custom_vjp_call = Primitive(
     vjp=_vjp_call_vjp,
     batch=_vjp_call_batch,
     lower=Loop("call"),
-    samples=_samples(
+    samples=lambda: _samples(
         forward=lambda x: ([P.sin(x)], [P.cos(x)]), backward=lambda saved, cts: [P.mul(saved[0], cts[0])]
     ),
 )

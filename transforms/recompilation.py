@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fnn.core.aval import Aval
 from fnn.core.source import Source, function_place, short
+from fnn.records import record
 
 _LISTED = 8  # differences written out; of more only their number
 _COMPARED = 100  # earlier signatures that one is compared with
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Signature:
     """What one traced program of a function is for. place: the line of the call that traced it; name: number
     of a leaf -> how the caller would write it; static: (positions, names) of static arguments with their values;
@@ -41,7 +41,7 @@ class Signature:
         return {f"argument {i}": v for i, v in positions} | dict(names)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Tracing:
     """One time a function was traced. number counts from 1; reasons: how it differs from `nearest`, the number of
     the earlier tracing that is most like it (0: it is the first)."""
@@ -57,7 +57,7 @@ class Tracing:
         return f"{self.number}. {self.place}: unlike {self.nearest}., {_listed(self.reasons)}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Explanation:
     """Every tracing of a function, in order. applied: how often jit was applied to it."""
 

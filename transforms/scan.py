@@ -215,7 +215,7 @@ scan_p = Primitive(
     vjp=_vjp,
     batch=_batch,
     lower=Loop("scan"),
-    samples=_samples(),
+    samples=_samples,
 )
 
 

@@ -8,11 +8,12 @@ every kind share it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from fnn.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record(frozen=True)
 class Elementwise:
     """One scalar expression per element: expr(b, *operands, **params) -> value.
 
@@ -23,7 +24,7 @@ class Elementwise:
     expr: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class IndexMap:
     """Moves no data by itself. kind: reshape, transpose, broadcast, slice, rev, pad, concatenate,
     identity."""
@@ -31,26 +32,26 @@ class IndexMap:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Iota:
     """Values that follow from the position alone: index along params["dimension"], cast to the output's
     type."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Reduction:
     """Elements along params["axes"] combined: add, mul, max, min, and, or, xor; max and min propagate NaN."""
 
     combine: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Contraction:
     """dot_general: params contract=((lhs...), (rhs...)), batch=((lhs...), (rhs...)), result (batch, lhs
     free, rhs free)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Decompose:
     """Written with other primitives: fn(*args, **params) -> out (a list where the primitive has several
     outputs). Expanded by a pass before planning, so the parts fuse like anything else."""
@@ -58,7 +59,7 @@ class Decompose:
     fn: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Kernel:
     """A loop program of its own: write(b, inputs, outputs, params).
 
@@ -84,14 +85,14 @@ class Kernel:
     strided: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Library:
     """A call of a declared library routine, by name; see kernels/cpu/library_calls.py."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Loop:
     """Holds graphs. kind: call (params["graph"]), cond (params["branches"]), while, scan."""
 

@@ -6,7 +6,6 @@ import contextvars
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,13 @@ from fnn.core.lowering import Lowering
 from fnn.core.source import describe, here
 from fnn.core.trace import Trace, Tracer, aval_of, raise_leak, state
 from fnn.errors import DifferentiationError, LeakError, UnsupportedError
+from fnn.records import field, record
 
 ndarray = np.ndarray
 registry: dict[str, Primitive] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True)
 class Unsupported:
     """A rule that cannot exist, with the reason. Calling it raises that."""
 
@@ -38,7 +38,7 @@ def unsupported(reason: str) -> Unsupported:
     return Unsupported(reason)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sample:
     """One example call of a primitive, for its tests.
 
@@ -56,6 +56,9 @@ class Sample:
     def arrays(self, rng: np.random.Generator) -> list[Any]:
         """The operands: NumPy arrays and Python numbers."""
         return [_draw(a, rng, self.low, self.high) for a in self.args]
+
+
+Samples = Sequence[Sample] | Callable[[], Sequence[Sample]]  # a function spares programs what only tests use
 
 
 def parse_spec(spec: str) -> tuple[np.dtype, tuple[int, ...]]:
@@ -110,7 +113,7 @@ class Primitive:
         "vjp",
         "batch",
         "lower",
-        "samples",
+        "_samples",
         "multiple",
         "prepare",
         "floor",
@@ -129,14 +132,14 @@ class Primitive:
         vjp: Callable[..., Any] | None = None,
         batch: Callable[..., Any] | None = None,
         lower: Lowering | Unsupported | None = None,
-        samples: Sequence[Sample] = (),
+        samples: Samples = (),
         multiple: bool = False,
         prepare: Callable[..., dict[str, Any]] | None = None,
         floor: Callable[[dict[str, Any]], Trace | None] | None = None,
         evaluate_for: Callable[[Sequence[Aval | type], dict[str, Any]], Callable[..., Any]] | None = None,
     ):
         self.name, self.shape, self.evaluate, self.jvp, self.vjp = name, shape, evaluate, jvp, vjp
-        self.batch, self.lower, self.samples = batch, lower, tuple(samples)
+        self.batch, self.lower, self._samples = batch, lower, samples
         self.multiple, self.prepare, self.floor = multiple, prepare, floor
         self.evaluate_for = evaluate_for
         self.types: dict[Any, Any] = {}  # (operand avals, parameters) -> result aval
@@ -146,6 +149,13 @@ class Primitive:
         if name in registry:
             raise ValueError(f"a primitive named {name} exists already")
         registry[name] = self
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Example calls."""
+        if not isinstance(self._samples, tuple):
+            self._samples = tuple(self._samples() if callable(self._samples) else self._samples)
+        return self._samples
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Bind: run, record or transform this operation, as its operands demand."""

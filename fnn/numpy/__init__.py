@@ -11,7 +11,6 @@ place. `import fnn.numpy as fnp` is the custom.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from fnn import array as _array  # installs the operators of arrays
@@ -439,6 +438,8 @@ def __getattr__(name: str) -> Any:
     """Names that are not there: what to use instead."""
     if name in _ELSEWHERE:
         raise AttributeError(f"fnn.numpy has no {name!r}: {_ELSEWHERE[name]}")
+    import difflib  # only a mistake needs it
+
     near = difflib.get_close_matches(name, [n for n in globals() if not n.startswith("_")], n=1)
     hint = (
         f"did you mean {near[0]!r}?"

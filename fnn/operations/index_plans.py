@@ -7,7 +7,6 @@ side, and in front otherwise. Negative indices count from the end. Integers know
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +26,12 @@ from fnn.operations import operands
 from fnn.operations.creation import asarray
 from fnn.operations.operands import to_dtype
 from fnn.primitives import add, lt, select
+from fnn.records import field, record
 
 Shape = tuple[int, ...]
 
 
-@dataclass(slots=True)
+@record()
 class Axis:
     """What an index does with one axis of the operand (or, with kind "new", with none).
 
@@ -45,7 +45,7 @@ class Axis:
     indices: Any = None
 
 
-@dataclass(slots=True)
+@record()
 class Plan:
     """An index, axis by axis, in the order written."""
 

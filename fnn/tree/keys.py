@@ -6,13 +6,14 @@ A path is a tuple of keys, one for each level. `keystr` prints it the way the le
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
+
+from fnn.records import record
 
 __all__ = ["DictKey", "FlattenedIndexKey", "GetAttrKey", "KeyPath", "SequenceKey", "keystr"]
 
 
-@dataclasses.dataclass(frozen=True)
+@record(frozen=True)
 class DictKey:
     """A step into a dict: `['weight']`."""
 
@@ -22,7 +23,7 @@ class DictKey:
         return f"[{self.key!r}]"
 
 
-@dataclasses.dataclass(frozen=True)
+@record(frozen=True)
 class SequenceKey:
     """A step into a list, tuple or deque: `[0]`."""
 
@@ -32,7 +33,7 @@ class SequenceKey:
         return f"[{self.idx!r}]"
 
 
-@dataclasses.dataclass(frozen=True)
+@record(frozen=True)
 class GetAttrKey:
     """A step to an attribute, of a module, a dataclass or a named tuple: `.weight`."""
 
@@ -42,7 +43,7 @@ class GetAttrKey:
         return f".{self.name}"
 
 
-@dataclasses.dataclass(frozen=True)
+@record(frozen=True)
 class FlattenedIndexKey:
     """A step to a child of a registered class that does not name its children: `[<flat index 0>]`."""
 

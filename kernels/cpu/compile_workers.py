@@ -4,7 +4,6 @@ nothing."""
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import struct
@@ -16,8 +15,6 @@ from collections.abc import Mapping
 
 from fnn.kernels.cpu import machine
 from fnn.kernels.cpu.pool import Worker
-
-log = logging.getLogger("fnn")
 
 _FEWEST = 4  # kernels, below which a fork costs more than it saves
 _PATIENCE = 60.0  # seconds a worker may take longer than this process did
@@ -114,7 +111,9 @@ def _finished(pid: int, deadline: float) -> bool:
             return True
         time.sleep(pause)
         pause = min(2 * pause, 0.005)
-    log.warning("a compile worker does not answer; its kernels are compiled here")
+    import logging
+
+    logging.getLogger("fnn").warning("a compile worker does not answer; its kernels are compiled here")
     return False
 
 

@@ -56,7 +56,6 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -64,6 +63,7 @@ from numpy.typing import NDArray
 
 from fnn.errors import ArgumentError
 from fnn.kernels.cpu.buffers import aligned
+from fnn.records import field, record
 
 # The words of a row, and the kinds of row.
 ADDRESS, FIRST, COUNT, TILES, CHUNK, KIND, BODY, EXTRA = range(8)
@@ -120,7 +120,7 @@ def _no_pairs() -> Words:
     return np.zeros((0, 2), np.int64)
 
 
-@dataclass
+@record()
 class Table:
     """A program as numbers; the module says what they mean. It holds no addresses, so it can be stored."""
 
