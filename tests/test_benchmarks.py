@@ -26,9 +26,9 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_every_program_traces(load: Any) -> None:
-    programs: ModuleType = load("programs")
-    library = programs.library("fnn")
-    for name, program in programs.load().items():
+    workloads: ModuleType = load("workloads")
+    library = workloads.library("fnn")
+    for name, program in workloads.load().items():
         arguments = fnn.tree.map(fnn.numpy.asarray, program.inputs(np.random.default_rng(0)))
         out = fnn.eval_shape(program.build(library), *arguments)
         leaves = fnn.tree.leaves(out)
@@ -58,7 +58,7 @@ def test_figures_become_ratios(load: Any) -> None:
         "torch.compile": {"error": "no"},
     }
     assert run.ratios(figures) == {"jax": 0.25, "torch": 0.5, "best": 0.5, "first": 0.5, "memory": 0.5}
-    load("programs").load()
+    load("workloads").load()
     assert run.disagreeing("cumsum_1e6", figures) == ["torch"]
     assert run.disagreeing("normal_1e7", figures) == []  # each library draws its own numbers
     assert run.mean([0.5, 2.0]) == pytest.approx(1.0)

@@ -137,7 +137,7 @@ def test_every_primitive_is_complete(name: str) -> None:
 def test_a_hole_is_noticed() -> None:
     hole = Primitive.__new__(Primitive)
     for slot in Primitive.__slots__:
-        setattr(hole, slot, None)
+        setattr(hole, slot, () if slot == "_samples" else None)
     assert missing(hole) == [*RULES, "samples"]
 
 

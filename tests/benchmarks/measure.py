@@ -26,15 +26,15 @@ LONGEST = 5000  # samples
 
 def prepare(backend: str, name: str) -> tuple[Callable, tuple, Callable, Callable]:
     """(function, arguments on the device, what blocks until ready, what lists the leaves)."""
-    import programs
+    import workloads
 
-    program = programs.load()[name]
+    program = workloads.load()[name]
     arguments = program.inputs(np.random.default_rng(0))
     if backend.startswith("torch"):
-        import programs_torch
+        import workloads_torch
 
-        return programs_torch.prepare(name, arguments, backend == "torch.compile")
-    library = programs.library(backend)
+        return workloads_torch.prepare(name, arguments, backend == "torch.compile")
+    library = workloads.library(backend)
     arguments = library.tree.map(library.jnp.asarray, arguments)
     library.block_until_ready(arguments)
     return program.build(library), arguments, library.block_until_ready, library.tree.leaves
@@ -43,9 +43,9 @@ def prepare(backend: str, name: str) -> tuple[Callable, tuple, Callable, Callabl
 def measure(backend: str, name: str, seconds: float, began: float) -> dict[str, Any]:
     """The figures above; only the first two if seconds is 0."""
     function, arguments, block, leaves = prepare(backend, name)
-    import programs
+    import workloads
 
-    carries, clock = programs.PROGRAMS[name].carries, time.perf_counter
+    carries, clock = workloads.PROGRAMS[name].carries, time.perf_counter
 
     def call() -> Any:
         nonlocal arguments

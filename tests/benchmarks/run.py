@@ -27,7 +27,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import programs  # noqa: E402 -- the path above is what makes it importable
+import workloads  # noqa: E402 -- the path above is what makes it importable
 
 PEERS = {"jax": "jax", "torch": "torch", "torch.compile": "torch"}  # backend -> the package it needs
 TOLERANCE = 2e-4  # of checksums, relative to the sum of magnitudes: libraries sum in different orders
@@ -106,7 +106,7 @@ def ratios(figures: dict[str, Figures]) -> dict[str, float]:
 def disagreeing(name: str, figures: dict[str, Figures]) -> list[str]:
     """The peers whose result is another than fnn's."""
     ours = figures["fnn"]["checksum"]
-    if programs.PROGRAMS[name].random:
+    if workloads.PROGRAMS[name].random:
         return []
     theirs = {peer: f["checksum"] for peer, f in figures.items() if f.get("checksum")}
     scale = TOLERANCE * max(abs(ours[1]), 1e-9)
@@ -169,7 +169,7 @@ def compare(names: list[str], options: argparse.Namespace) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    known = programs.load()
+    known = workloads.load()
     parser.add_argument("programs", nargs="*", metavar="program", help=f"of {', '.join(known)}; default: all")
     parser.add_argument("--quick", action="store_true", help="the short programs, without peers")
     parser.add_argument("--rounds", type=int, default=1)

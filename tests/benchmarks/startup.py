@@ -31,13 +31,13 @@ def clock() -> float:
 def child(package: str, name: str, began: float) -> dict[str, Any]:
     """Run a program once in this process, which was started at `began`."""
     import numpy as np
-    import programs
+    import workloads
 
     start = clock()
-    chosen = programs.load()[name]
+    chosen = workloads.load()[name]
     inputs = chosen.inputs(np.random.default_rng(0))
     aside = clock() - start
-    library = programs.library(package)
+    library = workloads.library(package)
     function = chosen.build(library)
     arguments = library.block_until_ready(library.tree.map(library.jnp.asarray, inputs))
     ready = clock()

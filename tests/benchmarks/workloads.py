@@ -28,7 +28,7 @@ NAMES = (
     "jacrev",
     "block_until_ready",
 )
-FILES = ("programs_arrays", "programs_training", "programs_loops")
+FILES = ("workloads_arrays", "workloads_training", "workloads_loops")
 
 
 @dataclass(frozen=True)

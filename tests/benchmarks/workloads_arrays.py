@@ -1,7 +1,7 @@
 """Programs over arrays: calls, elementwise chains, reductions, sorting, random numbers, products, gathers."""
 
 import numpy as np
-from programs import f32, labels, program
+from workloads import f32, labels, program
 
 # -- what a call costs
 

@@ -1,7 +1,7 @@
 """Compiled loops and scientific code."""
 
 import numpy as np
-from programs import f32, program
+from workloads import f32, program
 
 
 def lorenz(F, params, y0, steps=10_000, dt=1e-4):

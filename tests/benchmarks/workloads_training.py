@@ -3,8 +3,8 @@
 import itertools
 
 import numpy as np
-from programs import adam_state, dense, f32, labels, program
-from programs_arrays import layernorm
+from workloads import adam_state, dense, f32, labels, program
+from workloads_arrays import layernorm
 
 
 def adam_update(F, p, m, v, t, g, lr=1e-3, b1=0.9, b2=0.999, eps=1e-8):
