@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 
 from fnn.kernels.calls import Value
 from fnn.kernels.ops import COPY, Mask, Op, Writers, mask_cuts
-from fnn.kernels.views import View, chain, contiguous, refine, restride
+from fnn.kernels.row_views import restride_or_none, row_strides, spread
+from fnn.kernels.views import View, chain
 
 LIMIT = 200  # ops a kernel may hold
 CHEAP = 24  # weight that is computed again rather than stored and loaded
@@ -63,48 +64,6 @@ class Group:
             self.kind = "all"
         else:
             self.kind = "row" if mask[-1][1] else "col"
-
-
-def row_strides(mask: Mask) -> tuple[int, ...]:
-    """The strides with which a row value is read at every point."""
-    kept = iter(contiguous([n for n, reduced in mask if not reduced]))
-    return tuple(0 if reduced else next(kept) for _, reduced in mask)
-
-
-def spread(view: View, mask: Mask) -> View | None:
-    """A view of a row value's shape, as one over the whole iteration space, the same all along each row."""
-    kept = [n for n, reduced in mask if not reduced]
-    axes = refine_or_none(view.cuts | frozenset(_cuts(kept)))
-    strides = None if axes is None else restride(view.shape, view.strides, axes)
-    if axes is None or strides is None:
-        return None
-    shape: list[int] = []
-    steps: list[int] = []
-    pairs = list(zip(axes, strides, strict=True))
-    for n, reduced in mask:
-        if reduced:
-            shape.append(n)
-            steps.append(0)
-            continue
-        left = n
-        while left > 1:
-            size, stride = pairs.pop(0)
-            shape.append(size)
-            steps.append(stride)
-            left //= size
-    return View(view.value, shape, view.offset, steps)
-
-
-def refine_or_none(cuts: frozenset[int]) -> tuple[int, ...] | None:
-    return refine(cuts) if chain(cuts) is not None else None
-
-
-def _cuts(sizes: Sequence[int]) -> list[int]:
-    out, step = [1], 1
-    for n in reversed(sizes):
-        step *= n
-        out.append(step)
-    return out
 
 
 class Fusion:
@@ -412,7 +371,9 @@ class Fusion:
                 self.again[value] = recipe
             if value in self.stored or not outside:
                 continue
-            if recipe is None or not self.worth(value, recipe, outside, redone):
+            if recipe is not None and self.worth(value, recipe, outside, redone):
+                self.stored |= recipe[1]
+            else:
                 self.stored.add(value)
 
     def weight(self, ops: Iterable[Op]) -> int:
@@ -433,6 +394,9 @@ class Fusion:
                 leaves.add(value)
                 continue
             inner = self.again.get(value)
+            if inner is None and self.per_row(view, op):
+                leaves.add(value)
+                continue
             if inner is None or not view.whole:
                 return None
             ops |= inner[0]
@@ -441,6 +405,17 @@ class Fusion:
         if self.weight(ops) > 2 * CHEAP:
             return None
         return frozenset(ops), frozenset(leaves), frozenset(every)
+
+    def per_row(self, view: View, op: Op) -> bool:
+        """Is this a number per row, which op's kernel could as well store?"""
+        ws = self.writers.get(view.value, ())
+        if len(ws) != 1 or self.of[ws[0]] is not self.of[op] or not ws[0].out.whole:
+            return False
+        return (
+            self.of[op].kind == "row"
+            and self.of[op].roles[ws[0]] != "full"
+            and 8 * view.value.size <= op.size
+        )
 
     def worth(
         self, value: Value, recipe: Recipe, outside: list[tuple[Op, View]], redone: dict[Group, frozenset[Op]]
@@ -490,10 +465,3 @@ class Fusion:
         if len(out) != len(self.groups):
             raise AssertionError("fusion made kernels that depend on each other in a circle")
         return out
-
-
-def restride_or_none(view: View, sizes: Sequence[int]) -> tuple[int, ...] | None:
-    """The view's strides over axes of these sizes, or None (also where the axes do not fit)."""
-    if chain(view.cuts | frozenset(_cuts(sizes))) is None:
-        return None
-    return restride(view.shape, view.strides, sizes)

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from fnn.kernels.calls import Value
-from fnn.kernels.fuse import Fusion, Group, spread
+from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.loops import BYTES, code_of
 from fnn.kernels.ops import Expression, Op, Scalar
+from fnn.kernels.row_views import spread
 from fnn.kernels.totals import column_block
 from fnn.kernels.views import View, collapse, refine, restride
 from fnn.records import field, record

@@ -107,3 +107,20 @@ def test_the_number_of_rows_is_no_part_of_a_kernel() -> None:
 def test_few_or_long_rows_are_walked_one_by_one() -> None:
     assert "in bands" not in text(lambda x: [softmax(x)], array(8, 12))
     assert "in bands" not in text(lambda x: [softmax(x)], array(40, SHORT + 1))
+
+
+@pytest.mark.parametrize("shape", [(50, 20), (300, 130), (4, 40, 24)])
+def test_a_number_per_row_is_stored_rather_than_what_it_scales(shape: tuple[int, ...]) -> None:
+    """x.T @ f(x @ w): the second product reads x and f(x @ w), not their product."""
+    lead = tuple(range(len(shape) - 1))
+
+    def f(x: Any, w: Any) -> list[Any]:
+        z = r.reduce_sum(
+            a.mul(x, s.broadcast(w, shape=shape, axes=(len(shape) - 1,))), axes=(len(shape) - 1,)
+        )
+        return [r.reduce_sum(a.mul(x, across(t.tanh(z), shape)), axes=lead), t.exp(z)]
+
+    arrays = array(*shape), array(shape[-1])
+    check(f, *arrays)
+    written = [v.size for call in lower(graph_of(f, *arrays)).calls for v in call.writes]  # type: ignore[union-attr]
+    assert max(written) < arrays[0].size
