@@ -36,6 +36,7 @@ MATHEMATICS = (
     "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "lgamma", "digamma",
     "pow", "cbrt", "logistic", "nextafter", "rsqrt",
 )  # fmt: skip
+TURN = 8  # rows and columns of the blocks that `Builder.turn` copies
 COMBINERS = ("add", "mul", "max", "min", "and", "or", "xor")
 
 
@@ -168,8 +169,9 @@ class Block:
 
 class Statement:
     """kind: "tiles" | "loop" | "lanes" (index, lo, hi, step) | "when" (condition) | "rarely" (condition) | "while"
-    (condition block, condition) | "store" (buffer, index, value) | "declare" (variable, value) | "assign" (variable, value) |
-    "accumulate" (variable, value) | "local" (buffer)."""
+    (condition block, condition) | "store" (buffer, index, value) | "declare" (variable, value) | "assign"
+    (variable, value) | "accumulate" (variable, value) | "local" (buffer) | "prefetch" (buffer, index) | "turn"
+    (buffer, index, step, buffer, index, step): see the Builder's methods."""
 
     __slots__ = ("kind", "args", "blocks")
 
@@ -249,7 +251,7 @@ def _print(program: Program) -> Iterator[str]:
                 what = f"accumulator {v.combine}" if v.combine else "variable"
                 yield f"{pad}{what} {v.name}: {v.dtype} = {_name(args[1])}"
             else:
-                yield f"{pad}{kind} " + " ".join(_name(a) if isinstance(a, Value) else a.name for a in args)
+                yield f"{pad}{kind} " + " ".join(_name(a) if isinstance(a, Value) else str(a) for a in args)
             for inner in item.blocks:
                 yield from walk(inner, depth + 1)
 

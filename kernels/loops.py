@@ -42,6 +42,7 @@ from fnn.kernels.loop_ir import (
     COMPARISONS,
     INDEX,
     MATHEMATICS,
+    TURN,
     Block,
     Buffer,
     Operand,
@@ -55,7 +56,7 @@ from fnn.kernels.loop_ir import (
 
 __all__ = [
     "ARITHMETIC", "BYTES", "CODES", "COMBINERS", "COMPARISONS", "INDEX", "MATHEMATICS", "Block", "Buffer",
-    "Builder", "Operand", "Program", "Statement", "Value", "Variable", "WhileLoop", "code_of", "computed",
+    "TURN", "Builder", "Operand", "Program", "Statement", "Value", "Variable", "WhileLoop", "code_of", "computed",
 ]  # fmt: skip
 
 
@@ -272,6 +273,28 @@ class Builder:
         if value.dtype != computed(buffer.dtype) or index.dtype != INDEX:
             raise TypeError(f"store: a {value.dtype} into {buffer.name}: {buffer.dtype} at an {index.dtype}")
         self.block.items.append(Statement("store", (buffer, index, value)))
+
+    def turn(
+        self, target: Buffer, to: Operand, step: Operand, source: Buffer, at: Operand, source_step: Operand
+    ) -> None:
+        """Copy a block, transposed: target[to + i step + j] = source[at + j source_step + i] for all i, j <
+        TURN. All is read before anything is written. Not inside a lanes loop:
+        it goes through vectors itself."""
+        if self.in_lanes:
+            raise ValueError("turn copies with vectors of its own: it cannot be inside a lanes loop")
+        if computed(source.dtype) != computed(target.dtype):
+            raise TypeError(f"turn: a {source.dtype} into a {target.dtype}")
+        places = [self.as_value(x, INDEX) for x in (to, step, at, source_step)]
+        if any(x.dtype != INDEX for x in places):
+            raise TypeError(f"turn: indices of types {[x.dtype for x in places]}; cast them to {INDEX}")
+        self.block.items.append(
+            Statement("turn", (target, places[0], places[1], source, places[2], places[3]))
+        )
+
+    def prefetch(self, buffer: Buffer, index: Operand) -> None:
+        """Bring what lies around an element nearer to the processor. It changes nothing: the index may lie
+        outside of the buffer."""
+        self.block.items.append(Statement("prefetch", (buffer, self.as_value(index, INDEX))))
 
     # -- state
     def variable(self, dtype: str, value: Operand) -> Variable:

@@ -9,7 +9,9 @@ program is written only when it is asked for: see `kernels.calls.Call`."""
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -165,7 +167,7 @@ def _product(op: Op) -> Call:
     x, y = op.views
     matrix = Matrix.of(op)
     codes = code_of(x.dtype), code_of(y.dtype), code_of(op.out.dtype)
-    made = gemm.plan(matrix, *codes, machine.registers())
+    made = gemm.plan(matrix, *codes, _room())
     left, right = (y, x) if made.swapped else (x, y)
     views = [left, right, op.out]
     return Call(
@@ -183,6 +185,11 @@ def _product(op: Op) -> Call:
         text=f"dot m={matrix.m} n={matrix.n} k={matrix.k} batch={math.prod(a.size for a in matrix.axes[0])} "
         f"{codes[0]} {codes[1]} -> {codes[2]}{' (as its transpose)' if made.swapped else ''}",
     )
+
+
+@functools.cache
+def _room() -> gemm.Room:
+    return gemm.Room(machine.registers(), machine.second_cache(), os.cpu_count() or 1)
 
 
 def _opaque(op: Op) -> AnyCall:

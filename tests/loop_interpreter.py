@@ -10,7 +10,7 @@ import scipy.special as special
 
 from fnn import dtypes
 from fnn.kernels.calls import Call
-from fnn.kernels.loops import Block, Buffer, Program, Statement, Value, computed
+from fnn.kernels.loops import TURN, Block, Buffer, Program, Statement, Value, computed
 
 TYPES = {"b1": np.dtype(bool), "bf": np.dtype(dtypes.bfloat16)} | {
     code: np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
@@ -208,6 +208,18 @@ class Interpreter:
         if self.mask is not None and where.ndim:
             where, number = where[self.mask], number[self.mask]
         array[where] = number
+
+    def do_turn(
+        self, s: Statement, target: Buffer, to: Value, step: Value, source: Buffer, at: Value, other: Value
+    ) -> None:
+        k = np.arange(TURN)
+        array, where = self.at(source, self.get(at) + k[:, None] * self.get(other) + k)
+        block = array[where].T
+        array, where = self.at(target, self.get(to) + k[:, None] * self.get(step) + k)
+        array[where] = block.astype(array.dtype)
+
+    def do_prefetch(self, s: Statement, buffer: Buffer, index: Value) -> None:
+        pass
 
     def do_declare(self, s: Statement, variable: Any, value: Value) -> None:
         self.env[variable] = self.get(value)

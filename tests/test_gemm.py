@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loop_harness import run
 
 from fnn import dtypes
+from fnn.kernels import gemm
+from fnn.kernels.contraction import matrix_of
+from fnn.kernels.views import View
 from fnn.primitives import arithmetic as a
 from fnn.primitives import reductions as r
 from fnn.primitives import structural as s
@@ -117,3 +124,37 @@ def test_a_layer_and_its_gradients():
         ]
 
     check(f, array(12, 8), array(8, 10), array(10), array(12, 10))
+
+
+LENGTHS = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 24, 31, 32, 33, 48, 65, 100, 130])
+
+
+@settings(max_examples=30, deadline=None)
+@given(LENGTHS, LENGTHS, LENGTHS, st.booleans(), st.booleans(), st.booleans(), st.integers(1, 3))
+def test_any_shape_and_layout(m, n, k, left_turned, right_turned, out_turned, batch):
+    """Every edge of the tiles, in machine code, on arrays between fences."""
+    x = array(batch, k, m) if left_turned else array(batch, m, k)
+    y = array(batch, n, k) if right_turned else array(batch, k, n)
+    out = np.zeros((batch, n, m) if out_turned else (batch, m, n), "f4")
+    views = [View(None, a.shape) for a in (x, y, out)]
+    place = views[2].transpose((0, 2, 1)) if out_turned else views[2]
+    axes = ((1 if left_turned else 2,), (2 if right_turned else 1,))
+    matrix = matrix_of(views[0], views[1], axes, ((0,), (0,)), place)
+    made = gemm.plan(matrix, "f4", "f4", "f4", gemm.Room(second=1 << 13))  # several blocks of the summed axis
+    operands = [y, x] if made.swapped else [x, y]
+    run(gemm.program(made.kernel, made.sizes), [*operands, out], made.tiles)
+    want = (x.swapaxes(1, 2) if left_turned else x) @ (y.swapaxes(1, 2) if right_turned else y)
+    np.testing.assert_allclose(out.swapaxes(1, 2) if out_turned else out, want, rtol=2e-5, atol=2e-4)
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3, 16])
+def test_sums_do_not_depend_on_the_division(processors):
+    x, y = array(150, 70), array(70, 200)
+    results = []
+    for room in (gemm.Room(), gemm.Room(processors=processors)):
+        views = [View(None, a.shape) for a in (x, y, np.zeros((150, 200)))]
+        made = gemm.plan(matrix_of(*views[:2], ((1,), (0,)), ((), ()), views[2]), "f4", "f4", "f4", room)
+        out = np.zeros((150, 200), "f4")
+        run(gemm.program(made.kernel, made.sizes), [x, y, out], made.tiles)
+        results.append(out)
+    np.testing.assert_array_equal(*results)

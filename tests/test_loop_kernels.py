@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from loop_harness import PRINTERS, run
 
+from fnn import dtypes
 from fnn.errors import ArgumentError
 from fnn.kernels.cpu import llvm_printer, machine, numba_printer, printers
 from fnn.kernels.loops import Builder, Program
@@ -162,3 +163,35 @@ def test_source_of_a_kernel_is_readable() -> None:
     assert machine.lanes() in (16, 32, 64)
     with pytest.raises(ArgumentError, match="vector"):
         printers.source(softmax(10), "softmax", "cuda")
+
+
+@every_printer
+@pytest.mark.parametrize(
+    "source,target", [("f4", "f4"), ("bf", "f4"), ("f8", "f8"), ("i2", "i2"), ("b1", "b1")]
+)
+def test_turn_copies_a_block_transposed(
+    source: str, target: str, printer: str, rng: np.random.Generator
+) -> None:
+    b = Builder()
+    x, out = b.argument(source), b.argument(target, output=True)
+    width, height = b.size(29), b.size(11)
+    with b.tiles() as tile:
+        b.prefetch(x, tile * width)
+        b.turn(out, tile * 8 * height + 2, height, x, tile * 8 + 3, width)
+    types = {"f4": np.float32, "bf": dtypes.bfloat16, "f8": np.float64, "i2": np.int16, "b1": np.bool_}
+    block = (rng.integers(0, 2, (9, 29)) * 3).astype(types[source])
+    got = np.zeros((17, 11), types[target])
+    run(b.program, [block, got], 2, printer)
+    want = np.zeros_like(got)
+    for tile in range(2):
+        want[8 * tile : 8 * tile + 8, 2:10] = block[:8, 3 + 8 * tile : 11 + 8 * tile].T
+    np.testing.assert_array_equal(got, want)
+
+
+def test_turn_refuses_what_it_cannot_copy() -> None:
+    b = Builder()
+    x, out = b.argument("i4"), b.argument("f4", output=True)
+    with pytest.raises(TypeError, match="turn: a i4 into a f4"):
+        b.turn(out, 0, 8, x, 0, 8)
+    with b.tiles(), b.lanes(0, 8), pytest.raises(ValueError, match="cannot be inside a lanes loop"):
+        b.turn(x, 0, 8, x, 0, 8)

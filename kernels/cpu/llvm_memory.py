@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fnn.kernels.cpu.llvm_operations import Operations
-from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, vector_of
+from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, register, vector_of
+from fnn.kernels.loops import TURN, computed
 
 
 class Memory(Operations):
@@ -19,6 +20,37 @@ class Memory(Operations):
         """The lanes of a vector in reverse order; kind: the type of one."""
         vectors, order = vector_of(kind, lanes), ", ".join(f"i32 {k}" for k in reversed(range(lanes)))
         return self.let(f"shufflevector {vectors} {vector}, {vectors} poison, <{lanes} x i32> <{order}>")
+
+    def turned(self, dtype: str, rows: list[str]) -> list[str]:
+        """The columns of TURN vectors of TURN lanes. Of pairs of rows every other element, then every other
+        pair, then every other four: the orders in which x86 has instructions, and LLVM knows them soonest."""
+        kind = register(dtype, TURN)
+
+        def pick(a: str, b: str, lanes: tuple[int, ...], more: int) -> str:
+            order = ", ".join(f"i32 {k + more}" for k in lanes)
+            return self.let(f"shufflevector {kind} {a}, {kind} {b}, <{TURN} x i32> <{order}>")
+
+        ones, twos, fours = (0, 8, 1, 9, 4, 12, 5, 13), (0, 1, 8, 9, 4, 5, 12, 13), (0, 1, 2, 3, 8, 9, 10, 11)
+        a = [pick(rows[i], rows[i + 1], ones, more) for i in (0, 2, 4, 6) for more in (0, 2)]
+        b = [pick(a[i], a[i + 2], twos, more) for i in (0, 1, 4, 5) for more in (0, 2)]
+        return [pick(b[i], b[i + 4], fours, more) for more in (0, 4) for i in range(4)]
+
+    def turn(self, source: str, at: str, step: str, target: str, to: str, target_step: str) -> None:
+        """A block's rows, `step` elements apart from an address on, as vectors; stored as its columns."""
+        rows = []
+        for j in range(TURN):
+            rows.append(self.load_run(source, TURN, at, None, False))
+            if j < TURN - 1:
+                at = self.let(f"getelementptr {MEMORY[source]}, ptr {at}, i64 {step}")
+        for j, column in enumerate(self.turned(computed(target), rows)):
+            self.store_run(target, TURN, column, to, None, False)
+            if j < TURN - 1:
+                to = self.let(f"getelementptr {MEMORY[target]}, ptr {to}, i64 {target_step}")
+
+    def prefetch(self, address: str, writes: bool) -> None:
+        """Bring a line of memory to all caches."""
+        arguments = f"ptr {address}, i32 {int(writes)}, i32 3, i32 1"
+        self.call_void("llvm.prefetch.p0", arguments, "ptr, i32, i32, i32")
 
     def load_one(self, dtype: str, address: str) -> str:
         """The element at an address."""

@@ -178,12 +178,8 @@ class Printer:
 
     # -- memory
     def address(self, buffer: Buffer, index: str) -> str:
-        base = self.buffers[buffer]
-        return (
-            base
-            if index == "0"
-            else self.text.let(f"getelementptr {MEMORY[buffer.dtype]}, ptr {base}, i64 {index}")
-        )
+        base, kind = self.buffers[buffer], MEMORY[buffer.dtype]
+        return base if index == "0" else self.text.let(f"getelementptr {kind}, ptr {base}, i64 {index}")
 
     def pointers(self, buffer: Buffer, index: Value) -> str:
         """Each lane's address."""
@@ -227,6 +223,15 @@ class Printer:
         else:
             self.text.scatter(dtype, lanes, self.vector(value), self.pointers(buffer, index), self.mask)
 
+    def do_turn(self, statement: Statement) -> None:
+        target, to, step, source, at, other = statement.args
+        here, there = self.address(source, self.scalar(at)), self.address(target, self.scalar(to))
+        self.text.turn(source.dtype, here, self.scalar(other), target.dtype, there, self.scalar(step))
+
+    def do_prefetch(self, statement: Statement) -> None:
+        buffer, index = statement.args
+        self.text.prefetch(self.address(buffer, self.scalar(index)), buffer.output)
+
     def do_local(self, statement: Statement) -> None:
         (buffer,) = statement.args
         number = self.text.fresh()
@@ -258,14 +263,12 @@ class Printer:
         return self.cells[key]
 
     def read(self, variable: Variable, lanes: int, part: int = 0) -> str:
-        return self.text.let(
-            f"load {register(variable.dtype, lanes)}, ptr {self.cell(variable, lanes, part)}"
-        )
+        kind = register(variable.dtype, lanes)
+        return self.text.let(f"load {kind}, ptr {self.cell(variable, lanes, part)}")
 
     def write(self, variable: Variable, lanes: int, value: str, part: int = 0) -> None:
-        self.text.do(
-            f"store {register(variable.dtype, lanes)} {value}, ptr {self.cell(variable, lanes, part)}"
-        )
+        kind = register(variable.dtype, lanes)
+        self.text.do(f"store {kind} {value}, ptr {self.cell(variable, lanes, part)}")
 
     def reset(self, variable: Variable, value: Value) -> None:
         if variable.varying:

@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from fnn.kernels.expansions import expansion
-from fnn.kernels.loops import COMPARISONS, MATHEMATICS, Block, Buffer, Program, Statement, Value, Variable
+from fnn.kernels.loops import (
+    COMPARISONS,
+    MATHEMATICS,
+    TURN,
+    Block,
+    Buffer,
+    Program,
+    Statement,
+    Value,
+    Variable,
+)
 
 SCALAR = {
     "b1": "bool_", "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8", "u2": "uint16",
@@ -277,6 +287,20 @@ class _Printer:
         place, text = self.bare(index), _encoded(buffer, self.bare(value))
         self.flush()
         self.put(f"{self.state[buffer]}[{place}] = {text}")
+
+    def do_prefetch(self, statement: Statement) -> None:
+        """Nothing: Numba has no word for it."""
+        self.bare(statement.args[1])
+
+    def do_turn(self, statement: Statement) -> None:
+        target, to, step, source, at, source_step = statement.args
+        to, step, at, source_step = [self.atom(x) for x in (to, step, at, source_step)]
+        self.flush(True)
+        i, j = self.fresh("k"), self.fresh("k")
+        text, _ = _decoded(source, f"{self.state[source]}[{at} + {j} * {source_step} + {i}]")
+        self.put(f"for {i} in range({TURN}):")
+        self.put(f"    for {j} in range({TURN}):")
+        self.put(f"        {self.state[target]}[{to} + {i} * {step} + {j}] = {_encoded(target, text)}")
 
     def do_local(self, statement: Statement) -> None:
         (buffer,) = statement.args
