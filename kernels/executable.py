@@ -242,15 +242,16 @@ class Executable:
         return cost_of(self.planned())
 
     def profile(self, values: Sequence[np.ndarray], runs: int = 10) -> Profile:
-        """The time each call takes, the mean of some runs; arguments as of a call. Donated inputs are left
-        alone."""
+        """The time each call takes, the mean of some runs, beside the machine's peaks; arguments as of a call.
+        Donated inputs are left alone."""
         inputs = tuple([np.array(x, order="C") for x in values]) if self._overwritten else tuple(values)
         spent = np.zeros(len(self.table.rows), np.int64)
         for _ in range(runs):
             spent += self._runner.profile(inputs, tuple([slot.take() for slot in self._slots]))
+        from fnn.kernels.cpu.peaks import measure
         from fnn.kernels.profile import profile_of
 
-        return profile_of(self.planned(), spent / runs)
+        return profile_of(self.planned(), spent / runs, measure())
 
     def release(self) -> None:
         """Give back memory that is kept for the next call."""

@@ -21,6 +21,9 @@ from fnn.core.primitive import Primitive, registry
 from fnn.core.trace import closed_stage
 from fnn.errors import ArgumentError, MissingDependency
 from fnn.kernels import Executable, cache, compile_graph, ownership, plan_cache
+from fnn.kernels.cost import cost_of
+from fnn.kernels.cpu.peaks import Peaks
+from fnn.kernels.profile import profile_of
 from fnn.primitives import arithmetic, linalg, reductions, structural, transcendental
 from fnn.primitives.contraction import dot_general
 from fnn.records import replace
@@ -253,6 +256,23 @@ def test_profile_names_every_call() -> None:
     assert len(profile.calls) == sum(1 for k in executable.table.kernels if k)
     assert profile.seconds > 0 and all(c.seconds >= 0 for c in profile.calls)
     assert "dot" in str(profile)
+
+
+def test_profile_sets_times_beside_the_peaks_of_the_machine(tmp_path: Path) -> None:
+    peaks = Peaks(threads=2, flops_f32=100e9, flops_f64=50e9, copy_bandwidth=20e9, read_bandwidth=30e9)
+    plan = agree(layer, *LAYER).planned()
+    rows = np.full(len(plan.table.kernels), 1000.0)
+    profile = profile_of(plan, rows, peaks)
+    for call, cost in zip(profile.calls, cost_of(plan).calls, strict=True):
+        assert (call.flops, call.bytes) == (cost.flops, cost.bytes)
+        arithmetic, traffic = cost.flops / 100e9, cost.bytes / 20e9
+        assert call.best == pytest.approx(max(arithmetic, traffic))
+        assert call.limit == ("memory" if traffic > arithmetic else "compute")
+        assert call.of_peak == pytest.approx(call.best / 1e-6)
+    assert str(profile).splitlines()[-1] == f"of peak: {peaks}"
+    profile.plot(tmp_path / "profile.svg")
+    text = (tmp_path / "profile.svg").read_text()
+    assert text.startswith("<?xml") and len(text) > 5000
 
 
 # -- the plan cache
