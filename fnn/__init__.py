@@ -23,6 +23,7 @@ from fnn.core.primitive import Primitive
 from fnn.errors import FnnError
 from fnn.module import Module
 from fnn.transforms.batching import vmap
+from fnn.transforms.callbacks import effects_barrier, io_callback, pure_callback
 from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
 from fnn.transforms.differentiate import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
 from fnn.transforms.flattening import ShapeDtypeStruct
@@ -33,14 +34,14 @@ from fnn.transforms.shapes import eval_shape, make_ir
 from fnn.version import __version__
 
 if TYPE_CHECKING:
-    from fnn import cache, errors, nn, numpy, optim, random
+    from fnn import cache, debug, errors, experimental, nn, numpy, optim, random
 
 del _array
 jacobian = jacrev
 make_jaxpr = make_ir
 stop_gradient = lax.stop_gradient
 
-_LAZY = ("cache", "dtypes", "errors", "nn", "numpy", "optim", "random")
+_LAZY = ("cache", "debug", "dtypes", "errors", "experimental", "nn", "numpy", "optim", "random")
 
 
 def __getattr__(name: str) -> Any:
@@ -70,16 +71,20 @@ __all__ = [
     "custom_gradient",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "device_get",
     "device_put",
     "devices",
     "disable_jit",
+    "effects_barrier",
     "enable_x64",
     "errors",
     "eval_shape",
+    "experimental",
     "explain_recompile",
     "grad",
     "hessian",
+    "io_callback",
     "jacfwd",
     "jacobian",
     "jacrev",
@@ -93,6 +98,7 @@ __all__ = [
     "nn",
     "numpy",
     "optim",
+    "pure_callback",
     "random",
     "remat",
     "stop_gradient",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fnn.core.aval import Aval
 from fnn.core.source import Source
 from fnn.records import field, record
 
@@ -35,6 +36,21 @@ class Value:
 
 
 @record(eq=False)
+class Foreign:
+    """What a call runs that is no kernel: a Python function over arrays of the types given (python: inputs' and
+    outputs' types), or machine code from elsewhere, by its address.
+
+    failed: what is to be raised after the program, if something is."""
+
+    python: Callable[..., Any] | None = None
+    inputs: tuple[Aval, ...] = ()
+    outputs: tuple[Aval, ...] = ()
+    address: Callable[[], int] | None = None
+    failed: Callable[[], Exception | None] | None = None
+    source: Source | None = None
+
+
+@record(eq=False)
 class Call:
     """One run of one kernel.
 
@@ -59,6 +75,7 @@ class Call:
     sources: tuple[Source, ...] = ()
     text: str = ""  # the loop nest or operation in words, for the printed plan
     flops: float | None = None  # arithmetic, where a formula says it; None: counted from the loops
+    foreign: Foreign | None = None  # code that is not a kernel's: there is no program then
 
 
 @record(eq=False)

@@ -25,7 +25,7 @@ from fnn.kernels.memory_report import MemoryReport
 # Lowering, planning and printing are imported where they are needed: a process that finds all in the cache is
 # not.
 if TYPE_CHECKING:
-    from fnn.kernels.calls import Lowered
+    from fnn.kernels.calls import Foreign, Lowered
     from fnn.kernels.cost import Cost
     from fnn.kernels.plan import Kernel, Plan
     from fnn.kernels.profile import Profile
@@ -84,14 +84,20 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
     plan = _make_plan(graph, donated, times)
     before = cache.statistics()
     sources = {
-        _cache_key(name, printer): _text(kernel, name, printer) for name, kernel in plan.kernels.items()
+        _cache_key(name, printer): _text(kernel, name, printer)
+        for name, kernel in plan.kernels.items()
+        if kernel.foreign is None
     }
     addresses = cache.kernels(sources, key)
+    foreign = {name: kernel.foreign for name, kernel in plan.kernels.items() if kernel.foreign is not None}
+    addresses.update(
+        (_cache_key(k, printer), f.address()) for k, f in foreign.items() if f.address is not None
+    )
     _add_times(times, before)
     record = plan.record()
     if key:
         plan_cache.save(key, plan.table, record)
-    return Executable(graph, donated, printer, plan.table, record, addresses, times)
+    return Executable(graph, donated, printer, plan.table, record, addresses, times, foreign)
 
 
 def _text(kernel: Kernel, name: str, printer: str) -> Callable[[], str]:
@@ -151,7 +157,7 @@ class Executable:
 
     def __init__(
         self, graph: Graph, donated: tuple[int, ...], printer: str, table: Table, record: dict[str, Any],
-        addresses: dict[str, int], times: dict[str, float],
+        addresses: dict[str, int], times: dict[str, float], foreign: dict[str, Foreign] | None = None,
     ):  # fmt: skip
         self.graph, self.donated, self.printer, self.times = graph, donated, printer, times
         self.table = table
@@ -162,10 +168,15 @@ class Executable:
         self._types = [(a.shape, a.dtype) for a in graph.out_avals]
         self._slots = [Slot(*t) for k, t in enumerate(self._types) if k not in self._aliases]
         self._takes = [slot.taking() for slot in self._slots]
+        self._foreign = foreign or {}  # it holds what the program calls
+        python = {k: f for k, f in self._foreign.items() if f.python is not None}
         self._runner = Runner(
-            table, {k: addresses[_cache_key(k, printer)] for k in table.kernels if k}, check=False
+            table,
+            {k: addresses[_cache_key(k, printer)] for k in table.kernels if k and k not in python},
+            check=False,
+            python=python,
         )
-        self._run = self._runner.run
+        self._run = self._checked if any(f.failed for f in self._foreign.values()) else self._runner.run
 
     def __call__(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Run: arrays of the graph's input types (not checked: `jit` looks them up by type), C contiguous;
@@ -185,6 +196,14 @@ class Executable:
         return [
             self._alias(k, inputs) if k in self._aliases else next(fresh) for k in range(len(self._types))
         ]
+
+    def _checked(self, inputs: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...]) -> None:
+        """Run, and raise what machine code of the user's has found wrong."""
+        self._runner.run(inputs, outputs)
+        for foreign in self._foreign.values():
+            error = foreign.failed() if foreign.failed is not None else None
+            if error is not None:
+                raise error
 
     def _own(self, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """The inputs, with copies of those that are to be overwritten but cannot be."""

@@ -26,7 +26,9 @@ def sources(plan: Plan) -> dict[str, str]:
         found.setdefault(key, []).append((number, run))
     out = {}
     for key, kernel in plan.kernels.items():
-        if kernel.program is None:
+        if kernel.foreign is not None:
+            mark, text = "#", "a function of the user's own\n"
+        elif kernel.program is None:
             assert kernel.text is not None
             mark, text = ";", kernel.text("k" + key)
         else:

@@ -10,19 +10,21 @@ program is written only when it is asked for: see `kernels.calls.Call`."""
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fnn import dtypes
 from fnn.core.ir import Equation, Graph
-from fnn.core.lowering import Kernel, Library, Loop
+from fnn.core.lowering import Kernel, Library, Loop, NativeCall, PythonCall
 from fnn.core.source import Source
 from fnn.errors import UnsupportedError
 from fnn.kernels import gemm
-from fnn.kernels.calls import AnyCall, Call, ControlCall, LibraryCall, Lowered, Value
+from fnn.kernels.calls import AnyCall, Call, ControlCall, Foreign, LibraryCall, Lowered, Value
 from fnn.kernels.contraction import Matrix
 from fnn.kernels.cpu import machine
 from fnn.kernels.fuse import Fusion, Group
@@ -205,7 +207,48 @@ def _opaque(op: Op) -> AnyCall:
     if isinstance(way, Loop):
         call = register_call(way.kind, eqn.params, inputs, outputs, eqn.source)
         return call or ControlCall(way.kind, eqn.params, inputs, outputs, eqn.source)
+    if isinstance(way, PythonCall | NativeCall):
+        return _foreign(eqn, way, inputs, outputs)
     raise UnsupportedError(f"{eqn.primitive.name} has no way into a kernel")
+
+
+_numbers = itertools.count(1)
+
+
+def _foreign(eqn: Equation, way: PythonCall | NativeCall, inputs: list[Value], outputs: list[Value]) -> Call:
+    """A function of the user's: its key names it in this process only."""
+    ins, outs, params = tuple(a.aval for a in eqn.inputs), tuple(v.aval for v in eqn.outputs), eqn.params
+    if isinstance(way, PythonCall):
+        foreign = Foreign(way.function(params), ins, outs, source=eqn.source)
+        kind, tiles, cost = "python", 1, 5_000.0
+    else:
+        native = way
+        foreign = Foreign(
+            inputs=ins,
+            outputs=outs,
+            address=lambda: native.compile(ins, outs, params),
+            failed=lambda: native.failed(params),
+            source=eqn.source,
+        )
+        kind, tiles, cost = "native", way.tiles(ins, outs, params), way.cost(ins, outs, params)
+    return Call(
+        label=f"{eqn.primitive.name} {params['name']}" if "name" in params else eqn.primitive.name,
+        key=f"{kind}_{next(_numbers)}",
+        program=_no_loops,
+        args=[(v, 0) for v in (*inputs, *outputs)],
+        reads=set(inputs),
+        writes=set(outputs),
+        tiles=tiles,
+        cost=cost,
+        sources=() if eqn.source is None else (eqn.source,),
+        text="Python" if isinstance(way, PythonCall) else "machine code of the user's function",
+        flops=0.0,
+        foreign=foreign,
+    )
+
+
+def _no_loops() -> Any:
+    raise UnsupportedError("a function of the user's has no loop program")
 
 
 def _kernel(op: Op, eqn: Equation, way: Kernel, inputs: list[Value], outputs: list[Value]) -> Call:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fnn.kernels.calls import Call, LibraryCall, Lowered, Value
+from fnn.kernels.calls import Call, Foreign, LibraryCall, Lowered, Value
 from fnn.kernels.control import Assign, Copy, Loop, Lower, Run, Step, Steps, Switch, expand, walk
 from fnn.kernels.cpu.table import (
     BODY,
@@ -29,6 +29,7 @@ from fnn.kernels.cpu.table import (
     copy_row,
     kernel_row,
     loop_row,
+    python_row,
     swap_row,
     switch_row,
     while_row,
@@ -63,10 +64,11 @@ def chunk(cost: float, tiles: int, unit: int) -> int:
 
 @record(frozen=True)
 class Kernel:
-    """A kernel the table needs: its loops, or the text of a library routine's wrapper."""
+    """A kernel the table needs: its loops, the text of a library routine's wrapper, or code from elsewhere."""
 
     program: Callable[[], LoopProgram] | None
     text: Callable[[str], str] | None = None  # symbol -> LLVM text
+    foreign: Foreign | None = None  # nothing is to be compiled then
 
 
 class Plan:
@@ -272,11 +274,16 @@ class _Writer:
                 chunk(call.cost, call.tiles, call.unit),
                 call.sizes,
             )
-            self.plan.kernels.setdefault(key, Kernel(call.program))
+            self.plan.kernels.setdefault(
+                key, Kernel(call.program) if call.foreign is None else Kernel(None, foreign=call.foreign)
+            )
         if sizes:
             addresses.append(self.sizes(sizes))
         first, count = self.arguments(addresses)
-        self.row(kernel_row(first, count, tiles, share), key)
+        if isinstance(call, Call) and call.foreign is not None and call.foreign.python is not None:
+            self.row(python_row(first, count), key)
+        else:
+            self.row(kernel_row(first, count, tiles, share), key)
 
     def loop(self, loop: Loop) -> None:
         slots = [slot for slot in loop.slots if slot.value.nbytes]

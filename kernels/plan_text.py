@@ -115,7 +115,7 @@ class _Text:
         first = self.first.setdefault(key, self.count)
         about = f"tiles {tiles} by {shared}  ~{cost / 1e3:.1f} us"
         yield f"{pad}#{self.count} {label}  kernel {key}  {about}{_where(sources)}"
-        yield f"{pad}    {reads or 'nothing'} -> {writes}"
+        yield f"{pad}    {reads or 'nothing'} -> {writes or 'nothing'}"
         if "\n" in text and first != self.count:
             text = f"{text.splitlines()[0]}, as #{first}"
         if text:

@@ -12,8 +12,19 @@ import numpy as np
 
 from fnn import dtypes
 from fnn.core.aval import Aval
-from fnn.core.ir import Atom, Equation, Graph, Literal, Var
-from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Kernel, Library, Loop, Reduction
+from fnn.core.ir import Atom, Equation, Graph, Literal, Var, has_effect
+from fnn.core.lowering import (
+    Contraction,
+    Elementwise,
+    IndexMap,
+    Iota,
+    Kernel,
+    Library,
+    Loop,
+    NativeCall,
+    PythonCall,
+    Reduction,
+)
 from fnn.core.source import Source, describe
 from fnn.errors import UnsupportedError
 from fnn.kernels.calls import Value
@@ -35,6 +46,7 @@ class Structure:
         self.env: dict[Var, Operand] = {}
         self.ops: list[Op] = []
         self.writers: Writers = {}
+        self.effects: list[Op] = []  # the last op with an effect: the next one comes after it
         self.constants: list[Value] = []
         self._constants: dict[int, Value] = {}
         self._filled: dict[tuple, Value] = {}
@@ -96,9 +108,9 @@ class Structure:
         return self.memory(self.read(atom), atom.aval.shape, atom.aval.dtype)
 
     # -- ops
-    def emit(self, op: Op) -> None:
-        """Empty results need no op."""
-        if any(o.size for o in op.outs):
+    def emit(self, op: Op, effect: bool = False) -> None:
+        """Empty results need no op, unless it has an effect."""
+        if effect or any(o.size for o in op.outs):
             op.index = len(self.ops)
             self.ops.append(op)
             for value in {o.value for o in op.outs}:
@@ -323,7 +335,7 @@ class Structure:
         assert whole is not None  # only axes of size 1 differ, or a whole value's
         return whole
 
-    def opaque(self, eqn: Equation, way: Kernel | Library | Loop, ins: list[Operand]) -> list[Operand]:
+    def opaque(self, eqn: Equation, way: Any, ins: list[Operand]) -> list[Operand]:
         strided = way.strided if isinstance(way, Kernel) else ()
         views = []
         for k, (x, a) in enumerate(zip(ins, eqn.inputs, strict=True)):
@@ -342,9 +354,15 @@ class Structure:
                 self.write(views[source], View(outs[out], outs[out].shape))
                 views[source] = View(outs[out], outs[out].shape)
                 after += self.ops[-1:]
+        effect = has_effect(eqn)
+        if effect:
+            after += self.effects
         self.emit(
-            Op("opaque", views, [View(v, v.shape) for v in outs], (), self.source, payload=eqn, after=after)
+            Op("opaque", views, [View(v, v.shape) for v in outs], (), self.source, payload=eqn, after=after),
+            effect,
         )
+        if effect:
+            self.effects = self.ops[-1:]
         return [View(v, v.shape) for v in outs]
 
     # -- contractions that write where their reader wants
@@ -409,4 +427,6 @@ _RULES: dict[type, Any] = {
     Kernel: Structure.opaque,
     Library: Structure.opaque,
     Loop: Structure.opaque,
+    PythonCall: Structure.opaque,
+    NativeCall: Structure.opaque,
 }

@@ -255,7 +255,7 @@ def test_tables_are_checked():
             table.check()
 
     affine(4).check()
-    broken(lambda t: t.rows.__setitem__((0, d.KIND), 8), "unknown kind")
+    broken(lambda t: t.rows.__setitem__((0, d.KIND), 9), "unknown kind")
     broken(lambda t: t.rows.__setitem__((1, d.COUNT), 9), "arguments are outside")
     broken(lambda t: t.args.__setitem__((0, 0), 4), "base that does not exist")
     broken(lambda t: setattr(t, "kernels", ["affine", ""]), "kernel's name")

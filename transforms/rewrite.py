@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from fnn.core.ir import Atom, Equation, Graph, Var
+from fnn.core.ir import Atom, Equation, Graph, Var, has_effect
 from fnn.core.trace import closed_stage
 from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill, jvp_flat, vjp_flat
@@ -181,7 +181,7 @@ def _recomputed(
     needed = _reads(backward, outs)
     again = []
     for eqn in reversed(forward):
-        if any(v in needed for v in eqn.outputs) and not policy(eqn):
+        if any(v in needed for v in eqn.outputs) and not policy(eqn) and not has_effect(eqn):
             again.append(eqn)
             needed.update(a for a in eqn.inputs if type(a) is Var)
     return again[::-1]

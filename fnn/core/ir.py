@@ -133,6 +133,21 @@ def subgraphs(params: dict[str, Any]) -> Iterator[tuple[str, Graph]]:
                 yield name, item
 
 
+def has_effect(eqn: Equation) -> bool:
+    """Whether an equation, or one of the graphs it holds, does more than compute its results."""
+    primitive = eqn.primitive
+    if primitive.effect is not None and primitive.effect(eqn.params):
+        return True
+    return primitive.multiple and any(
+        effects_of(g) for _, g in subgraphs(eqn.params)
+    )  # only those hold graphs
+
+
+def effects_of(graph: Graph) -> bool:
+    """Whether any equation of a graph has an effect."""
+    return graph.cached("effects", lambda: (any(map(has_effect, graph.equations)),))[0]
+
+
 def count(graph: Graph) -> int:
     """Number of equations, nested graphs included."""
     return sum(1 + sum(count(g) for _, g in subgraphs(e.params)) for e in graph.equations)

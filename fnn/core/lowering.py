@@ -99,4 +99,36 @@ class Loop:
     kind: str
 
 
-Lowering = Elementwise | IndexMap | Iota | Reduction | Contraction | Decompose | Kernel | Library | Loop
+@record(frozen=True)
+class PythonCall:
+    """A call back into Python: function(params) -> f(*arrays) -> a sequence of arrays, one per output. The program
+    waits for it, holding the interpreter's lock only meanwhile; what it raises ends the program."""
+
+    function: Callable[[dict[str, Any]], Callable[..., Any]]
+
+
+@record(frozen=True)
+class NativeCall:
+    """A call of machine code that was made elsewhere: compile(in_avals, out_avals, params) -> its address (a C
+    function (ptr arguments, i64 lo, i64 hi), as kernels are; arguments: the inputs, the outputs, in C order).
+    tiles and cost as of a Kernel. failed(params) -> an exception to raise after the program, or None."""
+
+    compile: Callable[..., int]
+    tiles: Callable[..., int]
+    cost: Callable[..., float]
+    failed: Callable[[dict[str, Any]], Exception | None]
+
+
+Lowering = (
+    PythonCall
+    | NativeCall
+    | Elementwise
+    | IndexMap
+    | Iota
+    | Reduction
+    | Contraction
+    | Decompose
+    | Kernel
+    | Library
+    | Loop
+)

@@ -103,7 +103,9 @@ class Primitive:
     outputs depend differentiably on the arguments that need a cotangent. prepare(args, params) -> params
     runs before staging; floor(params) -> the innermost trace that binds an axis name the operation refers
     to. evaluate_for(types, params) -> evaluate for operands of these types (an Aval, or the type of a Python
-    number), parameters bound: what costs the same for all of them, done once. Parameters are hashable."""
+    number), parameters bound: what costs the same for all of them, done once. effect(params) -> whether it does
+    more than compute its results (it prints, say): such an equation is never left out, merged with an equal one,
+    computed again or moved past another. Parameters are hashable."""
 
     __slots__ = (
         "name",
@@ -118,6 +120,7 @@ class Primitive:
         "prepare",
         "floor",
         "evaluate_for",
+        "effect",
         "types",
         "ready",
     )
@@ -137,11 +140,12 @@ class Primitive:
         prepare: Callable[..., dict[str, Any]] | None = None,
         floor: Callable[[dict[str, Any]], Trace | None] | None = None,
         evaluate_for: Callable[[Sequence[Aval | type], dict[str, Any]], Callable[..., Any]] | None = None,
+        effect: Callable[[dict[str, Any]], bool] | None = None,
     ):
         self.name, self.shape, self.evaluate, self.jvp, self.vjp = name, shape, evaluate, jvp, vjp
         self.batch, self.lower, self._samples = batch, lower, samples
         self.multiple, self.prepare, self.floor = multiple, prepare, floor
-        self.evaluate_for = evaluate_for
+        self.evaluate_for, self.effect = evaluate_for, effect
         self.types: dict[Any, Any] = {}  # (operand avals, parameters) -> result aval
         self.ready: dict[
             Any, tuple[Callable[..., Any], Aval]

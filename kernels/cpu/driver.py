@@ -14,6 +14,7 @@ serially. The GIL is free meanwhile. Buffers must not be resized or written by o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from fnn.kernels.cpu import driver_text, library_calls
 from fnn.kernels.cpu.buffers import FLAGS, LAYOUT, Slot, aligned, api, flags_of
 from fnn.kernels.cpu.driver_text import Head, Status
 from fnn.kernels.cpu.pool import POOL, Native
+from fnn.kernels.cpu.python_calls import PythonCalls
 from fnn.kernels.cpu.table import (
     ADDRESS,
     BASES,
@@ -37,6 +39,7 @@ from fnn.kernels.cpu.table import (
     KERNEL,
     KIND,
     LOOP,
+    PYTHON,
     ROW,
     SWAP,
     SWITCH,
@@ -50,15 +53,19 @@ from fnn.kernels.cpu.table import (
     copy_row,
     kernel_row,
     loop_row,
+    python_row,
     swap_row,
     switch_row,
     while_row,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from fnn.kernels.calls import Foreign
+
 __all__ = [
     "ADDRESS", "BASES", "BODY", "BRANCH", "CHUNK", "COPY", "COUNT", "EXTRA", "FIRST", "KERNEL", "KIND",
-    "LOOP", "ROW", "Row", "SWAP", "SWITCH", "TILES", "WHILE", "Runner", "Slot", "Table", "aligned",
-    "bases_row", "branch_row", "copy_row", "kernel_row", "loop_row", "native", "swap_row",
+    "LOOP", "PYTHON", "ROW", "Row", "SWAP", "SWITCH", "TILES", "WHILE", "Runner", "Slot", "Table", "aligned",
+    "bases_row", "branch_row", "copy_row", "kernel_row", "loop_row", "native", "python_row", "swap_row",
     "switch_row", "while_row",
 ]  # fmt: skip
 
@@ -70,16 +77,27 @@ class Runner:
         table: the program.
         addresses: the addresses of the kernels `table.kernels` names, as `cache.kernels` returns them.
         check: whether to check the table first (`Table.check`).
+        python: the Python functions that the table's PYTHON rows name.
     """
 
-    def __init__(self, table: Table, addresses: Mapping[str, int], check: bool = True) -> None:
+    def __init__(
+        self,
+        table: Table,
+        addresses: Mapping[str, int],
+        check: bool = True,
+        python: Mapping[str, Foreign] | None = None,
+    ) -> None:
         if check:
             table.check()
         self.table = table
+        self._python = PythonCalls(python or {})
+        addresses = {**addresses, **self._python.addresses}
         rows = table.rows.copy()
         rows[:, ADDRESS] = [addresses[key] if key else 0 for key in table.kernels]
         self._rows = rows
-        self._arguments = int(rows[:, COUNT].max(initial=1, where=rows[:, KIND] == KERNEL))
+        self._arguments = int(
+            rows[:, COUNT].max(initial=1, where=(rows[:, KIND] == KERNEL) | (rows[:, KIND] == PYTHON))
+        )
         self._parallel = bool(
             np.any((rows[:, KIND] == KERNEL) & (rows[:, CHUNK] > 0) & (rows[:, CHUNK] < rows[:, TILES]))
         )
@@ -105,6 +123,7 @@ class Runner:
         Raises:
             ArgumentError: the number of arrays is wrong, or an output is not a C contiguous, writeable
             ndarray.
+            Exception: whatever a Python function that the program calls has raised.
         """
         try:
             call = self._free.pop()
@@ -113,8 +132,12 @@ class Runner:
         try:
             if self._parallel and POOL.threads != config.num_threads:
                 POOL.fit(self._native, config.num_threads)
-            if self._enter(call, inputs, outputs) != Status.RAN:
-                self._run_slowly(call, inputs, outputs)
+            status = self._enter(call, inputs, outputs)
+            if status != Status.RAN:
+                if status != Status.FAILED:
+                    status = self._run_slowly(call, inputs, outputs)
+                if status == Status.FAILED:
+                    self._python.raise_failure()
         finally:
             self._free.append(call)
 
@@ -125,7 +148,8 @@ class Runner:
         spent = np.zeros(len(self._rows) + 1, np.int64)
         call[Head.PROFILE] = spent.ctypes.data
         try:
-            self._run_slowly(call, inputs, outputs)
+            if self._run_slowly(call, inputs, outputs) == Status.FAILED:
+                self._python.raise_failure()
         finally:
             del self._calls[id(call)]
         return spent[:-1]
@@ -165,8 +189,8 @@ class Runner:
         self._calls[id(words)] = words, arena
         return words
 
-    def _run_slowly(self, call: Words, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
-        """Run with addresses from Python, after copying inputs as needed."""
+    def _run_slowly(self, call: Words, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> int:
+        """Run with addresses from Python, after copying inputs as needed; returns a status."""
         table = self.table
         if any(x is None for x in inputs):
             raise ArgumentError("an input of a program has no memory")
@@ -186,7 +210,7 @@ class Runner:
                 call[base] = x.ctypes.data
         if self._parallel and POOL.threads != config.num_threads:
             POOL.fit(self._native, config.num_threads)
-        self._native.drive(call.ctypes.data)
+        return self._native.drive(call.ctypes.data)
 
 
 # What the driver calls of CPython: to let other threads run, and to make its result.

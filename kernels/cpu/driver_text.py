@@ -9,7 +9,7 @@ import time
 from fnn.kernels.cpu import pool
 from fnn.kernels.cpu.buffers import ALIGNED, CONTIGUOUS, LAYOUT, WRITEABLE
 from fnn.kernels.cpu.processor import AS_WRITTEN
-from fnn.kernels.cpu.table import BASES, COPY, KERNEL, LOOP, SWAP, SWITCH, WHILE
+from fnn.kernels.cpu.table import BASES, COPY, KERNEL, LOOP, PYTHON, SWAP, SWITCH, WHILE
 
 
 class Head:
@@ -21,9 +21,10 @@ class Head:
 
 
 class Status:
-    """What a call of the driver returns; the program ran only if it is RAN."""
+    """What a call of the driver returns; the program ran only if it is RAN, and to a call of Python that failed if
+    it is FAILED."""
 
-    RAN, INPUTS, OUTPUTS = range(3)
+    RAN, INPUTS, OUTPUTS, FAILED = range(4)
 
 
 _TEXT = """
@@ -112,7 +113,8 @@ out:
   ret void
 }
 
-define internal void @rows(ptr %call, i64 %from, i64 %to) noinline {
+; Runs rows; false if a call of Python failed.
+define internal i1 @rows(ptr %call, i64 %from, i64 %to) noinline {
 entry:
   {LOAD:rows:ROWS:ptr}
   {LOAD:args:ARGS:ptr}
@@ -127,7 +129,9 @@ head:
   %more = icmp slt i64 %q, %to
   br i1 %more, label %row, label %out
 out:
-  ret void
+  ret i1 true
+failed:
+  ret i1 false
 row:
   %q1 = add i64 %q, 1
   %at = mul i64 %q, 64
@@ -156,6 +160,7 @@ row:
     i64 {WHILE}, label %while.row
     i64 {SWAP}, label %swap.row
     i64 {COPY}, label %copy.row
+    i64 {PYTHON}, label %python.row
   ]
 next:
   br label %head
@@ -184,11 +189,13 @@ kernel.timed:
   br label %next
 
 loop.row:
-  %round = phi i64 [0, %row], [%round1, %loop.round]
+  %round = phi i64 [0, %row], [%round1, %loop.next]
   %again = icmp slt i64 %round, %tiles
   br i1 %again, label %loop.round, label %loop.end
 loop.round:
-  call void @rows(ptr %call, i64 %q1, i64 %after)
+  %loop.ran = call i1 @rows(ptr %call, i64 %q1, i64 %after)
+  br i1 %loop.ran, label %loop.next, label %failed
+loop.next:
   call void @move(ptr %moves, ptr %bases, i64 %first, i64 %count, i64 1)
   %round1 = add i64 %round, 1
   br label %loop.row
@@ -240,20 +247,22 @@ switch.step:
   %number1 = add i64 %number, 1
   br label %switch.walk
 switch.run:
-  call void @rows(ptr %call, i64 %branch.first, i64 %branch.next)
-  br label %skip
+  %switch.ran = call i1 @rows(ptr %call, i64 %branch.first, i64 %branch.next)
+  br i1 %switch.ran, label %skip, label %failed
 
 while.row:
   %middle = add i64 %q1, %extra
-  call void @rows(ptr %call, i64 %q1, i64 %middle)
+  %test.ran = call i1 @rows(ptr %call, i64 %q1, i64 %middle)
+  br i1 %test.ran, label %while.test, label %failed
+while.test:
   %true.address = call i64 @argument(ptr %args, ptr %bases, i64 %first)
   %true.at = inttoptr i64 %true.address to ptr
   %true = load i8, ptr %true.at
   %holds = icmp ne i8 %true, 0
   br i1 %holds, label %while.body, label %skip
 while.body:
-  call void @rows(ptr %call, i64 %middle, i64 %after)
-  br label %while.row
+  %while.ran = call i1 @rows(ptr %call, i64 %middle, i64 %after)
+  br i1 %while.ran, label %while.row, label %failed
 
 swap.row:
   call void @swap(ptr %moves, ptr %bases, i64 %first, i64 %count)
@@ -267,6 +276,26 @@ copy.row:
   %source = inttoptr i64 %source.address to ptr
   call void @llvm.memmove.p0.p0.i64(ptr %target, ptr %source, i64 %tiles, i1 false)
   br label %next
+
+python.row:
+  call void @collect(ptr %args, ptr %bases, i64 %first, i64 %count, ptr %scratch)
+  %python.timed = icmp ne ptr %profile, null
+  br i1 %python.timed, label %python.clock, label %python.plain
+python.plain:
+  %python.status = call i64 %kernel(ptr %scratch)
+  %python.ran = icmp eq i64 %python.status, 0
+  br i1 %python.ran, label %next, label %failed
+python.clock:
+  %python.start = call i64 @nanoseconds()
+  %timed.status = call i64 %kernel(ptr %scratch)
+  %python.end = call i64 @nanoseconds()
+  %python.took = sub i64 %python.end, %python.start
+  %python.spent.at = getelementptr i64, ptr %profile, i64 %q
+  %python.spent = load i64, ptr %python.spent.at
+  %python.spent1 = add i64 %python.spent, %python.took
+  store i64 %python.spent1, ptr %python.spent.at
+  %timed.ran = icmp eq i64 %timed.status, 0
+  br i1 %timed.ran, label %next, label %failed
 }
 
 ; Stores the addresses of the arrays in a Python tuple as bases; false if one lacks a flag of `wanted` or is
@@ -317,12 +346,13 @@ bad:
   ret i1 false
 }
 
-; Runs a call whose bases hold all addresses.
-define internal void @drive(ptr %call) {
+; Runs a call whose bases hold all addresses; returns a status.
+define internal i64 @drive(ptr %call) {
 entry:
   {LOAD:count:COUNT:i64}
-  call void @rows(ptr %call, i64 0, i64 %count)
-  ret void
+  %ran = call i1 @rows(ptr %call, i64 0, i64 %count)
+  %status = select i1 %ran, i64 {RAN}, i64 {FAILED}
+  ret i64 %status
 }
 
 ; The same as a builtin function of Python (METH_FASTCALL), of the array that is a call's memory and the tuples of
@@ -349,11 +379,11 @@ fetch.outputs:
   br i1 %ok2, label %run, label %end
 run:
   %thread = call ptr %save()
-  call void @drive(ptr %call)
+  %ended = call i64 @drive(ptr %call)
   call void %restore(ptr %thread)
   br label %end
 end:
-  %status = phi i64 [{BAD_INPUTS}, %entry], [{BAD_OUTPUTS}, %fetch.outputs], [{RAN}, %run]
+  %status = phi i64 [{BAD_INPUTS}, %entry], [{BAD_OUTPUTS}, %fetch.outputs], [%ended, %run]
   %result = call ptr %number(i64 %status)
   ret ptr %result
 }
@@ -403,7 +433,7 @@ def text(wait: str | None = None) -> tuple[str, str]:
     """The key and the LLVM text of the driver and the pool (`wait` as in `pool.text`)."""
     named = {
         "KERNEL": KERNEL, "LOOP": LOOP, "BASES": BASES, "SWITCH": SWITCH, "WHILE": WHILE, "SWAP": SWAP,
-        "COPY": COPY,
+        "COPY": COPY, "PYTHON": PYTHON, "FAILED": Status.FAILED,
         "RAN": Status.RAN, "BAD_INPUTS": Status.INPUTS, "BAD_OUTPUTS": Status.OUTPUTS,
         "MEMORY": LAYOUT.data, "READABLE": CONTIGUOUS | ALIGNED, "WRITABLE": CONTIGUOUS | ALIGNED | WRITEABLE,
     }  # fmt: skip

@@ -348,7 +348,7 @@ class Native:
         fill = ctypes.CFUNCTYPE(None, pointer, word, word)(table)
         addresses = (ctypes.c_int64 * 4)()
         fill(ctypes.addressof(addresses), 0, 0)
-        self.drive = ctypes.CFUNCTYPE(None, pointer)(addresses[0])
+        self.drive = ctypes.CFUNCTYPE(word, pointer)(addresses[0])
         self.worker = ctypes.CFUNCTYPE(None, pointer, word)(addresses[1])
         self.prepare = ctypes.CFUNCTYPE(None, pointer)(addresses[2])
         self.enter = builtin(addresses[3], b"drive")  # keeps the GIL until it has read its arguments

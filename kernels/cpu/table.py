@@ -26,6 +26,7 @@ others):
     WHILE              argument                                   5       condition and body  condition's rows
     SWAP               move      swaps                            6
     COPY               argument             bytes                 7
+    PYTHON  (filled)   argument  arguments                        8
 
 - KERNEL calls a kernel for the tiles [0, tiles). With chunk 0 that is one call on the calling thread;
   otherwise threads take `chunk` tiles at a time. Nothing is called when tiles is 0. Which kernel:
@@ -47,6 +48,8 @@ others):
   places without a copy. It stays in effect until swapped back or set again, also when the loop has ended, so
   only bases that a BASES row sets on every call may be swapped; bases that a loop around the row moves may
   not.
+- PYTHON calls `i64 function(ptr arguments)` on the calling thread; it takes the interpreter's lock itself. If it
+  returns anything but 0 the program ends there, with its results unfinished.
 - COPY copies `tiles` bytes to argument `first` from argument `first + 1`; the two may overlap.
 
 Rows run in order; bodies, branches and conditions may hold any rows, nested to any depth.
@@ -68,7 +71,7 @@ from fnn.records import field, record
 # The words of a row, and the kinds of row.
 ADDRESS, FIRST, COUNT, TILES, CHUNK, KIND, BODY, EXTRA = range(8)
 ROW = 8
-KERNEL, LOOP, BASES, SWITCH, BRANCH, WHILE, SWAP, COPY = range(8)
+KERNEL, LOOP, BASES, SWITCH, BRANCH, WHILE, SWAP, COPY, PYTHON = range(9)
 
 Words = NDArray[np.int64]
 Row = list[int]
@@ -77,6 +80,11 @@ Row = list[int]
 def kernel_row(first: int, count: int, tiles: int, chunk: int = 0) -> Row:
     """A row that calls a kernel with `count` arguments from `first` on, for all tiles, `chunk` at a time."""
     return [0, first, count, tiles, chunk, KERNEL, 0, 0]
+
+
+def python_row(first: int, count: int) -> Row:
+    """A row that calls back into Python with `count` arguments from `first` on."""
+    return [0, first, count, 1, 0, PYTHON, 0, 0]
 
 
 def loop_row(rounds: int, body: int, first_move: int = 0, moves: int = 0) -> Row:
@@ -126,7 +134,7 @@ class Table:
 
     rows: Words  # [n, 8]
     args: Words  # [m, 2] base number, byte offset
-    kernels: list[str]  # a key for each row; "" where the row is no KERNEL
+    kernels: list[str]  # a key for each row; "" where the row calls nothing
     inputs: int
     outputs: int
     first_output: int
@@ -156,9 +164,10 @@ class Table:
 
         rows, kind = self.rows, self.rows[:, KIND]
         require(len(self.kernels) == len(rows), f"{len(rows)} rows, {len(self.kernels)} kernel names")
-        require(within(kind, 1, COPY + 1), "a row of unknown kind")
+        require(within(kind, 1, PYTHON + 1), "a row of unknown kind")
         named = np.fromiter((k != "" for k in self.kernels), bool, len(rows))
-        require(np.array_equal(named, kind == KERNEL), "exactly the KERNEL rows have a kernel's name")
+        calling = (kind == KERNEL) | (kind == PYTHON)
+        require(np.array_equal(named, calling), "exactly the KERNEL and PYTHON rows have a kernel's name")
         require(within(self.args[:, 0], 1, self.bases), "an argument names a base that does not exist")
         first, count = rows[:, FIRST], rows[:, COUNT].copy()
         count[(kind == SWITCH) | (kind == WHILE)], count[kind == COPY] = 1, 2

@@ -56,7 +56,9 @@ def spawn(package: str, name: str, cache: str) -> dict[str, Any]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     environment = {**os.environ, **settings, "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # both are measured with the bytecode an installation has
+    environment.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # both are measured with the bytecode an installation has
     if package == "jax" and not cache:
         del environment[CACHES[package]]
     command = [sys.executable, __file__, "--child", package, "--began", str(clock()), name]

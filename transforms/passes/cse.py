@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fnn.core.ir import Atom, Equation, Graph, Literal
+from fnn.core.ir import Atom, Equation, Graph, Literal, has_effect
 from fnn.transforms.passes.rewriting import Replacement, rewrite
 
 
@@ -22,10 +22,12 @@ def atom_key(atom: Atom) -> Hashable:
 
 
 def cse(graph: Graph) -> Graph:
-    """Equal equations are computed once."""
+    """Equal equations are computed once, those with effects excepted."""
     seen: dict[Hashable, Equation] = {}
 
     def visit(eqn: Equation) -> Replacement:
+        if has_effect(eqn):
+            return None
         key = (eqn.primitive, tuple([atom_key(a) for a in eqn.inputs]), tuple(eqn.params.items()))
         first = seen.setdefault(key, eqn)
         return None if first is eqn else first.outputs

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fnn.core.ir import Equation, Graph, Var
+from fnn.core.ir import Equation, Graph, Var, has_effect
 
 
 def dce(graph: Graph) -> Graph:
-    """Without the equations that no output needs; loops and branches without the results, carries, scanned
-    arrays and constants that none needs."""
+    """Without the equations that no output needs and that have no effect; loops and branches without the
+    results, carries, scanned arrays and constants that none needs."""
     live = {a for a in graph.outputs if type(a) is Var}
     kept = []
     for eqn in reversed(graph.equations):
-        if any(v in live for v in eqn.outputs):
+        if any(v in live for v in eqn.outputs) or has_effect(eqn):
             prune = _PRUNE.get(eqn.primitive.name)
             if prune is not None:
                 eqn = prune(eqn, [v in live for v in eqn.outputs])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fnn.core.aval import same_type
-from fnn.core.ir import Atom, Equation, Graph, Var
+from fnn.core.ir import Atom, Equation, Graph, Var, has_effect
 from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Kernel, Library, Loop, Reduction
 from fnn.core.primitive import registry
 from fnn.transforms.passes.cse import cse
@@ -50,7 +50,7 @@ def hoist(graph: Graph) -> Graph:
     changed = False
     for eqn in graph.equations:
         eqn = eqn.replace([names.get(a, a) for a in eqn.inputs])
-        if eqn.primitive.name == "scan" and eqn.params["length"] > 1:
+        if eqn.primitive.name == "scan" and eqn.params["length"] > 1 and not has_effect(eqn):
             scan = _Scan(eqn, makers)
             if scan.run():
                 changed = True
