@@ -1,9 +1,9 @@
 """erf, erfc and erf_inv, with minimax polynomials made for them.
 
-erf near 0 is a polynomial; further out it is 1 - e**p(x) with p near log erfc. erfc is e**(-x**2) q(t) / (x +
-c) with t = (x - c) / (x + c), which maps all x >= 0 to one short interval (after M. M. Shepherd and J. G.
-Laframboise, Math. Comp. 36, 1981). erf_inv(x) / x is a polynomial in w = -log(1 - x**2) or, for larger w, in
-sqrt(w) (after M. Giles, "Approximating the erfinv function", 2010).
+erf near 0 is a polynomial; further out it is, for f8, 1 - e**p(x) with p near log erfc and, for f4, another
+one. erfc is e**(-x**2) q(t) / (x + c) with t = (x - c) / (x + c), which maps all x >= 0 to one short interval
+(after M. M. Shepherd and J. G. Laframboise, Math. Comp. 36, 1981). erf_inv(x) / x is a polynomial in w =
+-log(1 - x**2) or, for larger w, in sqrt(w) (after M. Giles, "Approximating the erfinv function", 2010).
 """
 
 from __future__ import annotations
@@ -17,30 +17,32 @@ from fnn.kernels.math_logarithm import positive_log_pair
 from fnn.kernels.math_short import narrow_of, short_exp, short_log, wide_of
 
 _INFINITY, _NAN = float("inf"), float("nan")
-# erf(x) / x - 1, in x**2
-_ERF = {
-    "f4": (
-        0.128379166, -0.376126289, 0.112836182, -0.026855126, 0.00519073382, -0.000803076138, 7.92036881e-05,
+# f8: erf(x) / x - 1, in x**2
+_ERF = (
+    0.12837916709551256, -0.37612638903183543, 0.11283791670945006, -0.02686617064323777,
+    0.0052239776071164225, -0.0008548325975389692, 0.00012055294904839707, -1.492473690741966e-05,
+    1.6447424703317362e-06, -1.6208483801871705e-07, 1.3720064546777686e-08, -7.795898827002142e-10,
+)  # fmt: skip
+# f8: log(erfc(x)), in x - 1, as far as 1 - erfc(x) differs from 1
+_LOG_ERFC = (
+    -1.8496055099332482, -2.638967514234785, -0.8431072563586806, -0.041561098043224026,
+    0.010033825387519847, -0.0019779025654126374, 0.00023732192043953698, 2.6281397506078585e-05,
+    -2.717062917850303e-05, 9.632853815614375e-06, -2.093889351947712e-06, 1.7733905303295064e-07,
+    7.246510557852312e-08, -3.885612892039397e-08, 9.961667681510947e-09, -1.5710840531427186e-09,
+    1.4542740043570039e-10, -6.077095631682558e-12,
+)  # fmt: skip
+# f4: erf(x) / x - 1, in x**2 - 1.7, for x < 1.7; and -erfc(x), in x - 2.8125, as far as 1 - erfc(x) differs from 1
+_ERF_MIDDLE, _ERF_SHIFTS = 1.7, (1.7, 2.8125)
+_ERF_SHORT = (
+    (
+        -0.28303838, -0.150242746, 0.0359694026, -0.00752734159, 0.00134818454, -0.000208509591, 2.82303147e-05,
+        -3.38800531e-06, 3.6147031e-07, -3.61532244e-08, 4.07692191e-09,
     ),
-    "f8": (
-        0.12837916709551256, -0.37612638903183543, 0.11283791670945006, -0.02686617064323777,
-        0.0052239776071164225, -0.0008548325975389692, 0.00012055294904839707, -1.492473690741966e-05,
-        1.6447424703317362e-06, -1.6208483801871705e-07, 1.3720064546777686e-08, -7.795898827002142e-10,
+    (
+        -6.9644906e-05, 0.000413858244, -0.00116499059, 0.00205008453, -0.00248613744, 0.00216510822, -0.00139300805,
+        0.000635044358, -0.000110967085, -7.94397129e-05, 4.00302306e-05,
     ),
-}  # fmt: skip
-# log(erfc(x)), in x - 1, as far as 1 - erfc(x) differs from 1
-_LOG_ERFC = {
-    "f4": (
-        -1.84960556, -2.63895178, -0.843344748, -0.0404594131, 0.00794650428, -0.00028629828, -0.000240612077,
-    ),
-    "f8": (
-        -1.8496055099332482, -2.638967514234785, -0.8431072563586806, -0.041561098043224026,
-        0.010033825387519847, -0.0019779025654126374, 0.00023732192043953698, 2.6281397506078585e-05,
-        -2.717062917850303e-05, 9.632853815614375e-06, -2.093889351947712e-06, 1.7733905303295064e-07,
-        7.246510557852312e-08, -3.885612892039397e-08, 9.961667681510947e-09, -1.5710840531427186e-09,
-        1.4542740043570039e-10, -6.077095631682558e-12,
-    ),
-}  # fmt: skip
+)  # fmt: skip
 # c, and e**(x**2) erfc(x) (x + c) in t = (x - c) / (x + c); for f8 from x = 1 on
 _ERFC_SHIFT = {"f4": 2.0, "f8": 3.078125}
 _ERFC = {
@@ -105,11 +107,24 @@ _ERF_INV = {
 
 
 def erf(m: Arithmetic, x: Value) -> Value:
-    a = m.at_most(m.abs(x), 3.95 if m.single else 5.95)
-    inner = m.fma(a, m.polynomial(a * a, _ERF[m.dtype]), a)
-    p, k = split_exp(m, m.polynomial(a - 1.0, _LOG_ERFC[m.dtype]))
+    if m.single:
+        return _erf_short(m, x)
+    a = m.at_most(m.abs(x), 5.95)
+    inner = m.fma(a, m.polynomial(a * a, _ERF), a)
+    p, k = split_exp(m, m.polynomial(a - 1.0, _LOG_ERFC))
     power = m.power_of_two(k)
     return m.copysign(m.select(a < 1.0, inner, m.fma(-power, p, 1.0 - power)), x)
+
+
+def _erf_short(m: Arithmetic, x: Value) -> Value:
+    """For f4 one polynomial p, of which each lane chooses the coefficients: erf = s + s p(u), where s is |x| or,
+    further out, 1."""
+    a = m.at_most(m.abs(x), 3.925)
+    near = a < _ERF_MIDDLE
+    s = m.select(near, a, 1.0)
+    u = m.fma(s, a, m.select(near, *[m.const(-shift) for shift in _ERF_SHIFTS]))
+    p = m.horner(u, [m.select(near, *pair) for pair in zip(*_ERF_SHORT, strict=True)])
+    return m.copysign(m.fma(s, p, s), x)
 
 
 def erfc(m: Arithmetic, x: Value) -> Value:
@@ -125,7 +140,7 @@ def erfc(m: Arithmetic, x: Value) -> Value:
 def _inner_erfc(m: Arithmetic, x: Value) -> Value:
     """1 - x - x p(x**2) for |x| < 1. Near 1 the terms cancel, so what the rounding of the larger ones left
     out is put back."""
-    first, *rest = _ERF["f8"]
+    first, *rest = _ERF
     square, square_low = m.exact_product(x, x)
     high, low = m.polynomial_pair(square, rest, _ERF_LOW[1])
     cube, cube_low = m.exact_product(square, x)

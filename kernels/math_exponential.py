@@ -19,15 +19,6 @@ _EXP = {
         2.5109253043417107e-08, 2.0921493945072675e-09,
     ),
 }  # fmt: skip
-# (tanh r / r - 1) / r**2, in r**2, for r <= 0.5625
-_TANH = {
-    "f4": (-0.333333135, 0.13332434, -0.0538355894, 0.021000566, -0.00617104443),
-    "f8": (
-        -0.3333333333333328, 0.1333333333332362, -0.05396825396195947, 0.02186948833306285,
-        -0.0088632317202343, 0.003592082993657966, -0.0014554839217806295, 0.0005881994850348403,
-        -0.00023275262870710674, 8.240826231924325e-05, -1.8930546553066558e-05,
-    ),
-}  # fmt: skip
 # (sinh r / r - 1) / r**2, in r**2, for r <= 1
 _SINH = {
     "f4": (0.166666672, 0.00833331142, 0.000198426351, 2.78392463e-06),
@@ -45,11 +36,16 @@ def reduced_expm1(m: Arithmetic, r: Value) -> Value:
     return m.fma(r * r, m.polynomial(r, _EXP[m.dtype]), r)
 
 
-def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Value, Value]:
-    """p and n with e**(x + low) = (1 + p) 2**n; n is an integer as `nearest_integer` gives it."""
+def reduced(m: Arithmetic, x: Value) -> tuple[Value, Value]:
+    """r and n with x = n log 2 + r; n is an integer as `nearest_integer` gives it."""
     high, rest = m.format.ln2
     n, k = m.nearest_integer(x, LOG2_E)
-    r = m.fma(n, -rest, m.fma(n, -high, x))
+    return m.fma(n, -rest, m.fma(n, -high, x)), k
+
+
+def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Value, Value]:
+    """p and n with e**(x + low) = (1 + p) 2**n (see `reduced`)."""
+    r, k = reduced(m, x)
     return reduced_expm1(m, r if low is None else r + low), k
 
 
@@ -108,12 +104,16 @@ def logistic(m: Arithmetic, x: Value) -> Value:
 
 
 def tanh(m: Arithmetic, x: Value) -> Value:
-    """1 - 2 / (1 + e**2|x|), which is 1 long before that power is infinite; near 0, a polynomial."""
+    """q = e / (e + 2) with e = e**2|x| - 1. Where e is small it is e/2 (1 - q), of which q's roundings count little.
+
+    e = 2**n (1 + r) - 1, which is exact where it is small, and 2**n times the rest."""
     a = m.abs(x)
-    p, k = split_exp(m, 2.0 * m.at_most(a, 9.1 if m.single else 19.1))
+    r, k = reduced(m, 2.0 * m.at_most(a, 9.1 if m.single else 19.1))
     power = m.power_of_two(k)
-    outer = 1.0 - 2.0 / (m.fma(power, p, power) + 1.0)
-    return m.copysign(m.select(a < 0.5625, _odd_polynomial(m, a, _TANH[m.dtype]), outer), x)
+    near = power * r
+    e = m.fma(near * r, m.polynomial(r, _EXP[m.dtype]), near + (power - 1.0))
+    half, q = 0.5 * e, e / (e + 2.0)
+    return m.copysign(m.select(a < 0.35, m.fma(-half, q, half), q), x)
 
 
 def sinh(m: Arithmetic, x: Value) -> Value:
