@@ -50,7 +50,7 @@ SPECIAL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 # What the measured errors must stay below, in units in the last place (f4, f8).
 LIMITS = {
-    "exp": (1.05, 1.05), "log": (0.95, 0.95), "tanh": (1.5, 1.5), "logistic": (1.6, 1.6), "sin": (1.55, 1.55),
+    "exp": (1.05, 1.05), "log": (0.95, 0.95), "tanh": (1.6, 2.0), "logistic": (1.6, 1.6), "sin": (1.55, 1.55),
     "cos": (1.55, 1.55), "erf": (1.4, 1.2), "log1p": (1.5, 1.5), "expm1": (1.4, 1.4), "pow": (0.52, 1.25),
     "cbrt": (0.8, 0.8), "erfc": (0.9, 2.0), "erf_inv": (0.7, 2.0), "lgamma": (0.55, 1.5), "digamma": (0.55, 1.8),
 }  # fmt: skip
