@@ -22,10 +22,10 @@ import numpy as np
 
 from fnn.kernels.calls import Value
 from fnn.kernels.fuse import Fusion, Group
-from fnn.kernels.loops import BYTES, code_of
+from fnn.kernels.loops import BYTES, code_of, computed
 from fnn.kernels.ops import Expression, Op, Scalar
 from fnn.kernels.row_views import spread
-from fnn.kernels.totals import column_block
+from fnn.kernels.totals import column_block, partial_code
 from fnn.kernels.views import View, collapse, refine, restride
 from fnn.records import field, record
 
@@ -471,9 +471,7 @@ class NestBuilder:
     def part_of(self, nest: Nest, op: Op) -> tuple[Value, int, tuple[int, ...], tuple[int, ...]]:
         """The value that holds a reduction's parts, and how tiles write there: "map" one number per tile,
         "col" a row per (outer axes, part)."""
-        dtype = op.out.dtype
-        if code_of(dtype) in ("f2", "bf"):
-            from fnn.dtypes import float32 as dtype  # sums of half precision stay in float32 until the end
+        dtype = np.dtype(partial_code(op.combine, computed(code_of(op.out.dtype))))
         if nest.kind == "map":
             return Value((nest.tiles,), dtype), 0, (0,) * len(nest.outer), (0,)
         count = math.prod(nest.outer)

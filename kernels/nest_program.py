@@ -144,7 +144,7 @@ class _Program(Writer):
                 for n, a in wide:
                     self.store(n, a, here, [i])
                 for r, part in zip(self.reductions, parts, strict=True):
-                    part.update(here[nest.nodes[r][3]])
+                    part.update(self.part(r, here))
 
             if wide or self.reductions:
                 if self.reductions:
@@ -334,12 +334,13 @@ class _Program(Writer):
             for n, a in stores:
                 self.store(n, a, here, inner)
             for r, part in zip(reductions, parts, strict=True):
-                part.update(here[nest.nodes[r][3]])
+                part.update(self.part(r, here))
 
         lo, hi = b.const(0, INDEX), b.const(width, INDEX)
         if len(nest.inner) == 1:
             if reductions:
                 self.blocked(lo, hi, reductions, memo, lambda i, parts: body((), i, parts))
+                memo.update((r, b.cast(memo[r], self.code(r))) for r in reductions)
             else:
                 with b.lanes(lo, hi) as i:
                     body((), i, ())
@@ -355,7 +356,7 @@ class _Program(Writer):
                     body(outer, i, ())
             for r, total in zip(reductions, totals, strict=True):
                 total.add(inside[r])
-        memo.update((r, t.value) for r, t in zip(reductions, totals, strict=True))
+        memo.update((r, b.cast(t.value, self.code(r))) for r, t in zip(reductions, totals, strict=True))
 
     def col(self) -> None:
         """One tile is a panel of the last axis and a run of the first reduced one; lanes lie along the
@@ -387,7 +388,7 @@ class _Program(Writer):
                 wanted = closure(nest, targets, memo.__contains__)
 
                 def add_up(before: Sequence[Value], bounds: Sequence[tuple[Operand, Operand]]) -> list[Value]:
-                    sums = [b.variable(self.code(r), self.identity(r)) for r in self.reductions]
+                    sums = [b.variable(self.gathered_as(r), self.identity(r)) for r in self.reductions]
                     with ExitStack() as stack:
                         outer = [*before, *(stack.enter_context(b.loop(lo, hi)) for lo, hi in bounds)]
                         here = dict(memo)
@@ -395,7 +396,7 @@ class _Program(Writer):
                         for n, a in points:
                             self.store(n, a, here, [*outer, j])
                         for r, total in zip(self.reductions, sums, strict=True):
-                            total.set(b.op(nest.nodes[r][2], total.value, here[nest.nodes[r][3]]))
+                            total.set(b.op(nest.nodes[r][2], total.value, self.part(r, here)))
                     return [s.value for s in sums]
 
                 bounds: list[tuple[Operand, Operand]] = [(first, stop), *((0, n) for n in axes[1:])]

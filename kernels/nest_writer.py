@@ -11,7 +11,7 @@ import numpy as np
 from fnn.kernels.loops import INDEX, Builder, Operand, Value, Variable, computed
 from fnn.kernels.nest import Nest
 from fnn.kernels.ops import identity, number
-from fnn.kernels.totals import Total
+from fnn.kernels.totals import Total, partial_code
 
 SUM_BLOCK = 1024  # elements a lane-wise sum runs over before it is added to the total: errors stay small
 
@@ -125,20 +125,31 @@ class Writer:
         at = self.place(access, inner)
         if not (type(more) is int and more == 0):
             at = self.b.as_value(at, INDEX) + more
-        self.b.store(self.arguments[self.nest.accesses[access].argument], at, memo[node])
+        target, value = self.arguments[self.nest.accesses[access].argument], memo[node]
+        if node in self.reductions:  # what is left in parts stays as it was gathered
+            value = self.b.cast(value, computed(target.dtype))
+        self.b.store(target, at, value)
 
     def code(self, node: int) -> str:
         return computed(self.nest.nodes[node][1])
 
+    def gathered_as(self, reduction: int) -> str:
+        return partial_code(self.nest.nodes[reduction][2], self.code(reduction))
+
+    def part(self, reduction: int, memo: Memo) -> Value:
+        """What an element adds to a reduction."""
+        return self.b.cast(memo[self.nest.nodes[reduction][3]], self.gathered_as(reduction))
+
     def identity(self, node: int) -> Any:
-        code = self.code(node)
-        return identity(self.nest.nodes[node][2], _DTYPES[code])
+        return identity(self.nest.nodes[node][2], _DTYPES[self.gathered_as(node)])
 
     def loops(self, stack: ExitStack, sizes: Sequence[Operand]) -> list[Value]:
         return [stack.enter_context(self.b.loop(0, n)) for n in sizes]
 
     def totals(self, reductions: Sequence[int]) -> list[Total]:
-        return [Total(self.b, self.nest.nodes[r][2], self.code(r), self.identity(r)) for r in reductions]
+        return [
+            Total(self.b, self.nest.nodes[r][2], self.gathered_as(r), self.identity(r)) for r in reductions
+        ]
 
     def blocked(
         self,
@@ -152,7 +163,9 @@ class Writer:
         b, nest = self.b, self.nest
 
         def accumulators() -> list[Variable]:
-            return [b.accumulator(nest.nodes[r][2], self.code(r), self.identity(r)) for r in reductions]
+            return [
+                b.accumulator(nest.nodes[r][2], self.gathered_as(r), self.identity(r)) for r in reductions
+            ]
 
         if lo.op == hi.op == "const" and hi.payload - lo.payload <= 2 * SUM_BLOCK:
             parts = accumulators()

@@ -376,7 +376,9 @@ running = Primitive(
     jvp=_of_family("jvp"),
     vjp=_of_family("vjp"),
     batch=same_batch("running", axis=lambda v, n: v + 1),
-    lower=lowering({name: combiner.loop for name, combiner in _COMBINERS.items()}, heavy="cumlogsumexp"),
+    lower=lowering(
+        {name: combiner.loop for name, combiner in _COMBINERS.items()}, heavy="cumlogsumexp", wide="cumprod"
+    ),
     samples=[
         *(
             Sample((f"f4[{shape}]",), {"combine": name, "axis": axis, "reverse": reverse}, low=-1.0, high=1.0)

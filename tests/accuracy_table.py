@@ -137,6 +137,9 @@ zeros, it is the absolute error that is small.
 REDUCTIONS = """
 Sums of float32 are made of short sums, and the totals of those keep what they round off: whatever the axis, their error
 is no larger than that of NumPy's pairwise summation along contiguous rows (tests/test_accuracy.py).
+
+Products of float32, float16 and bfloat16 are taken in float64 and rounded at the end (running ones at every element),
+because each factor adds its own rounding, whatever the order. Products of float64 are as exact as NumPy's.
 """
 
 
