@@ -11,7 +11,7 @@ from fnn import dtypes
 from fnn.core.array import Array
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
-from fnn.errors import DtypeError, UnsupportedError
+from fnn.errors import DtypeError
 from fnn.operations.creation import asarray
 
 pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
@@ -54,16 +54,32 @@ def _named(name: str, meant: np.dtype) -> Any:
     )
 
 
+class _WidthMeta(_ScalarMeta):
+    """A dtype's name whose width is that of Python's numbers: 32 bits, or 64 with `enable_x64`."""
+
+    meant: Any
+
+    @property
+    def dtype(cls) -> np.dtype:  # type: ignore[override]  # computed, since the setting may change
+        return dtypes.canonicalize(cls.meant, explicit=False)
+
+
 _NUMBERS = {d.name: d for d in dtypes.DTYPES if dtypes.kind(d) not in "kc"}
 SCALARS: dict[str, Any] = {name: _named(name, d) for name, d in _NUMBERS.items() if name != "bool"}
 SCALARS["bool_"] = _named("bool_", dtypes.bool_)
+for _name, _wide in {"float_": dtypes.float64, "int_": dtypes.int64, "uint": dtypes.uint64}.items():
+    SCALARS[_name] = _WidthMeta(
+        _name, (), {"meant": _wide, "__doc__": f"The default dtype: {_name}(x) is an array of it."}
+    )
+SCALARS["complex_"] = np.complex64
 SCALARS["complex64"] = np.complex64  # only a name: arrays of it are refused with what to do instead
 SCALARS["complex128"] = np.complex128
 
 generic, number, integer, signedinteger, unsignedinteger = (
     np.generic, np.number, np.integer, np.signedinteger, np.unsignedinteger)  # fmt: skip
-inexact, floating, complexfloating, character, object_ = (
-    np.inexact, np.floating, np.complexfloating, np.character, np.object_)  # fmt: skip
+inexact, floating, complexfloating, character, flexible, object_ = (
+    np.inexact, np.floating, np.complexfloating, np.character, np.flexible, np.object_)  # fmt: skip
+ComplexWarning = np.exceptions.ComplexWarning
 finfo, iinfo, promote_types = dtypes.finfo, dtypes.iinfo, dtypes.promote_types
 
 
@@ -113,27 +129,3 @@ def angle(x: Any, deg: bool = False) -> Any:
     if not aval_of(x).is_float:
         x = x.astype(dtypes.float32)
     return where(x < 0, 180.0 if deg else math.pi, where(x == x, 0.0, math.nan)).astype(aval_of(x).dtype)
-
-
-def load(file: Any, *args: Any, **kwargs: Any) -> Any:
-    """The array in a .npy file (or the dict of an .npz one), as NumPy saved it; pickled objects are refused."""
-    if kwargs.pop("allow_pickle", False):
-        raise UnsupportedError(
-            f"load: pickled objects are not read, at {describe(here())}; they can run code"
-        )
-    out = np.load(file, *args, allow_pickle=False, **kwargs)
-    return asarray(out, out.dtype) if isinstance(out, np.ndarray) else out
-
-
-def save(file: Any, x: Any, *args: Any, **kwargs: Any) -> None:
-    """Writes an array to a .npy file."""
-    np.save(file, np.asarray(x), *args, **kwargs)
-
-
-def savez(file: Any, *args: Any, **kwargs: Any) -> None:
-    """Writes several arrays to an .npz file."""
-    named: dict[str, Any] = {k: np.asarray(v) for k, v in kwargs.items()}
-    np.savez(file, *map(np.asarray, args), **named)
-
-
-set_printoptions, get_printoptions, printoptions = np.set_printoptions, np.get_printoptions, np.printoptions

@@ -1,8 +1,9 @@
 """The elementwise functions, by name, from the tables of `fnn.operations.elementwise`."""
 
+from fnn.numpy.ufuncs import FOLDED
 from fnn.operations.elementwise import BINARY, UNARY
 
-negative = UNARY["negative"]
+negative = FOLDED["negative"]
 positive = UNARY["positive"]
 absolute = UNARY["absolute"]
 fabs = UNARY["fabs"]
@@ -45,16 +46,16 @@ isneginf = UNARY["isneginf"]
 signbit = UNARY["signbit"]
 invert = UNARY["invert"]
 bitwise_count = UNARY["bitwise_count"]
-add = BINARY["add"]
-subtract = BINARY["subtract"]
-multiply = BINARY["multiply"]
+add = FOLDED["add"]
+subtract = FOLDED["subtract"]
+multiply = FOLDED["multiply"]
 divide = BINARY["divide"]
 floor_divide = BINARY["floor_divide"]
 remainder = BINARY["remainder"]
 fmod = BINARY["fmod"]
 arctan2 = BINARY["arctan2"]
-maximum = BINARY["maximum"]
-minimum = BINARY["minimum"]
+maximum = FOLDED["maximum"]
+minimum = FOLDED["minimum"]
 fmax = BINARY["fmax"]
 fmin = BINARY["fmin"]
 equal = BINARY["equal"]
@@ -63,14 +64,30 @@ less = BINARY["less"]
 less_equal = BINARY["less_equal"]
 greater = BINARY["greater"]
 greater_equal = BINARY["greater_equal"]
-bitwise_and = BINARY["bitwise_and"]
-bitwise_or = BINARY["bitwise_or"]
-bitwise_xor = BINARY["bitwise_xor"]
+bitwise_and = FOLDED["bitwise_and"]
+bitwise_or = FOLDED["bitwise_or"]
+bitwise_xor = FOLDED["bitwise_xor"]
 left_shift = BINARY["left_shift"]
 right_shift = BINARY["right_shift"]
-logaddexp = BINARY["logaddexp"]
-logaddexp2 = BINARY["logaddexp2"]
+logaddexp = FOLDED["logaddexp"]
+logaddexp2 = FOLDED["logaddexp2"]
 hypot = BINARY["hypot"]
 copysign = BINARY["copysign"]
 nextafter = BINARY["nextafter"]
 heaviside = BINARY["heaviside"]
+logical_and = FOLDED["logical_and"]
+logical_or = FOLDED["logical_or"]
+logical_xor = FOLDED["logical_xor"]
+
+# fmt: off
+__all__ = [
+    "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "bitwise_and", "bitwise_count", "bitwise_or", "bitwise_xor", "cbrt", "ceil", "copysign", "cos", "cosh",
+    "deg2rad", "divide", "equal", "exp", "exp2", "expm1", "fabs", "floor", "floor_divide", "fmax", "fmin",
+    "fmod", "greater", "greater_equal", "heaviside", "hypot", "invert", "isfinite", "isinf", "isnan",
+    "isneginf", "isposinf", "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp",
+    "logaddexp2", "logical_and", "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative",
+    "nextafter", "not_equal", "positive", "rad2deg", "reciprocal", "remainder", "right_shift", "rint", "sign",
+    "signbit", "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
+]
+# fmt: on

@@ -1,4 +1,4 @@
-"""Functions of functions, polynomials, convolutions and integrals."""
+"""Functions of functions, convolutions and integrals."""
 
 from __future__ import annotations
 
@@ -130,38 +130,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kwar
     return out
 
 
-# -- polynomials, convolutions, integrals -----------------------------------------------------------------------------
-
-
-def polyval(p: Any, x: Any, *, unroll: int = 16) -> Any:
-    """The value at x of the polynomial with coefficients p, the highest power first, by Horner's rule."""
-    p, x = array_of("polyval", asarray(p)), array_of("polyval", asarray(x))
-    out: Any = BINARY["multiply"](x, 0)
-    for k in range(aval_of(p).size):
-        out = BINARY["add"](BINARY["multiply"](out, x), p[k])
-    return out
-
-
-def polyadd(p: Any, q: Any) -> Any:
-    """The coefficients of the sum of two polynomials."""
-    p, q = asarray(p), asarray(q)
-    size = max(aval_of(p).size, aval_of(q).size)
-    full = lambda v: concatenate([asarray(np.zeros(size - aval_of(v).size, aval_of(v).dtype)), v])
-    return BINARY["add"](full(p), full(q))
-
-
-def polymul(p: Any, q: Any) -> Any:
-    """The coefficients of the product of two polynomials."""
-    return convolve(p, q)
-
-
-def polyder(p: Any, m: int = 1) -> Any:
-    """The coefficients of the m-th derivative of a polynomial."""
-    p = asarray(p)
-    for _ in range(m):
-        n = aval_of(p).size
-        p = BINARY["multiply"](cut(p, 0, 0, max(n - 1, 0)), np.arange(n - 1, 0, -1).astype(np.int32))
-    return p
+# -- convolutions, integrals -----------------------------------------------------------------------------
 
 
 def convolve(

@@ -1,4 +1,4 @@
-"""einsum, and products that are built from the others."""
+"""einsum and einsum_path, and products that are built from the others."""
 
 from __future__ import annotations
 
@@ -47,6 +47,20 @@ def einsum(
         work.append(_product(chosen, kept, preferred_element_type))
     x, term = _reduced(*work[0], set(result))
     return permuted(x, [term.index(c) for c in result])
+
+
+def einsum_path(
+    subscripts: Any, /, *operands: Any, optimize: bool | str | list[Any] | tuple[Any, ...] = "greedy"
+) -> tuple[list[tuple[int, ...]], Any]:
+    """(the order in which `einsum` would best multiply its operands, a description of it to print), by opt_einsum."""
+    import opt_einsum
+
+    if not isinstance(subscripts, str):
+        subscripts, operands = _from_lists(subscripts, operands)
+    shapes = [aval_of(array_of("einsum_path", x)).shape for x in operands]
+    kind: Any = "auto" if optimize is True else optimize
+    path, description = opt_einsum.contract_path(subscripts, *shapes, shapes=True, optimize=kind)
+    return list(path), description
 
 
 def _from_lists(first: Any, others: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError, UnsupportedError
 from fnn.operations import reductions
 from fnn.operations.choice import where
-from fnn.operations.creation import asarray, linspace
+from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY, UNARY
 from fnn.operations.operands import array_of, axes_of, axis_of, to_dtype, to_shape
 from fnn.operations.products import matmul
@@ -307,58 +307,6 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
         unique=False,
         sorted=False,
     )
-
-
-def histogram_bin_edges(x: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
-    """The edges of `bins` equal intervals from the smallest to the largest element, or over `range`."""
-    if isinstance(bins, str):
-        raise UnsupportedError(
-            f"histogram: bins={bins!r} chooses a number of bins by values, at {describe(here())}; give a number"
-        )
-    if not isinstance(bins, int):
-        return asarray(bins)
-    x = ravel(array_of("histogram", x))
-    x = x if aval_of(x).is_float else to_dtype(x, dtypes.float32)
-    low, high = (
-        (reductions.min_of(x, initial=np.inf), reductions.max_of(x, initial=-np.inf))
-        if range is None
-        else map(asarray, range)
-    )
-    if range is None and not aval_of(x).size:
-        low, high = asarray(0.0), asarray(1.0)
-    same = BINARY["equal"](low, high)
-    return linspace(
-        where(same, subtract(low, 0.5), low),
-        where(same, add(high, 0.5), high),
-        bins + 1,
-        dtype=aval_of(x).dtype,
-    )
-
-
-def histogram(
-    x: Any, bins: Any = 10, range: Any = None, weights: Any = None, density: bool | None = None
-) -> tuple[Any, Any]:
-    """(counts, edges): how many elements lie in each interval; the last one includes its right end.
-
-    Counts are floats, as JAX's. density: divided by their sum and the widths."""
-    edges = histogram_bin_edges(x, bins, range)
-    x = ravel(array_of("histogram", x))
-    count = aval_of(edges).size - 1
-    values = x if aval_of(x).is_float else to_dtype(x, aval_of(edges).dtype)
-    place = subtract(searchsorted(edges, values, side="right"), 1)
-    place = where(BINARY["equal"](values, edges[-1]), count - 1, place)
-    place = where(BINARY["less"](place, 0), count, place)
-    w = (
-        to_dtype(
-            broadcast(array_of("histogram", 1.0), shape=aval_of(x).shape, axes=()), aval_of(values).dtype
-        )
-        if weights is None
-        else ravel(asarray(weights))
-    )
-    counts = bincount(place, w, length=count)
-    if density:
-        counts = divide(divide(counts, diff(edges)), reductions.sum(counts))
-    return counts, edges
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:

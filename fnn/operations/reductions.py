@@ -16,7 +16,7 @@ from fnn.errors import ArgumentError, ShapeError
 from fnn.operations.choice import astype, choose
 from fnn.operations.elementwise import BINARY, truth
 from fnn.operations.operands import array_of, axes_of, axis_of, no_out, to_dtype
-from fnn.operations.shaping import expand_dims, moveaxis, ravel, to
+from fnn.operations.shaping import expand_dims, ravel, to
 from fnn.primitives import div, sqrt, square, sub
 
 HALVES = (dtypes.bfloat16, dtypes.float16)
@@ -331,18 +331,34 @@ cumprod = _running(
 )
 
 
-def cumulative_sum(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
-    """`cumsum` by the array API's name; include_initial puts a 0 in front."""
-    from fnn.operations.shaping import concatenate
+def _cumulative(name: str, running: Callable[..., Any], neutral: int, text: str) -> Callable[..., Any]:
+    def call(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+        x = array_of(name, x)
+        if axis is None:
+            if aval_of(x).ndim != 1:
+                raise ArgumentError(
+                    f"{name}: {aval_of(x)} has not one axis, so it needs axis=, at {describe(here())}"
+                )
+            axis = 0
+        place = axis_of(name, axis, aval_of(x).ndim)
+        out = running(x, place, dtype)
+        if not include_initial:
+            return out
+        from fnn.operations.shaping import concatenate
 
-    x = array_of("cumulative_sum", x)
-    place = 0 if axis is None and aval_of(x).ndim == 1 else axis
-    if place is None:
-        raise ArgumentError(f"cumulative_sum: an array with several axes needs axis=, at {describe(here())}")
-    sums = cumsum(x, place, dtype)
-    if not include_initial:
-        return sums
-    first = moveaxis(moveaxis(sums, place, 0)[:1] * 0, 0, place)
-    return concatenate([first, sums], place)
+        shape = tuple([1 if d == place else n for d, n in enumerate(aval_of(out).shape)])
+        first = P.broadcast(P.convert(neutral, dtype=aval_of(out).dtype), shape=shape, axes=())
+        return concatenate([first, out], place)
+
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = "fnn.numpy"  # where it is found by its name
+    call.__doc__ = text
+    return call
+
+
+cumulative_sum = _cumulative(
+    "cumulative_sum", cumsum, 0, "`cumsum` by the array API's name; include_initial puts a 0 in front."
+)
+cumulative_prod = _cumulative(
+    "cumulative_prod", cumprod, 1, "`cumprod` by the array API's name; include_initial puts a 1 in front."
+)

@@ -177,8 +177,15 @@ def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
                     "not 0 is not known while tracing; say how many at most: size=n, or use where(mask, x, y)"
                 ) from None
         return tuple([ConcreteArray(i.astype(INT32), Aval(i.shape, INT32)) for i in np.nonzero(mask.value)])
+    fills = (
+        fill_value
+        if isinstance(fill_value, tuple)
+        else (0 if fill_value is None else fill_value,) * len(shape)
+    )
     mask = ravel(mask)
     count = aval_of(mask).size
+    if not count:
+        return tuple([P.broadcast(to_dtype(asarray(fill), INT32), shape=(size,), axes=()) for fill in fills])
     place = sub(cumsum(to_dtype(mask, INT32)), 1)
     slots = select(mask, place, size)
     numbers = ScatterDimensionNumbers((), (0,), (0,))
@@ -194,11 +201,6 @@ def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
         sorted=False,
     )
     found = lt(_positions(size), sum(to_dtype(mask, INT32)))
-    fills = (
-        fill_value
-        if isinstance(fill_value, tuple)
-        else (0 if fill_value is None else fill_value,) * len(shape)
-    )
     out, rest_of = [], flat
     for n, fill in zip(reversed(shape), reversed(fills)):
         out.append(where(found, BINARY["remainder"](rest_of, max(n, 1)), fill))

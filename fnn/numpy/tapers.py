@@ -1,0 +1,51 @@
+"""Window functions: numbers that taper a stretch of samples towards its ends."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from fnn.operations.creation import arange, ones
+from fnn.operations.elementwise import UNARY
+
+
+def _samples(name: str, M: int) -> Any | None:
+    """0, 1, ... M - 1 as floats; None for a window of one sample or none."""
+    count = operator.index(M)
+    return arange(count, dtype=float) if count > 1 else None
+
+
+def _few(M: int) -> Any:
+    return ones((max(operator.index(M), 0),))
+
+
+def bartlett(M: int) -> Any:
+    """A triangle of M samples: 0 at both ends, 1 in the middle."""
+    n = _samples("bartlett", M)
+    return _few(M) if n is None else 1.0 - UNARY["absolute"](2.0 * n + (1 - M)) / (M - 1)
+
+
+def _cosines(name: str, M: int, weights: tuple[float, ...]) -> Any:
+    n = _samples(name, M)
+    if n is None:
+        return _few(M)
+    out: Any = weights[0]
+    for k, w in enumerate(weights[1:], 1):
+        out = out + w * UNARY["cos"](n * (2 * math.pi * k / (M - 1)))
+    return out
+
+
+def hanning(M: int) -> Any:
+    """A raised cosine of M samples: 0 at both ends, 1 in the middle."""
+    return _cosines("hanning", M, (0.5, -0.5))
+
+
+def hamming(M: int) -> Any:
+    """A raised cosine of M samples that starts and ends at 0.08."""
+    return _cosines("hamming", M, (0.54, -0.46))
+
+
+def blackman(M: int) -> Any:
+    """Three terms of a cosine series, M samples: smaller side lobes than `hanning` for a wider main lobe."""
+    return _cosines("blackman", M, (0.42, -0.5, 0.08))
