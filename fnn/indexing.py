@@ -223,6 +223,8 @@ def write(
             f"of shape {shape}, at {describe(here())}"
         )
     values = to_shape(values, shape)
+    if not aval_of(values).size:
+        return x
     if not plan.arrays and all(abs(i.step) == 1 or i.count < 2 for i in plan.items):
         return _write_box(x, plan, values, how)
     return _scattered(x, plan, values, how, mode, sorted, unique)
@@ -230,8 +232,6 @@ def write(
 
 def _write_box(x: Any, plan: Plan, values: Any, how: str) -> Any:
     """Integers and whole stretches: one window at a known place."""
-    if not aval_of(values).size:
-        return x
     starts, sizes, backwards = [0] * x.ndim, list(x.shape), []
     for i in plan.items:
         if i.kind != "new":
