@@ -267,6 +267,10 @@ def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
     return device_put(self, device)
 
 
+def _sharding(self: Any) -> Any:
+    return importlib.import_module("fnn.sharding").SINGLE
+
+
 def _delete(self: Any) -> None:
     """Accepted for JAX's sake: memory is freed when the last reference goes."""
 
@@ -303,7 +307,7 @@ _PROPERTIES: dict[str, Any] = {
     "imag": (choice.imag, "The imaginary part: zeros."),
     "at": (IndexUpdateHelper, "x.at[i].set(v) and its kin: x with some elements changed."),
     "device": (lambda self: CPU, "The device the array lives on."),
-    "sharding": (lambda self: CPU, "The device the array lives on."),
+    "sharding": (_sharding, "How the array lies on devices: `fnn.sharding`."),
 }
 
 

@@ -75,18 +75,20 @@ def vmap_flat(
 
 
 def vmap(
-    f: Callable[..., Any],
+    fun: Callable[..., Any],
     in_axes: Any = 0,
     out_axes: Any = 0,
     axis_name: Hashable = None,
     axis_size: int | None = None,
+    spmd_axis_name: Hashable = None,
 ) -> Callable[..., Any]:
     """f over every slice of its arguments along the mapped axes, computed all at once.
 
     in_axes: an int, None (not mapped), or a tuple with one entry per argument, each an int, None or a pytree
     prefix of the argument; negative axes count from the end; arguments passed by name are mapped on axis 0.
     out_axes: likewise for the result. axis_name: what collectives (fnn.lax.psum …) call the axis. axis_size:
-    needed where no argument is mapped. Raises ShapeError where mapped axes differ in size or do not exist.
+    needed where no argument is mapped. spmd_axis_name is accepted: there is one device. Raises ShapeError where
+    mapped axes differ in size or do not exist.
 
     >>> import fnn, fnn.numpy as fnp
     >>> print(fnn.vmap(fnp.dot)(fnp.ones((3, 2)), fnp.ones((3, 2))))
@@ -94,36 +96,36 @@ def vmap(
     """
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
-    if not callable(f):
-        raise ArgumentError(f"vmap takes a function, not {type(f).__name__}")
+    if not callable(fun):
+        raise ArgumentError(f"vmap takes a function, not {type(fun).__name__}")
 
-    @functools.wraps(f)
+    @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise ArgumentError(
-                f"vmap of {function_place(f)}: in_axes has {len(in_axes)} entries, but the call has "
+                f"vmap of {function_place(fun)}: in_axes has {len(in_axes)} entries, but the call has "
                 f"{len(args)} positional argument(s)"
             )
         leaves, structure = flatten_arguments(
-            f"vmap of {function_place(f)}", (args, kwargs), lambda i: call_name(args, kwargs, i)
+            f"vmap of {function_place(fun)}", (args, kwargs), lambda i: call_name(args, kwargs, i)
         )
-        axes = _axes_of(in_axes, args, f, "in_axes") + [0] * len(tree.leaves(kwargs))
-        size = _common_size(f, args, kwargs, leaves, axes, axis_size)
+        axes = _axes_of(in_axes, args, fun, "in_axes") + [0] * len(tree.leaves(kwargs))
+        size = _common_size(fun, args, kwargs, leaves, axes, axis_size)
         flags = [a is not None for a in axes]
         values = [
             moveaxis(x, a % x.ndim, 0) if a is not None else x for x, a in zip(leaves, axes, strict=True)
         ]
-        flat, box = flat_call(lambda a, k: f(*a, **k), structure, "vmap")
+        flat, box = flat_call(lambda a, k: fun(*a, **k), structure, "vmap")
         outs, mine = vmap_flat(flat, size, flags, axis_name)(*values)
-        targets = _axes_of(out_axes, box[0], f, "out_axes")
+        targets = _axes_of(out_axes, box[0], fun, "out_axes")
         results = []
         for i, (o, m, t) in enumerate(zip(outs, mine, targets, strict=True)):
             if t is None:
                 if m:
                     where = tree.keystr(tree.leaf_paths(box[0])[i])
                     raise ArgumentError(
-                        f"vmap of {function_place(f)}: out_axes is None for result{where}, which differs from "
+                        f"vmap of {function_place(fun)}: out_axes is None for result{where}, which differs from "
                         "one batch element to the next; give it an axis"
                     )
                 results.append(o)
@@ -131,7 +133,7 @@ def vmap(
             rank = len(shape_of(o)) + (not m)
             if not -rank <= t < rank:
                 raise ShapeError(
-                    f"vmap of {function_place(f)}: out_axes {t} for a result of {rank} axes, the batch included"
+                    f"vmap of {function_place(fun)}: out_axes {t} for a result of {rank} axes, the batch included"
                 )
             results.append(moveaxis(lift(size, o, m), 0, t % rank))
         return tree.unflatten(box[0], results)

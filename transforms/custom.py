@@ -204,10 +204,19 @@ class _Custom:
     """What custom_jvp and custom_vjp share: binding arguments and keeping the non-differentiable ones
     aside."""
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()):
-        functools.update_wrapper(self, f)  # pyright: ignore[reportArgumentType]  # subclasses are callable
-        self.f = f
-        self.nondiff = tuple(nondiff_argnums)
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        nondiff_argnums: Sequence[int] = (),
+        nondiff_argnames: Sequence[str] = (),
+    ):
+        functools.update_wrapper(self, fun)  # pyright: ignore[reportArgumentType]  # subclasses are callable
+        self.f = fun
+        names = list(inspect.signature(fun).parameters) if nondiff_argnames else []
+        for name in nondiff_argnames:
+            if name not in names:
+                raise ArgumentError(f"{function_place(fun)} has no argument {name!r} (nondiff_argnames)")
+        self.nondiff = tuple(sorted({*nondiff_argnums, *map(names.index, nondiff_argnames)}))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)  # pyright: ignore[reportArgumentType]  # as above
@@ -266,10 +275,7 @@ class custom_jvp(_Custom):  # the field's name
     rule: Callable[..., Any] | None = None
 
     def defjvp(self, rule: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
-        if symbolic_zeros:
-            raise ArgumentError(
-                "defjvp: symbolic zeros are not supported; zero tangents arrive as arrays of zeros"
-            )
+        """symbolic_zeros is accepted: a rule then may get `SymbolicZero`s, but fnn gives arrays of zeros."""
         self.rule = rule
         return rule
 
@@ -332,6 +338,24 @@ def _outputs(f: Any, out: Any) -> tuple[list[Any], list[Any]]:
     return arrays, [structure]
 
 
+class SymbolicZero:
+    """A tangent known to be zero, where JAX would pass one: fnn's rules get arrays of zeros instead."""
+
+
+class CustomVJPPrimal:
+    """An argument of a forward rule with symbolic zeros: its value, and whether it is differentiated (it may be)."""
+
+    __slots__ = ("perturbed", "value")
+
+    def __init__(self, value: Any, perturbed: bool = True):
+        self.value, self.perturbed = value, perturbed
+
+
+def custom_vjp_primal_tree_values(given: Any) -> Any:
+    """The values of a pytree of `CustomVJPPrimal`s."""
+    return tree.map(lambda x: x.value if isinstance(x, CustomVJPPrimal) else x, given)
+
+
 class custom_vjp(_Custom):  # the field's name
     """A function with a reverse derivative of its own.
 
@@ -351,11 +375,17 @@ class custom_vjp(_Custom):  # the field's name
     backward: Callable[..., Any]
 
     def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any], symbolic_zeros: bool = False) -> None:
-        if symbolic_zeros:
-            raise ArgumentError(
-                "defvjp: symbolic zeros are not supported; zero cotangents arrive as arrays of zeros"
-            )
+        """With symbolic_zeros, fwd gets a `CustomVJPPrimal` for each array; cotangents are arrays either way."""
         self.forward, self.backward = fwd, bwd
+        if symbolic_zeros:
+
+            @functools.wraps(fwd)
+            def forward(*args: Any) -> Any:
+                fixed = {i % len(args) for i in self.nondiff}
+                marked = [x if i in fixed else tree.map(CustomVJPPrimal, x) for i, x in enumerate(args)]
+                return fwd(*marked)
+
+            self.forward = forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.forward is None:
@@ -428,22 +458,22 @@ class custom_vjp(_Custom):  # the field's name
         return out
 
 
-def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
     """f(*args) returns (value, pull) where pull(ct) gives the cotangent(s) of args: derivative and value in
     one function.
 
     The function runs again for the backward pass; its pull must be computed from the arguments."""
 
     @custom_vjp
-    @functools.wraps(f)
+    @functools.wraps(fun)
     def wrapped(*args: Any) -> Any:
-        return f(*args)[0]
+        return fun(*args)[0]
 
     def forward(*args: Any) -> Any:
-        return f(*args)[0], args
+        return fun(*args)[0], args
 
     def backward(args: tuple, ct: Any) -> tuple:
-        found = f(*args)[1](ct)
+        found = fun(*args)[1](ct)
         return found if isinstance(found, tuple) else (found,)
 
     wrapped.defvjp(forward, backward)

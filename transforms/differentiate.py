@@ -27,10 +27,13 @@ from fnn.transforms.flattening import (
 
 
 @filtered
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> Any:
     """(f(*primals), its derivative along tangents): forward mode.
 
-    primals and tangents are tuples of pytrees of the same structure, shapes and dtypes. With has_aux, f
+    primals and tangents are tuples of pytrees of the same structure, shapes and dtypes (the tangents of integers
+    are of any dtype, such as `float0`: they are ignored). With has_aux, f
     returns (value, aux) and so does the result: (value, tangent, aux). Raises TreeError where structures
     differ.
 
@@ -45,21 +48,21 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
             f"got {type(primals).__name__} and {type(tangents).__name__}"
         )
     leaves, structure = flatten_arguments("jvp", tuple(primals))
-    directions, same = flatten_arguments("jvp", tuple(tangents))
+    directions, same = flatten_arguments("jvp", tree.map(_from_float0, tuple(tangents)))
     if structure != same:
         raise TreeError(
-            f"jvp of {function_place(f)}: primals and tangents differ in structure: {structure} and {same}"
+            f"jvp of {function_place(fun)}: primals and tangents differ in structure: {structure} and {same}"
         )
     for i, (x, t) in enumerate(zip(leaves, directions, strict=True)):
         if x.aval.shape != t.aval.shape or (
             x.aval.dtype != t.aval.dtype and x.aval.is_float and not t.aval.weak_type
         ):
             raise DifferentiationError(
-                f"jvp of {function_place(f)}: the tangent of {argument_name(tuple(primals), i)} is "
+                f"jvp of {function_place(fun)}: the tangent of {argument_name(tuple(primals), i)} is "
                 f"{t.aval}, but the primal is {x.aval}; they must agree"
             )
     kept: list[Any] = []
-    flat, box = flat_call(_without_aux(f, kept) if has_aux else f, structure, "jvp")
+    flat, box = flat_call(_without_aux(fun, kept) if has_aux else fun, structure, "jvp")
     lines = [
         P.convert(t, dtype=x.aval.dtype) if x.aval.is_float and t.aval.dtype != x.aval.dtype else t
         for x, t in zip(leaves, directions, strict=True)
@@ -74,6 +77,11 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     pairs = zip(outs[:size], out_tangents[:size], strict=True)
     tangent = tree.unflatten(box[0], [_tangent(t, aval_of(o)) for o, t in pairs])
     return (out, tangent, tree.unflatten(kept[1], outs[size:])) if has_aux else (out, tangent)
+
+
+def _from_float0(t: Any) -> Any:
+    """The tangent of an integer or a boolean, which holds nothing, as an array that may be passed on."""
+    return np.zeros(np.shape(t), bool) if getattr(t, "dtype", None) == dtypes.float0 else t
 
 
 def _tangent(t: Any, aval: Aval) -> Any:
@@ -107,7 +115,7 @@ def _with_tail(flat: Callable[..., list], kept: list[Any]) -> Callable[..., list
 
 
 @filtered
-def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """(f(*primals), pull): pull maps a cotangent of the result to a tuple of cotangents of the arguments.
 
     pull may be called any number of times. Arguments that are not floating point get cotangents of dtype
@@ -121,7 +129,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     leaves, structure = flatten_arguments("vjp", primals)
     avals = [x.aval for x in leaves]
     kept: list[Any] = []
-    flat, box = flat_call(_without_aux(f, kept) if has_aux else f, structure, "vjp")
+    flat, box = flat_call(_without_aux(fun, kept) if has_aux else fun, structure, "vjp")
     outs, pull_flat = vjp_flat(_with_tail(flat, kept), leaves, [a.is_float for a in avals])
     size = box[0].num_leaves
     outs, tail = outs[:size], outs[size:]
@@ -131,7 +139,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         cts, same = flatten_arguments("vjp's pull", ct) if not _has_float0(ct) else _flatten_float0(ct)
         if same != box[0]:
             raise TreeError(
-                f"vjp of {function_place(f)}: the cotangent has structure {same}, the result {box[0]}"
+                f"vjp of {function_place(fun)}: the cotangent has structure {same}, the result {box[0]}"
             )
         good: list[Any] = []
         for i, (c, a) in enumerate(zip(cts, out_avals, strict=True)):
@@ -142,7 +150,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             if have.shape != a.shape or (have.dtype != a.dtype and not have.weak_type):
                 where = argument_name((ct,), i).removeprefix("args[0]")
                 raise DifferentiationError(
-                    f"vjp of {function_place(f)}: the cotangent{where} is {have}, but the result is {a}; "
+                    f"vjp of {function_place(fun)}: the cotangent{where} is {have}, but the result is {a}; "
                     "they must agree in shape and dtype"
                 )
             good.append(c if have.dtype == a.dtype else P.convert(c, dtype=a.dtype))
@@ -163,7 +171,7 @@ def _flatten_float0(ct: Any) -> tuple[list[Any], Any]:
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, allow_int: bool = False
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, allow_int: bool = False
 ) -> Callable[..., Any]:
     """A function returning (f(...), the gradient of the scalar f in the arguments numbered by argnums).
 
@@ -177,20 +185,20 @@ def value_and_grad(
     >>> print(value, slope)
     9.0 6.0
     """
-    if not callable(f):
+    if not callable(fun):
         raise ArgumentError(
-            f"grad and value_and_grad take a function, not {type(f).__name__}: write grad(loss)(x), where "
+            f"grad and value_and_grad take a function, not {type(fun).__name__}: write grad(loss)(x), where "
             "loss is the function itself, not its result"
         )
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
-    @functools.wraps(f)
+    @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         for i in numbers:
             if not -len(args) <= i < len(args):
                 raise ArgumentError(
-                    f"grad of {function_place(f)}: argnums has {i}, but the call has {len(args)} positional "
+                    f"grad of {function_place(fun)}: argnums has {i}, but the call has {len(args)} positional "
                     "argument(s); arguments passed by name cannot be differentiated"
                 )
         places = [i % len(args) for i in numbers]
@@ -199,19 +207,19 @@ def value_and_grad(
         for i, x in enumerate(leaves):
             if not x.aval.is_float and not allow_int:
                 raise DifferentiationError(
-                    f"grad of {function_place(f)} needs floating-point arguments, but {chosen_name(chosen, places, i)} is "
+                    f"grad of {function_place(fun)} needs floating-point arguments, but {chosen_name(chosen, places, i)} is "
                     f"{x.aval}. Convert it with .astype(fnn.numpy.float32), choose other arguments with argnums, or pass "
                     "it through a closure."
                 )
         needs = [x.aval.is_float for x in leaves]
         kept: list[Any] = []
-        inner = _without_aux(f, kept) if has_aux else f
+        inner = _without_aux(fun, kept) if has_aux else fun
 
         def flat(*xs: Any) -> list:
             full = list(args)
             for i, part in zip(places, tree.unflatten(structure, xs), strict=True):
                 full[i] = part
-            (value, *more), _ = flatten_result("grad", f, inner(*full, **kwargs))
+            (value, *more), _ = flatten_result("grad", fun, inner(*full, **kwargs))
             aval = value.aval
             if more or aval.shape or not aval.is_float:
                 what = f"{1 + len(more)} arrays" if more else str(aval)
@@ -222,7 +230,7 @@ def value_and_grad(
                 )
                 hint = "; return (loss, the rest) and pass has_aux=True" if more else hint
                 raise DifferentiationError(
-                    f"grad of {function_place(f)} needs a scalar result, got {what}{hint}"
+                    f"grad of {function_place(fun)} needs a scalar result, got {what}{hint}"
                 )
             return [value]
 
@@ -238,7 +246,7 @@ def value_and_grad(
 
 
 def grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, allow_int: bool = False
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, allow_int: bool = False
 ) -> Callable[..., Any]:
     """The gradient of a function with a scalar result, in the arguments numbered by argnums.
 
@@ -248,9 +256,9 @@ def grad(
     >>> print(fnn.grad(lambda x: x ** 3)(2.0), fnn.grad(fnn.grad(lambda x: x ** 3))(2.0))
     12.0 12.0
     """
-    both = value_and_grad(f, argnums, has_aux, allow_int)
+    both = value_and_grad(fun, argnums, has_aux, allow_int)
 
-    @functools.wraps(f)
+    @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         value, grads = both(*args, **kwargs)
@@ -260,8 +268,8 @@ def grad(
 
 
 @filtered
-def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
-    """(f(*primals), its derivative there as a linear function of tangents).
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """(f(*primals), its derivative there as a linear function of tangents, and, with has_aux, f's other result).
 
     f runs once; the derivative may be called many times. Computed as the reverse walk of the reverse walk,
     which is linear in its cotangent.
@@ -271,7 +279,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     >>> print(y, slope(1.0), slope(2.0))
     9.0 6.0 12.0
     """
-    out, pull = vjp(f, *primals)
+    out, pull, *aux = vjp(fun, *primals, has_aux=has_aux)
     _, forward = vjp(pull, tree.map(lambda o: _tangent(None, aval_of(o)), out))
 
     def linear(*tangents: Any) -> Any:
@@ -280,10 +288,10 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
             raise TreeError(f"linearize: tangents have structure {have}, the primals {want}")
         return forward(tangents)[0]
 
-    return out, linear
+    return (out, linear, *aux)
 
 
-def linear_transpose(f: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple]:
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple]:
     """The transpose of a linear function: a function from cotangents of f's result to a tuple of cotangents.
 
     primals give shapes and dtypes only (arrays or ShapeDtypeStruct).
@@ -294,5 +302,5 @@ def linear_transpose(f: Callable[..., Any], *primals: Any) -> Callable[[Any], tu
     6.0
     """
     zeros = tree.map(lambda x: P.zeros(abstract(x)), primals)
-    _, pull = vjp(f, *zeros)
+    _, pull = vjp(fun, *zeros)
     return pull

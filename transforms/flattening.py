@@ -89,7 +89,7 @@ def abstract(x: Any) -> Aval:
     (ShapeDtypeStruct)."""
     if isinstance(x, Array):
         return x.aval
-    if type(x) is ShapeDtypeStruct:
+    if isinstance(x, ShapeDtypeStruct):
         return x.aval
     return as_array(x).aval
 

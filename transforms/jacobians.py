@@ -81,7 +81,10 @@ def _real_only(what: str, holomorphic: bool) -> None:
 
 
 def jacfwd(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ):
     """The Jacobian of f in the arguments numbered by argnums, by forward mode, one column at a time
     (vectorised).
@@ -96,14 +99,14 @@ def jacfwd(
     """
     _real_only("jacfwd", holomorphic)
 
-    @functools.wraps(f)
+    @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen, partial, leaves, structure = _chosen(f, args, argnums, "jacfwd")
+        chosen, partial, leaves, structure = _chosen(fun, args, argnums, "jacfwd")
 
         def column(*rows: Any) -> Any:
             return jvp(
-                lambda part: f(*partial(part), **kwargs),
+                lambda part: fun(*partial(part), **kwargs),
                 (chosen,),
                 (tree.unflatten(structure, rows),),
                 has_aux,
@@ -117,7 +120,7 @@ def jacfwd(
 
 
 def jacrev(
-    f: Callable[..., Any],
+    fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
@@ -134,16 +137,16 @@ def jacrev(
     """
     _real_only("jacrev", holomorphic)
 
-    @functools.wraps(f)
+    @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen, partial, _, _ = _chosen(f, args, argnums, "jacrev")
-        out, pull, *aux = vjp(lambda part: f(*partial(part), **kwargs), chosen, has_aux=has_aux)
+        chosen, partial, _, _ = _chosen(fun, args, argnums, "jacrev")
+        out, pull, *aux = vjp(lambda part: fun(*partial(part), **kwargs), chosen, has_aux=has_aux)
         outs, out_structure = flatten_arguments("jacrev", out)
         for x in outs:
             if not x.aval.is_float:
                 raise DifferentiationError(
-                    f"jacrev of {function_place(f)} needs floating-point results, not {x.aval}"
+                    f"jacrev of {function_place(fun)} needs floating-point results, not {x.aval}"
                 )
         rows = vmap(lambda *cts: pull(tree.unflatten(out_structure, cts))[0])(*_basis(outs))
         cut = tree.map(lambda r: _Pieces(_cut(r, outs, 0)), rows)
@@ -167,7 +170,10 @@ class _Pieces:
 
 
 def hessian(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ):
     """Second derivatives of f: jacfwd of jacrev.
 
@@ -177,4 +183,4 @@ def hessian(
      [ 0. 12.]]
     """
     _real_only("hessian", holomorphic)
-    return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
+    return jacfwd(jacrev(fun, argnums, has_aux), argnums, has_aux)

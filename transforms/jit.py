@@ -16,7 +16,7 @@ from fnn.core.ir import Graph
 from fnn.core.source import code_chain, describe, function_place, here
 from fnn.core.trace import Tracer, state
 from fnn.core.tracebacks import shortened
-from fnn.errors import ArgumentError
+from fnn.errors import ArgumentError, UnsupportedError
 from fnn.transforms.calls import jit_call, staged
 from fnn.transforms.compiled import numpy_value
 from fnn.transforms.dispatch import MISS, SHORT, Entry, Short
@@ -410,7 +410,7 @@ def _positions(
 
 
 def jit(
-    f: Callable[..., Any] | None = None,
+    fun: Callable[..., Any] | None = None,
     *,
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Sequence[str] | None = None,
@@ -418,14 +418,23 @@ def jit(
     donate_argnames: str | Sequence[str] | None = None,
     keep_unused: bool = False,
     inline: bool = False,
+    device: Any = None,
+    backend: str | None = None,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
+    compiler_options: dict[str, Any] | None = None,
 ) -> Any:
-    """f, traced once for each structure, shapes and dtypes of its arguments, and compiled to kernels.
+    """The function, traced once for each structure, shapes and dtypes of its arguments, and compiled to kernels.
 
     Arguments are pytrees of arrays and numbers. static_argnums, static_argnames: arguments that are hashable
     Python values; each new value compiles anew. donate_argnums, donate_argnames: arguments whose memory the
-    result may take; they cannot be used afterwards (DonatedError). keep_unused and inline are accepted and
-    change nothing: unused arguments cost nothing and nested calls are always inlined. Raises
-    ConcretizationError where Python asks for a traced value.
+    result may take; they cannot be used afterwards (DonatedError). keep_unused, inline, device, shardings and
+    compiler_options are accepted and change nothing: unused arguments cost nothing, nested calls are always
+    inlined, and there is one device.
+
+    Raises:
+        ConcretizationError: Python asks for a traced value.
+        UnsupportedError: another backend than "cpu".
 
     >>> import fnn, fnn.numpy as fnp
     >>> @fnn.jit
@@ -434,7 +443,11 @@ def jit(
     >>> print(f(fnp.arange(3.0)))
     5.0
     """
-    if f is None:
+    if backend not in (None, "cpu"):
+        raise UnsupportedError(
+            f"jit, at {describe(here())}: there is no backend {backend!r}; programs run on the CPU"
+        )
+    if fun is None:
         return functools.partial(
             jit,
             static_argnums=static_argnums,
@@ -442,10 +455,10 @@ def jit(
             donate_argnums=donate_argnums,
             donate_argnames=donate_argnames,
         )
-    if not callable(f):
-        raise ArgumentError(f"jit takes a function, not {type(f).__name__}")
+    if not callable(fun):
+        raise ArgumentError(f"jit takes a function, not {type(fun).__name__}")
     return Jitted(
-        f,
+        fun,
         _listed(static_argnums),
         _listed(static_argnames),
         _listed(donate_argnums),

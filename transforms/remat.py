@@ -20,7 +20,7 @@ from fnn.transforms.flattening import call_name, flatten_arguments
 
 
 def checkpoint(
-    f: Callable[..., Any] | None = None,
+    fun: Callable[..., Any] | None = None,
     *,
     prevent_cse: bool = True,
     policy: Callable[[Equation], bool] | None = None,
@@ -37,13 +37,13 @@ def checkpoint(
     >>> print(fnn.grad(fnn.checkpoint(lambda x: fnp.sin(fnp.sin(x))))(0.0))
     1.0
     """
-    if f is None:
+    if fun is None:
         return functools.partial(
             checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums
         )
     fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
-    @functools.wraps(f)
+    @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         places = {i % len(args) for i in fixed}
@@ -51,13 +51,13 @@ def checkpoint(
 
         def call(xs: tuple, named: dict[str, Any]) -> Any:
             rest = iter(xs)
-            return f(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
+            return fun(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
 
         leaves, structure = flatten_arguments(
             "checkpoint", (dynamic, kwargs), lambda i: call_name(dynamic, kwargs, i)
         )
         graph, captured, out = staged(
-            functools.wraps(f)(call),
+            functools.wraps(fun)(call),
             structure,
             [x.aval for x in leaves],
             lambda i: call_name(dynamic, kwargs, i),
@@ -66,7 +66,7 @@ def checkpoint(
             *leaves,
             *captured,
             graph=graph,
-            name=getattr(f, "__name__", "remat"),
+            name=getattr(fun, "__name__", "remat"),
             policy=policy or save_nothing,
         )
         return tree.unflatten(out, outs)

@@ -12,7 +12,7 @@ from fnn.transforms.calls import staged
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, call_name
 
 
-def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The structure, shapes and dtypes of f(*args), without computing it: a pytree of ShapeDtypeStruct.
 
     >>> import fnn, fnn.numpy as fnp
@@ -20,7 +20,11 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     ShapeDtypeStruct(shape=(3,), dtype=float32)
     """
     leaves, structure = tree.flatten((args, kwargs))
-    call = functools.wraps(f)(lambda a, k: f(*a, **k)) if hasattr(f, "__name__") else lambda a, k: f(*a, **k)
+    call = (
+        functools.wraps(fun)(lambda a, k: fun(*a, **k))
+        if hasattr(fun, "__name__")
+        else lambda a, k: fun(*a, **k)
+    )
     graph, _, out = staged(call, structure, [abstract(x) for x in leaves])
     return tree.unflatten(
         out, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals]
@@ -28,7 +32,7 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def make_ir(
-    f: Callable[..., Any], static_argnums: int | Sequence[int] = (), return_shape: bool = False
+    fun: Callable[..., Any], static_argnums: int | Sequence[int] = (), return_shape: bool = False
 ) -> Callable[..., Any]:
     """A function of f's arguments that returns f's Graph. Also called make_jaxpr.
 
@@ -42,15 +46,15 @@ def make_ir(
     """
     fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
-    @functools.wraps(f)
+    @functools.wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         places = {i % len(args) for i in fixed}
         dynamic = tuple(a for i, a in enumerate(args) if i not in places)
 
-        @functools.wraps(f)
+        @functools.wraps(fun)
         def call(xs: tuple, named: dict[str, Any]) -> Any:
             rest = iter(xs)
-            return f(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
+            return fun(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
 
         leaves, structure = tree.flatten((dynamic, kwargs))
         graph: Graph

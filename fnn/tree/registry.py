@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -120,7 +121,9 @@ def _register(cls: type, flatten: Callable, unflatten: Callable, keyed: bool) ->
     if not isinstance(cls, type):
         raise ArgumentError(f"only classes can be registered as pytree nodes, not {cls!r}")
     try:
-        optree.register_pytree_node(cls, flatten, unflatten, namespace=NAMESPACE)
+        with warnings.catch_warnings():  # a named tuple with rules of its own is what the caller wants
+            warnings.simplefilter("ignore", UserWarning)
+            optree.register_pytree_node(cls, flatten, unflatten, namespace=NAMESPACE)
     except ValueError:
         raise TreeError(f"{cls.__module__}.{cls.__qualname__} is already a pytree node") from None
     if keyed:

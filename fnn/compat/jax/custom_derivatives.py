@@ -1,0 +1,52 @@
+"""`jax.custom_derivatives` and `jax.ad_checkpoint`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from fnn.transforms.custom import (
+    CustomVJPPrimal,
+    SymbolicZero,
+    custom_gradient,
+    custom_jvp,
+    custom_vjp,
+    custom_vjp_primal_tree_values,
+)
+from fnn.transforms.remat import checkpoint, checkpoint_name, checkpoint_policies, saved_residuals
+
+remat = checkpoint
+__all__ = [
+    "CustomVJPPrimal",
+    "SymbolicZero",
+    "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
+    "custom_gradient",
+    "custom_jvp",
+    "custom_vjp",
+    "custom_vjp_primal_tree_values",
+    "print_saved_residuals",
+    "remat",
+    "saved_residuals",
+    "zero_from_primal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "closure_convert":
+        return importlib.import_module("fnn").closure_convert  # missed there, where fnn has none
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def zero_from_primal(x: Any, symbolic_zeros: bool = False) -> Any:
+    """A tangent of zeros for a value."""
+    import fnn.numpy as fnp
+
+    return fnp.zeros_like(x)
+
+
+def print_saved_residuals(f: Any, *args: Any) -> None:
+    """Print what the backward pass of `f` keeps."""
+    for line in saved_residuals(f, *args):
+        print(line)

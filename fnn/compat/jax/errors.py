@@ -1,0 +1,25 @@
+"""`jax.errors`: fnn's exceptions under JAX's names."""
+
+from fnn.errors import ArgumentError as JAXTypeError
+from fnn.errors import ConcretizationError as ConcretizationTypeError
+from fnn.errors import FnnError as JaxRuntimeError
+from fnn.errors import IndexingError as JAXIndexError
+from fnn.errors import LeakError as UnexpectedTracerError
+from fnn.errors import (
+    NonConcreteBooleanIndexError,
+    TracerArrayConversionError,
+    TracerBoolConversionError,
+    TracerIntegerConversionError,
+)
+
+__all__ = [
+    "ConcretizationTypeError",
+    "JAXIndexError",
+    "JAXTypeError",
+    "JaxRuntimeError",
+    "NonConcreteBooleanIndexError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "UnexpectedTracerError",
+]
