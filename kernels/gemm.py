@@ -114,6 +114,9 @@ def plan(matrix: Matrix, left: str, right: str, out: str, room: Room) -> Product
     panel, most = LANES * vectors, rows_in_registers(vectors, out, room.registers)
     tall = most if rows.size >= most else 4 if rows.size <= 4 else min(8, most)
     pack_left = columns.size > panel and (last.left != 1 or left != out)
+    if pack_left and rows.left == 1 and left == out:
+        # side by side in memory: read in place as long as all of it stays in the second cache
+        pack_left = abs(last.left) * last.size * BYTES[left] > room.second
     part = room.second // (32 if pack_left else 16)  # of the second cache, for a packed panel
     block = max(64, min(512, part // (panel * BYTES[out]) // TURN * TURN))
     height = max(

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import fnn
 import fnn.numpy as fnp
-from fnn import lax
+from fnn import lax, nn
 from fnn.kernels.cpu import peaks
 
 Row = tuple[str, float, float, float, str]  # name, work, and seconds in kernels and of a call; its unit
@@ -83,6 +83,12 @@ def memory(budget: float) -> Iterator[Row]:
     for name, f, given in (
         ("2 x + 1", lambda x: x * 2.0 + 1.0, (x,)),
         ("tanh(x)", fnp.tanh, (x,)),
+        ("exp(x)", fnp.exp, (x,)),
+        ("log(|x|)", lambda x: fnp.log(fnp.abs(x)), (x,)),
+        ("sin(x)", fnp.sin, (x,)),
+        ("erf(x)", lax.erf, (x,)),
+        ("sigmoid(x)", nn.sigmoid, (x,)),
+        ("gelu(x)", nn.gelu, (x,)),
         ("x + y", lambda x, y: x + y, (x, y)),
     ):
         yield name, 4.0 * LARGE * (1 + len(given)), *seconds(f, *given, budget=budget), "bytes"
