@@ -21,6 +21,7 @@ from fnn.primitives.arithmetic import (  # after the guard
     square,
     sub,
 )
+from fnn.primitives.bessel import bessel_i0e, bessel_i1e
 from fnn.primitives.bitwise import (
     and_,
     clz,
@@ -37,6 +38,8 @@ from fnn.primitives.contraction import dot_general
 from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient
 from fnn.primitives.convolution import ConvDimensionNumbers, conv_general_dilated
 from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
+from fnn.primitives.incomplete_beta import betainc, lbeta
+from fnn.primitives.incomplete_gamma import igamma, igamma_grad_a, igammac, random_gamma_grad
 from fnn.primitives.indexing import (
     GatherDimensionNumbers,
     ScatterDimensionNumbers,
@@ -110,6 +113,9 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "bessel_i0e",
+    "bessel_i1e",
+    "betainc",
     "bitcast",
     "broadcast",
     "cbrt",
@@ -144,9 +150,13 @@ __all__ = [
     "gather",
     "ge",
     "gt",
+    "igamma",
+    "igamma_grad_a",
+    "igammac",
     "integer_pow",
     "iota",
     "is_finite",
+    "lbeta",
     "le",
     "lgamma",
     "log",
@@ -164,6 +174,7 @@ __all__ = [
     "pad",
     "population_count",
     "pow",
+    "random_gamma_grad",
     "reduce_and",
     "reduce_max",
     "reduce_min",

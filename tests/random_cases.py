@@ -77,6 +77,59 @@ def _cases() -> dict[str, Case]:
     cases["categorical"] = lambda r, k: r.categorical(k, LOGITS)
     cases["categorical_shape"] = lambda r, k: r.categorical(k, LOGITS, shape=(4, 2))
     cases["categorical_axis"] = lambda r, k: r.categorical(k, LOGITS, axis=0)
+    return cases | shaped()
+
+
+SHAPE = np.array([0.1, 0.5, 1.0, 2.5, 30.0], np.float32)
+COUNTS = np.array([5, 10, 100, 0, 1000], np.int32)
+CHANCES = np.array([0.1, 0.5, 0.9, 0.3, 0.02], np.float32)
+COV = 2 * np.eye(3, dtype=np.float32) + np.float32(0.5)
+
+
+def shaped() -> dict[str, Case]:
+    """Distributions with parameters."""
+    mean = np.arange(3, dtype=np.float32)
+    cases: dict[str, Case] = {
+        "gamma": lambda r, k: r.gamma(k, SHAPE, (20, 5), "float32"),
+        "gamma_float64": lambda r, k: r.gamma(k, 2.0, (7,), "float64"),
+        "loggamma": lambda r, k: r.loggamma(k, SHAPE * np.float32(0.01), (20, 5), "float32"),
+        "beta": lambda r, k: r.beta(k, SHAPE, np.float32(2.0), (3, 5), "float32"),
+        "dirichlet": lambda r, k: r.dirichlet(k, SHAPE, (4,), "float32"),
+        "chisquare": lambda r, k: r.chisquare(k, SHAPE, (4, 5), "float32"),
+        "f": lambda r, k: r.f(k, np.float32(5.0), np.float32(3.0), (), "float32"),
+        "t": lambda r, k: r.t(k, SHAPE, (4, 5), "float32"),
+        "t_alone": lambda r, k: r.t(k, SHAPE, dtype="float32"),
+        "generalized_normal": lambda r, k: r.generalized_normal(k, 1.5, (7,), "float32"),
+        "ball": lambda r, k: r.ball(k, 3, shape=(4,), dtype="float32"),
+        "ball_1": lambda r, k: r.ball(k, 2, 1.0, (4,), "float32"),
+        "poisson": lambda r, k: r.poisson(k, SHAPE * np.float32(5), (9, 5), "int32"),
+        "poisson_small": lambda r, k: r.poisson(k, np.float32(3.0), (50,), "int32"),
+        "poisson_great": lambda r, k: r.poisson(k, np.float32(100.0), (50,), "int32"),
+        "binomial": lambda r, k: r.binomial(k, COUNTS, CHANCES, (6, 5), "float32"),
+        "binomial_bad": lambda r, k: r.binomial(
+            k,
+            np.array([-1, 5, np.inf, 2.5], np.float32),
+            np.array([0.5, np.nan, 0.5, 0.5], np.float32),
+            None,
+            "float32",
+        ),
+        "multinomial": lambda r, k: r.multinomial(
+            k, np.float32(20), CHANCES / CHANCES.sum(), dtype="float32"
+        ),
+        "geometric": lambda r, k: r.geometric(k, CHANCES, (5, 5), "int32"),
+        "lognormal": lambda r, k: r.lognormal(k, CHANCES, (3, 5), "float32"),
+        "maxwell": lambda r, k: r.maxwell(k, (5,), "float32"),
+        "double_sided_maxwell": lambda r, k: r.double_sided_maxwell(k, np.float32(1), SHAPE, (2,), "float32"),
+        "pareto": lambda r, k: r.pareto(k, SHAPE + np.float32(1), (3, 5), "float32"),
+        "rayleigh": lambda r, k: r.rayleigh(k, SHAPE, (3, 5), "float32"),
+        "triangular": lambda r, k: r.triangular(k, -1.0, 0.5, 2.0, (9,), "float32"),
+        "wald": lambda r, k: r.wald(k, SHAPE[:4], (3, 4), "float32"),
+        "weibull_min": lambda r, k: r.weibull_min(k, 2.0, 1.5, (9,), "float32"),
+        "multivariate_normal": lambda r, k: r.multivariate_normal(k, mean, COV, (4,), "float32"),
+        "multivariate_normal_batch": lambda r, k: r.multivariate_normal(
+            k, np.stack([mean, -mean]), COV[None]
+        ),
+    }
     return cases
 
 
