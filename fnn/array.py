@@ -303,8 +303,8 @@ _CONCRETE: dict[str, Any] = {
 _PROPERTIES: dict[str, Any] = {
     "T": (shaping.transpose, "The array with its axes reversed."),
     "mT": (shaping.matrix_transpose, "The array with its last two axes exchanged."),
-    "real": (choice.real, "The real part: the array itself."),
-    "imag": (choice.imag, "The imaginary part: zeros."),
+    "real": (choice.real, "The real part; the array itself if it is real."),
+    "imag": (choice.imag, "The imaginary part; zeros if the array is real."),
     "at": (IndexUpdateHelper, "x.at[i].set(v) and its kin: x with some elements changed."),
     "device": (lambda self: CPU, "The device the array lives on."),
     "sharding": (_sharding, "How the array lies on devices: `fnn.sharding`."),

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fnn.config import config
-from fnn.errors import DtypeError, UnsupportedError
+from fnn.errors import DtypeError
 
 Dtype = np.dtype[Any]
 
@@ -181,6 +181,31 @@ def is_complex(dtype: Dtype) -> bool:
     return _INFO[dtype].kind == "c"
 
 
+def is_inexact(dtype: Dtype) -> bool:
+    """Whether this is a real or complex floating dtype: what has derivatives."""
+    return _INFO[dtype].kind in "fc"
+
+
+def real_of(dtype: Dtype) -> Dtype:
+    """The dtype of a complex number's parts; any other dtype itself.
+
+    >>> real_of(complex64), real_of(int8)
+    (dtype('float32'), dtype('int8'))
+    """
+    return float32 if dtype == complex64 else float64 if dtype == complex128 else dtype
+
+
+def complex_of(dtype: Dtype) -> Dtype:
+    """The complex dtype whose parts hold numbers of this one as floats.
+
+    >>> complex_of(float64), complex_of(bfloat16), complex_of(complex64)
+    (dtype('complex128'), dtype('complex64'), dtype('complex64'))
+    """
+    if is_complex(dtype):
+        return dtype
+    return complex128 if to_inexact(dtype) == float64 else complex64
+
+
 def is_key(dtype: Dtype) -> bool:
     """Whether this is the dtype of random keys."""
     return _INFO[dtype].kind == "k"
@@ -234,14 +259,13 @@ def canonicalize(dtype: DTypeLike, explicit: bool = False) -> Dtype:
     """The dtype an array made from `dtype` has.
 
     Args:
-        dtype: a dtype, NumPy scalar type, name, or Python's bool, int or float.
+        dtype: a dtype, NumPy scalar type, name, or Python's bool, int, float or complex.
         explicit: whether a person wrote it down. Then it is honoured; otherwise 64 bits become 32 unless
-            `enable_x64` is set. Python's `int` and `float` say nothing of width, so they follow `enable_x64`
-            always.
+            `enable_x64` is set. Python's `int`, `float` and `complex` say nothing of width, so they follow
+            `enable_x64` always.
 
     Raises:
         DtypeError: there is no such dtype.
-        UnsupportedError: complex dtypes: there are no complex arrays yet.
 
     >>> canonicalize(np.float64), canonicalize(np.float64, explicit=True), canonicalize(int, explicit=True)
     (dtype('float32'), dtype('float64'), dtype('int32'))
@@ -249,10 +273,6 @@ def canonicalize(dtype: DTypeLike, explicit: bool = False) -> Dtype:
     own = as_dtype(dtype)
     if not config.enable_x64 and (not explicit or _is_python(dtype)):
         own = _NARROW.get(own, own)
-    if _INFO[own].kind == "c":
-        raise UnsupportedError(
-            f"there are no arrays of dtype {own} yet; carry the real and the imaginary part as two arrays"
-        )
     return own
 
 
@@ -271,7 +291,7 @@ def default_float() -> Dtype:
 
 
 def of_python(cls: type) -> tuple[Dtype, bool]:
-    """(dtype, weak) of Python's bool (never weak), int, float: what a number written in a program is.
+    """(dtype, weak) of Python's bool (never weak), int, float, complex: what a number written in a program is.
 
     >>> of_python(int)
     (dtype('int32'), True)

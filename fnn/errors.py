@@ -321,11 +321,11 @@ class UnsupportedError(FnnError, NotImplementedError):
 
     Broken::
 
-        fnp.zeros(3, dtype=fnp.complex64)
+        fnp.sum(fnp.ones(3), out=fnp.zeros(()))
 
-    There are no complex arrays yet; carry the two parts::
+    Arrays never change; use the result::
 
-        real, imag = fnp.zeros(3), fnp.zeros(3)
+        total = fnp.sum(fnp.ones(3))
     """
 
 

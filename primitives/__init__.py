@@ -34,6 +34,7 @@ from fnn.primitives.bitwise import (
     xor,
 )
 from fnn.primitives.comparison import eq, ge, gt, is_finite, le, lt, ne, select
+from fnn.primitives.complex_numbers import complex, conj, imag, real
 from fnn.primitives.contraction import dot_general
 from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient
 from fnn.primitives.convolution import ConvDimensionNumbers, conv_general_dilated
@@ -123,7 +124,9 @@ __all__ = [
     "cholesky",
     "clamp",
     "clz",
+    "complex",
     "concatenate",
+    "conj",
     "conv_general_dilated",
     "convert",
     "copy",
@@ -153,6 +156,7 @@ __all__ = [
     "igamma",
     "igamma_grad_a",
     "igammac",
+    "imag",
     "integer_pow",
     "iota",
     "is_finite",
@@ -175,6 +179,7 @@ __all__ = [
     "population_count",
     "pow",
     "random_gamma_grad",
+    "real",
     "reduce_and",
     "reduce_max",
     "reduce_min",

@@ -9,47 +9,54 @@ from typing import Any
 
 import numpy as np
 
+from fnn import dtypes
 from fnn.core.aval import Aval
 from fnn.core.primitive import Sample
 from fnn.core.trace import aval_of
 from fnn.primitives.bitwise import and_
 from fnn.primitives.comparison import eq, gt, lt, select
+from fnn.primitives.complex_numbers import conj, is_complex, real
 from fnn.primitives.rounding import floor
-from fnn.primitives.rules import elementwise, zeros
-from fnn.primitives.sampling import binary, unary
+from fnn.primitives.rules import check_kinds, elementwise, of_dtype, zeros
+from fnn.primitives.sampling import binary, complex_pairs, unary
 
-NUMBERS = "iuf"
+NUMBERS = "iuf"  # that have an order
+FIELD = "iufc"
 
 
 # -- sums and products ---------------------------------------------------------------------------------------
 
-add = elementwise("add", np.add, lambda b, x, y: x + y, 1, 1, kinds=NUMBERS, samples=lambda: binary())
-sub = elementwise("sub", np.subtract, lambda b, x, y: x - y, 1, -1, kinds=NUMBERS, samples=lambda: binary())
+add = elementwise(
+    "add", np.add, lambda b, x, y: x + y, 1, 1, kinds=FIELD, samples=lambda: binary(complexes=True)
+)
+sub = elementwise(
+    "sub", np.subtract, lambda b, x, y: x - y, 1, -1, kinds=FIELD, samples=lambda: binary(complexes=True)
+)
 mul = elementwise(
     "mul",
     np.multiply,
     lambda b, x, y: x * y,
     lambda t, _out, _x, y: mul(t, y),
     lambda t, _out, x, _y: mul(t, x),
-    kinds=NUMBERS,
-    samples=lambda: binary(),
+    kinds=FIELD,
+    samples=lambda: binary(complexes=True),
 )
 neg = elementwise(
-    "neg", np.negative, lambda b, x: -x, -1, kinds=NUMBERS, samples=lambda: unary(integers=True)
+    "neg", np.negative, lambda b, x: -x, -1, kinds=FIELD, samples=lambda: unary(integers=True, complexes=True)
 )
 square = elementwise(
     "square",
     np.square,
     lambda b, x: x * x,
     lambda t, _out, x: mul(t, mul(x, 2.0)),
-    kinds=NUMBERS,
-    samples=lambda: unary(integers=True),
+    kinds=FIELD,
+    samples=lambda: unary(integers=True, complexes=True),
 )
 
 
 def is_floating(x: Any) -> bool:
-    """Of an operand in NumPy: bfloat16 never arrives here, a Python number may."""
-    return np.asarray(x).dtype.kind == "f"
+    """Of an operand in NumPy, real or complex: bfloat16 never arrives here, a Python number may."""
+    return np.asarray(x).dtype.kind in "fc"
 
 
 def _divide(x: Any, y: Any) -> Any:
@@ -115,8 +122,8 @@ div = elementwise(
     _divide_loop,
     lambda t, _out, _x, y: div(t, y),
     lambda t, out, _x, y: neg(div(mul(t, out), y)),
-    kinds=NUMBERS,
-    samples=_divisors,
+    kinds=FIELD,
+    samples=lambda: _divisors + complex_pairs(0.5, 2.0),
 )
 # the remainder has the sign of x; its quotient, which the derivative needs, is x / y towards zero
 rem = elementwise(
@@ -163,13 +170,38 @@ sign = elementwise(
         ),  # jumps at 0
     ],
 )
+
+
+def _abs_shape(x: Aval) -> Aval:
+    check_kinds("abs", (x,), FIELD)
+    return x.update(dtype=dtypes.real_of(x.dtype))
+
+
+def _abs_partial(t: Any, _out: Any, x: Any) -> Any:
+    """Of complex numbers t conj(x) / |x|, of which a tangent has the real part; 0 where x is 0."""
+    if not is_complex(x):
+        return mul(t, sign(x))
+    size = abs(x)
+    one = add(zeros(Aval((), aval_of(size).dtype)), 1.0)
+    slope = div(conj(x), of_dtype(select(eq(size, 0.0), one, size), aval_of(x).dtype))
+    return real(mul(t, slope)) if is_complex(t) else mul(of_dtype(t, aval_of(x).dtype), slope)
+
+
+# of complex numbers the modulus
 abs = elementwise(
     "abs",
     np.abs,
     lambda b, x: x if x.dtype[0] == "u" else b.op("abs", x),
-    lambda t, _out, x: mul(t, sign(x)),
-    kinds=NUMBERS,
-    samples=lambda: unary(0.25, 2.0, integers=True) + unary(-2.0, -0.25),
+    _abs_partial,
+    shape=_abs_shape,
+    samples=lambda: [
+        *unary(0.25, 2.0, integers=True, complexes=True),
+        *unary(-2.0, -0.25),
+        Sample(
+            (np.array([0, 3e30 + 4e30j, 3e-30 - 4e-30j, complex(np.nan, np.inf)], np.complex64),),
+            differentiate=False,
+        ),
+    ],
 )
 
 

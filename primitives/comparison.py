@@ -20,7 +20,9 @@ BOOL = np.dtype("bool")
 # -- comparisons ---------------------------------------------------------------------------------------------
 
 
-def _comparison(name: str, ufunc: np.ufunc, of_bools: Callable[[Any, Any], Any]) -> Primitive:
+def _comparison(
+    name: str, ufunc: np.ufunc, of_bools: Callable[[Any, Any], Any], ordered: bool = True
+) -> Primitive:
     """A comparison; of_bools(x, y) says it with the logic of loop values, which have no order among bools."""
     edges = (
         np.array([1, 2, 3, np.nan, np.inf, -0.0], np.float32),
@@ -38,18 +40,23 @@ def _comparison(name: str, ufunc: np.ufunc, of_bools: Callable[[Any, Any], Any])
         (1, 2),
         edges,
     ]
+    if not ordered:
+        pairs += [
+            ("c8[2,3]", "c8[2,3]"),
+            (np.array([1, 1, 1 + 2j, np.nan], np.complex64), np.array([1, 1j, 1 + 2j, np.nan], np.complex64)),
+        ]
     return elementwise(
         name,
         ufunc,
         lambda b, x, y: of_bools(x, y) if x.dtype == "b1" else b.op(name, x, y),
-        kinds="biuf",
+        kinds="biuf" if ordered else "biufc",
         dtype=BOOL,
         samples=lambda: [Sample(pair) for pair in pairs],
     )
 
 
-eq = _comparison("eq", np.equal, lambda x, y: ~(x ^ y))
-ne = _comparison("ne", np.not_equal, lambda x, y: x ^ y)
+eq = _comparison("eq", np.equal, lambda x, y: ~(x ^ y), ordered=False)
+ne = _comparison("ne", np.not_equal, lambda x, y: x ^ y, ordered=False)
 lt = _comparison("lt", np.less, lambda x, y: ~x & y)
 le = _comparison("le", np.less_equal, lambda x, y: ~x | y)
 gt = _comparison("gt", np.greater, lambda x, y: x & ~y)
@@ -58,10 +65,12 @@ is_finite = elementwise(
     "is_finite",
     np.isfinite,
     lambda b, x: b.op("abs", x) <= float(np.finfo(np.float32 if x.dtype == "f4" else np.float64).max),
+    kinds="fc",
     dtype=BOOL,
     samples=lambda: [
         Sample(("f4[2,3]",)),
         Sample((np.array([1, np.inf, -np.inf, np.nan, 3e38], np.float32),)),
+        Sample((np.array([1, np.inf, 1j * np.inf, complex(1, np.nan)], np.complex64),)),
         Sample(("f4[0]",)),
         Sample((1.5,)),
     ],
@@ -115,6 +124,8 @@ select = elementwise(
         Sample(("b1[0]", "f4[0]", "f4[0]")),
         Sample(("b1[2]", "key[2]", "key[2]")),
         Sample(("b1[2]", "bf[2]", "bf[2]")),
+        Sample(("b1[3]", "c8[3]", "c8[3]")),
+        Sample(("b1[2]", "c16[2]", 1.5)),
         Sample(("b1[2]", 1.5, 2.5)),
     ],
 )

@@ -24,7 +24,7 @@ Axes = tuple[tuple[int, ...], tuple[int, ...]]
 
 def _shape(x: Aval, y: Aval, contract: Axes, batch: Axes, out_dtype: np.dtype | None = None) -> Aval:
     (xc, yc), (xb, yb) = contract, batch
-    check_kinds("dot_general", (x, y), "iuf")
+    check_kinds("dot_general", (x, y), "iufc")
     check_axes("dot_general (left)", x, (*xb, *xc))
     check_axes("dot_general (right)", y, (*yb, *yc))
     for what, left, right in (("contracted", xc, yc), ("batch", xb, yb)):
@@ -39,8 +39,12 @@ def _shape(x: Aval, y: Aval, contract: Axes, batch: Axes, out_dtype: np.dtype | 
             "x.astype(dtype), or use fnn.numpy.matmul, which promotes"
         )
     free = [x.shape[d] for d in rest(x.ndim, xc, xb)] + [y.shape[d] for d in rest(y.ndim, yc, yb)]
-    if out_dtype is not None and dtypes.kind(np.dtype(out_dtype)) not in "iuf":
-        raise DtypeError(f"dot_general: out_dtype {out_dtype} is not a number, at {describe(here())}")
+    if out_dtype is not None and dtypes.kind(np.dtype(out_dtype)) not in (
+        "c" if dtypes.is_complex(x.dtype) else "iufc"
+    ):
+        raise DtypeError(
+            f"dot_general: out_dtype {out_dtype} does not hold products of {x.dtype}, at {describe(here())}"
+        )
     dtype = x.dtype if out_dtype is None else np.dtype(out_dtype)
     return Aval((*[x.shape[d] for d in xb], *free), dtype, out_dtype is None and x.weak_type and y.weak_type)
 
@@ -178,5 +182,10 @@ dot_general = bilinear(
         _case("i1[2,3]", "i1[3,2]", ((1,), (0,)), out_dtype=np.dtype("int32")),
         _case("bf[2,3]", "bf[3,2]", ((1,), (0,)), out_dtype=np.dtype("float32")),
         _case("f4[2,3]", "f4[3,2]", ((1,), (0,)), out_dtype=np.dtype("float64")),
+        _case("c8[2,3]", "c8[3,4]", ((1,), (0,))),
+        _case("c16[3]", "c16[3]", ((0,), (0,))),
+        _case("c8[2,3,4]", "c8[2,4,2]", ((2,), (1,)), ((0,), (0,))),
+        _case("c8[2,0]", "c8[0,3]", ((1,), (0,))),
+        _case("c8[2,3]", "c8[3,2]", ((1,), (0,)), out_dtype=np.dtype("complex128")),
     ],
 )

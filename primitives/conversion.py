@@ -23,16 +23,19 @@ from fnn.primitives.structural import broadcast, iota
 
 
 def _convert_shape(x: Aval, dtype: np.dtype, weak: bool = False) -> Aval:
-    check_kinds("convert", (x,), "biuf")
+    check_kinds("convert", (x,), "biufc")
     target = dtypes.as_dtype(dtype)
-    if dtypes.kind(target) not in "biuf":
+    if dtypes.kind(target) not in "biufc":
         raise DtypeError(f"convert: {x} has no numbers of dtype {target}, at {describe(here())}")
     return Aval(x.shape, target, weak)
 
 
 def _convert_evaluate(x: Any, dtype: np.dtype, weak: bool = False) -> np.ndarray:
-    """Floats to integers drop the fraction and stay at the ends of the range; NaN becomes 0."""
+    """Floats to integers drop the fraction and stay at the ends of the range; NaN becomes 0. Complex to real numbers
+    drop the imaginary part."""
     x, target = np.asarray(x), np.dtype(dtype)
+    if x.dtype.kind == "c" and target.kind not in "cb":
+        x = x.real
     if target.kind not in "iu" or not dtypes.is_float(x.dtype):
         return x.astype(target)
     info = np.iinfo(target)
@@ -55,7 +58,7 @@ def _convert_loop(b: Any, x: Any, dtype: np.dtype, weak: bool = False) -> Any:
 
 
 def _differentiable(x: Any, dtype: np.dtype) -> bool:
-    return aval_of(x).is_float and dtypes.is_float(np.dtype(dtype))
+    return aval_of(x).is_inexact and dtypes.is_inexact(np.dtype(dtype))
 
 
 def _convert_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
@@ -107,6 +110,14 @@ convert = Primitive(
         _to("i4[4]", "bool"),
         _to("u8[]", "float32", high=1e15),
         _to("f4[4]", "int32"),
+        _to("f4[3]", "complex64"),
+        _to("c8[3]", "complex128"),
+        _to("c8[2,3]", "float32"),
+        _to("c16[3]", "float32"),
+        _to("c8[3]", "int32"),
+        _to("i4[3]", "complex64"),
+        _to(1.5 - 2j, "complex64"),
+        _to(np.array([0, 1j, 2, np.nan], np.complex64), "bool"),
         Sample(("i4[4]",), {"dtype": np.dtype("float32"), "weak": True}),
         *[_to(_edges, t) for t in ("int32", "uint8", "int64", "uint64", "int8", "bool")],
     ],
@@ -316,6 +327,7 @@ stop_gradient = elementwise(
         Sample(("i4[]",)),
         Sample(("f4[0]",)),
         Sample((1.5,), differentiate=False),
+        Sample(("c8[2]",), differentiate=False),
         Sample(("key[2]",)),
     ],
 )

@@ -48,7 +48,7 @@ def convolution_shape(
     out_dtype: np.dtype | None = None,
 ) -> Aval:
     name, n = "conv_general_dilated", lhs.ndim - 2
-    check_kinds(name, (lhs, rhs), "iuf")
+    check_kinds(name, (lhs, rhs), "iufc")
     ls, rs, os = dimension_numbers.lhs_spec, dimension_numbers.rhs_spec, dimension_numbers.out_spec
 
     def refuse(what: str) -> ShapeError:
@@ -98,8 +98,12 @@ def convolution_shape(
             f"{name}: the operands {lhs} and {rhs} differ in dtype, at {describe(here())}; convert one with "
             "x.astype(dtype)"
         )
-    if out_dtype is not None and dtypes.kind(np.dtype(out_dtype)) not in "iuf":
-        raise DtypeError(f"{name}: out_dtype {out_dtype} is not a number, at {describe(here())}")
+    if out_dtype is not None and dtypes.kind(np.dtype(out_dtype)) not in (
+        "c" if dtypes.is_complex(lhs.dtype) else "iufc"
+    ):
+        raise DtypeError(
+            f"{name}: out_dtype {out_dtype} does not hold products of {lhs.dtype}, at {describe(here())}"
+        )
     dtype = lhs.dtype if out_dtype is None else np.dtype(out_dtype)
     return Aval(tuple(shape), dtype, out_dtype is None and lhs.weak_type and rhs.weak_type)
 

@@ -197,6 +197,14 @@ def _integers() -> list[Sample]:
     ]
 
 
+def _complexes() -> list[Sample]:
+    return [
+        Sample(("c8[2,5]",), {"axis": 1, "reverse": False}),
+        Sample(("c16[4,2]",), {"axis": 0, "reverse": True}),
+        Sample(("c8[0]",), {"axis": 0, "reverse": False}),
+    ]
+
+
 def _long(name: str) -> list[Sample]:
     """Lines that are cut into pieces, evenly and not. Their sums are exact in any order, those of tangents are not,
     and pass by zero."""
@@ -218,12 +226,12 @@ def _long(name: str) -> list[Sample]:
 # running sums
 cumsum = linear(
     "cumsum",
-    shape=_shape("cumsum", "iuf"),
+    shape=_shape("cumsum", "iufc"),
     evaluate=_evaluate(_COMBINERS["cumsum"].evaluate),
     transpose=lambda ct, i, avals, args, p: cumsum(ct, axis=p["axis"], reverse=not p["reverse"]),
     batch=same_batch("cumsum", axis=lambda v, n: v + 1),
     lower=_decomposed("cumsum"),
-    samples=_samples() + _integers() + _long("cumsum"),
+    samples=_samples() + _integers() + _long("cumsum") + _complexes(),
 )
 
 
@@ -271,9 +279,11 @@ def _recurrent(
 cumprod = _recurrent(
     "cumprod",
     lambda x, out, axis, reverse: (x, _previous(out, 1.0, axis, reverse)),
+    kinds="iufc",
     samples=[
         *_samples(),
         *_integers(),
+        *_complexes(),
         Sample((np.array([2.0, 0.0, 3.0, 0.0, 1.5], np.float32),), {"axis": 0, "reverse": False}),
     ],
 )

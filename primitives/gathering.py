@@ -60,7 +60,7 @@ def default_fill(code: str) -> Any:
     greatest unsigned integer, True, a key of all ones."""
     if code == "b1":
         return True
-    if code[0] in "fb":
+    if code[0] in "fbc":
         return float("nan")
     limits = np.iinfo(code)
     return int(limits.min if code[0] == "i" else limits.max)
@@ -69,7 +69,8 @@ def default_fill(code: str) -> Any:
 def _fill(code: str, fill_value: Any) -> Any:
     if fill_value is None:
         return default_fill(code)
-    return bool(fill_value) if code == "b1" else float(fill_value) if code[0] in "fb" else int(fill_value)
+    convert = {"f": float, "c": complex, "i": int, "u": int, "b": float}
+    return bool(fill_value) if code == "b1" else convert[code[0]](fill_value)
 
 
 def _shape(
@@ -261,6 +262,9 @@ def _samples() -> list[Sample]:
         *rows,
         *[Sample((f"{code}[4]", _OUT), p(_SCALARS, (1,), "fill")) for code in ("u1", "u4", "i8", "key")],
         Sample(("f8[4,3]", _OUT[:0]), p(_ROWS, (1, 3))),
+        Sample(("c8[4,3]", _OUT), p(_ROWS, (1, 3))),
+        Sample(("c8[4,3]", _OUT), p(_ROWS, (1, 3), "fill"), differentiate=False),
+        Sample(("c16[4]", _OUT), p(_SCALARS, (1,), "fill", 1 - 2j)),
         Sample(("f4[4,0]", _OUT), p(_ROWS, (1, 0))),
         Sample(("f2[40]", np.arange(35, dtype=np.uint8)[:, None]), p(_SCALARS, (1,), "promise_in_bounds")),
         Sample(("f4[4,5,6]", _PAIRS), p(GatherDimensionNumbers((1, 3), (1,), (2, 0)), (2, 1, 3))),

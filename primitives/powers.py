@@ -13,7 +13,7 @@ from fnn.core.primitive import Sample, registry
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, DtypeError
-from fnn.primitives.arithmetic import NUMBERS, add, is_floating, mul, one_integer_dtype, sub
+from fnn.primitives.arithmetic import FIELD, add, is_floating, mul, one_integer_dtype, sub
 from fnn.primitives.comparison import eq, select
 from fnn.primitives.rules import check_kinds, elementwise, of_dtype, zeros
 from fnn.primitives.sampling import binary
@@ -55,12 +55,12 @@ def _integer_pow_partial(t: Any, _out: Any, x: Any, n: int) -> Any:
 
 
 def _integer_pow_shape(x: Aval, n: int) -> Aval:
-    check_kinds("integer_pow", (x,), NUMBERS)
+    check_kinds("integer_pow", (x,), FIELD)
     if not isinstance(n, int) or isinstance(n, bool):
         raise ArgumentError(
             f"integer_pow: the exponent {n!r} is not a Python int, at {describe(here())}; use pow"
         )
-    if n < 0 and not x.is_float:
+    if n < 0 and not x.is_inexact:
         raise DtypeError(
             f"integer_pow: integers {x} have no power {n}, at {describe(here())}; convert them to floats"
         )
@@ -80,6 +80,9 @@ integer_pow = elementwise(
         Sample(("u1[4]",), {"n": 0}),
         Sample(("f4[0]",), {"n": 2}),
         Sample((1.5,), {"n": 2}),
+        *[Sample(("c8[3]",), {"n": n}) for n in (0, 1, 2, 5)],
+        *[Sample(("c8[3]",), {"n": n}, low=0.5) for n in (-1, -2)],
+        Sample(("c16[3]",), {"n": 3}),
     ],
 )
 
@@ -144,9 +147,9 @@ pow = elementwise(
     _pow_loop,
     _pow_in_x,
     _pow_in_y,
-    kinds=NUMBERS,
+    kinds=FIELD,
     samples=lambda: [
-        *binary(0.5, 2.0),
+        *binary(0.5, 2.0, complexes=True),
         Sample(
             (np.array([2, -3, -1, 1, 0, 5, -1], np.int32), np.array([10, 3, -3, -4, 2, -1, -2], np.int32))
         ),

@@ -73,7 +73,7 @@ def _spread_back(x: Any, axes: Sequence[int], shape: Sequence[int]) -> Any:
 # the sum along axes
 reduce_sum = linear(
     "reduce_sum",
-    shape=_reduced("reduce_sum", "iuf"),
+    shape=_reduced("reduce_sum", "iufc"),
     evaluate=_in_float32(lambda x, axes: np.add.reduce(x, axis=axes, dtype=x.dtype)),
     transpose=lambda ct, i, avals, args, p: _spread_back(ct, p["axes"], avals[0].shape),
     batch=same_batch("reduce_sum", **_axes_shifted),
@@ -82,6 +82,8 @@ reduce_sum = linear(
         *_samples(),
         Sample(("i4[2,3]",), {"axes": (0,)}),
         Sample(("f4[1000]",), {"axes": (0,)}),
+        *_samples("c8"),
+        Sample(("c16[2,3]",), {"axes": (0,)}),
     ],
 )
 
@@ -130,7 +132,7 @@ def _prod_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> 
 # the product along axes
 reduce_prod = Primitive(
     "reduce_prod",
-    shape=_reduced("reduce_prod", "iuf"),
+    shape=_reduced("reduce_prod", "iufc"),
     evaluate=_in_float32(lambda x, axes: np.multiply.reduce(x, axis=axes, dtype=x.dtype)),
     jvp=_prod_jvp,
     vjp=_prod_vjp,
@@ -138,6 +140,8 @@ reduce_prod = Primitive(
     lower=Reduction("mul"),
     samples=lambda: [
         *_samples(),
+        *_samples("c8"),
+        Sample(("c16[7]",), {"axes": (0,)}),
         Sample(("i4[2,3]",), {"axes": (0,)}),
         Sample((np.array([[2.0, 0.0, 3.0], [0.0, 1.5, 0.0]], np.float32),), {"axes": (1,)}),
     ],

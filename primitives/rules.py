@@ -30,7 +30,14 @@ from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
 
 Partial = Callable[..., Any] | int | None
-KINDS = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating-point", "k": "key"}
+KINDS = {
+    "b": "bool",
+    "i": "signed integer",
+    "u": "unsigned integer",
+    "f": "floating-point",
+    "c": "complex",
+    "k": "key",
+}
 HALVES = (dtypes.bfloat16, dtypes.float16)
 
 
@@ -103,6 +110,13 @@ def of_dtype(x: Any, dtype: np.dtype) -> Any:
     return x if have is dtype or have == dtype else registry["convert"](x, dtype=dtype)
 
 
+def _tangent_of(t: Any, out: np.dtype) -> Any:
+    """A tangent in the dtype operands meet in. That is the result's, unless the result is the real modulus of
+    complex operands."""
+    dtype = aval_of(t).dtype
+    return t if dtypes.is_complex(dtype) and not dtypes.is_complex(out) else of_dtype(t, out)
+
+
 def together(args: Sequence[Any]) -> list[Any]:
     """The operands of an elementwise evaluation in one dtype: scalars that differ are weak, and yield."""
     have = {a.dtype for a in args if isinstance(a, (np.ndarray, np.generic))}
@@ -153,6 +167,7 @@ def check_kinds(name: str, avals: Sequence[Aval], kinds: str) -> None:
             hint = {
                 "b": "use fnn.numpy.logical_and, logical_or, logical_xor, logical_not, where, or convert it",
                 "k": "fnn.random.key_data gives a key's bits",
+                "c": "complex numbers have none; take x.real, x.imag or abs(x)",
             }.get(kind, "convert it first, x.astype(dtype)")
             raise DtypeError(
                 f"{name} takes {', '.join(KINDS[k] for k in kinds)} operands, not {a}, at "
@@ -254,7 +269,7 @@ def elementwise(
         aval, total = aval_of(out), None
         for t, partial in zip(tangents, partials):
             if t is not None and partial is not None:
-                term = term_of(partial, of_dtype(t, aval.dtype), out, primals, params)
+                term = term_of(partial, _tangent_of(t, aval.dtype), out, primals, params)
                 if shape_of(term) != aval.shape:
                     term = registry["broadcast"](term, shape=aval.shape, axes=())
                 total = term if total is None else registry["add"](total, term)

@@ -94,7 +94,7 @@ def _shape(
             f"scatter: the operand {operand} and the updates {updates} have different dtypes, "
             f"at {describe(here())}; convert the updates with astype({operand.dtype})"
         )
-    bad = "k" if combine in ("min", "max") else "bk" if combine != "set" else ""
+    bad = "kc" if combine in ("min", "max") else "bk" if combine != "set" else ""
     if dtypes.kind(operand.dtype) in bad:
         raise DtypeError(
             f'scatter: {combine!r} does not combine {operand}, at {describe(here())}; only "set" does'
@@ -383,6 +383,8 @@ def _samples() -> list[Sample]:
             for code in ("f4", "bf", "i4")
         ],
         *[Sample((f"{code}[4]", out, f"{code}[5]"), p(scalars, "set")) for code in ("b1", "key", "u8")],
+        *[Sample(("c8[4,3]", out, "c8[5,3]"), p(rows, combine)) for combine in ("set", "add")],
+        Sample(("c16[4,3]", once, "c16[3,3]"), p(rows, "mul", unique=True)),
         *[Sample(("b1[4]", out, "b1[5]"), p(scalars, combine)) for combine in ("min", "max")],
         Sample(("f4[4,3]", once, "f4[3,3]"), p(rows, "set", unique=True)),
         Sample(("f4[4,3]", out[:0], "f4[0,3]"), p(rows, "add")),

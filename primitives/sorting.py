@@ -96,9 +96,16 @@ def _comparable(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
 
 
+def _parts(x: np.ndarray) -> list[np.ndarray]:
+    """Complex keys count by their real parts, then by their imaginary ones."""
+    return [np.real(x), np.imag(x)] if x.dtype.kind == "c" else [x]
+
+
 def _sort_evaluate(*operands: Any, axis: int, keys: int, stable: bool) -> list[np.ndarray]:
     order: np.ndarray | None = None
-    for key in reversed(operands[:keys]):  # sorting stably by the last key first
+    for key in reversed(
+        [part for x in operands[:keys] for part in _parts(x)]
+    ):  # sorting stably by the last key first
         key = _comparable(key) if order is None else np.take_along_axis(_comparable(key), order, axis)
         step = np.argsort(key, axis=axis, kind="stable")
         order = step if order is None else np.take_along_axis(order, step, axis)
@@ -237,6 +244,9 @@ sort = Primitive(
             {**_SORT, "keys": 2},
             differentiate=False,
         ),
+        Sample(("c8[9]", "f4[9]"), _SORT),
+        Sample((np.array([2 + 1j, 2 - 1j, 1, np.nan, 2, 1j], np.complex64),), _SORT, differentiate=False),
+        Sample(("c16[3,4]", "c8[3,4]"), {**_SORT, "axis": 1, "keys": 2}),
         Sample(("f4[0]",), _SORT),
         Sample(("f4[3,0]",), {**_SORT, "axis": 0}),
         Sample(("f4[1]",), _SORT),
@@ -252,6 +262,10 @@ def _top_k_shape(x: Aval, k: int) -> list[Aval]:
         raise ShapeError(f"top_k: {x} does not have {k} elements along its last axis, at {describe(here())}")
     if dtypes.is_key(x.dtype):
         raise DtypeError(f"top_k: random keys have no order ({x}), at {describe(here())}")
+    if dtypes.is_complex(x.dtype):
+        raise DtypeError(
+            f"top_k: complex numbers have no order ({x}), at {describe(here())}; take abs(x) or x.real"
+        )
     shape = (*x.shape[:-1], k)
     return [Aval(shape, x.dtype), Aval(shape, INT32)]
 

@@ -395,7 +395,7 @@ concatenate = linear(
 
 def _iota_shape(dtype: np.dtype, shape: Shape, dimension: int) -> Aval:
     out = Aval(shape, np.dtype(dtype))
-    if dtypes.kind(out.dtype) not in "iuf":
+    if dtypes.kind(out.dtype) not in "iufc":
         raise DtypeError(f"iota: positions are numbers, not {out.dtype}, at {describe(here())}")
     check_axes("iota", out, (dimension,))
     return out

@@ -17,16 +17,18 @@ from fnn.primitives.sampling import unary
 
 
 def _unary(
-    name: str, evaluate: Any, partial: Partial, low: float = -2.0, high: float = 2.0, edges: Any = ()
-) -> Primitive:
-    """A function of one float that loops know by the same name."""
+    name: str, evaluate: Any, partial: Partial, low: float = -2.0, high: float = 2.0, edges: Any = (),
+    real_only: bool = False,
+) -> Primitive:  # fmt: skip
+    """A function of one float, or complex number unless real_only, that loops know by the same name."""
 
     def samples() -> list[Sample]:
         # values at the ends of the domain, where finite differences see nothing
         ends = [Sample((np.array(edges, np.float32),), differentiate=False)] if len(edges) else []
-        return unary(low, high) + ends
+        return unary(low, high, complexes=not real_only) + ends
 
-    return elementwise(name, evaluate, lambda b, x: b.math(name, x), partial, samples=samples)
+    kinds = "f" if real_only else "fc"
+    return elementwise(name, evaluate, lambda b, x: b.math(name, x), partial, kinds=kinds, samples=samples)
 
 
 ALL = (0.0, -0.0, np.inf, -np.inf, np.nan)
@@ -43,8 +45,9 @@ sqrt = elementwise(
     np.sqrt,
     lambda b, x: b.op("sqrt", x),
     lambda t, out, _x: div(mul(t, 0.5), out),
+    kinds="fc",
     samples=lambda: [
-        *unary(0.25, 2.0),
+        *unary(0.25, 2.0, complexes=True),
         Sample((np.array([*ALL, -1], np.float32),), differentiate=False),
     ],  # the slope at 0 is infinite
 )
@@ -55,7 +58,9 @@ rsqrt = _unary(
     0.25,
     edges=(0, np.inf, np.nan, -1),
 )
-cbrt = _unary("cbrt", np.cbrt, lambda t, out, _x: div(t, mul(square(out), 3.0)), 0.25, edges=(*ALL, -8))
+cbrt = _unary(
+    "cbrt", np.cbrt, lambda t, out, _x: div(t, mul(square(out), 3.0)), 0.25, edges=(*ALL, -8), real_only=True
+)
 
 # -- trigonometric and hyperbolic functions ------------------------------------------------------------------
 
@@ -109,8 +114,10 @@ atan2 = elementwise(
 
 
 def _logistic(x: Any) -> Any:
-    small = np.exp(-np.abs(x))
-    return np.where(np.asarray(x) >= 0, 1 / (1 + small), small / (1 + small))
+    x = np.asarray(x)
+    positive = x.real >= 0
+    small = np.exp(np.where(positive, -x, x))
+    return np.where(positive, 1 / (1 + small), small / (1 + small))
 
 
 # 1 / (1 + exp(-x))
@@ -137,12 +144,14 @@ erf = _unary(
     _scipy("erf"),
     lambda t, _out, x: mul(t, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi))),
     edges=ALL,
+    real_only=True,
 )
 erfc = _unary(
     "erfc",
     _scipy("erfc"),
     lambda t, _out, x: mul(t, mul(exp(neg(square(x))), -2 / math.sqrt(math.pi))),
     edges=(*ALL, 5),
+    real_only=True,
 )
 
 
@@ -157,6 +166,7 @@ erf_inv = _unary(
     -0.75,
     0.75,
     edges=(0, 1, -1, 2, np.nan),
+    real_only=True,
 )
 
 
@@ -194,6 +204,7 @@ lgamma = _unary(
     0.25,
     4.0,
     edges=(0, 1, 2, -1, -0.5, np.inf, np.nan),
+    real_only=True,
 )
 digamma = _unary(
     "digamma",
@@ -202,4 +213,5 @@ digamma = _unary(
     0.25,
     4.0,
     edges=(0, 1, 2, -1, -0.5, np.inf),
+    real_only=True,
 )

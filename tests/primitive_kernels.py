@@ -10,7 +10,7 @@ from loop_harness import run
 
 from fnn import dtypes
 from fnn.core.lowering import Kernel
-from fnn.core.primitive import Primitive
+from fnn.core.primitive import Primitive, Sample
 from fnn.core.trace import aval_of
 from fnn.kernels.loops import Buffer, Builder, code_of
 
@@ -43,6 +43,11 @@ def vjp(primitive: Primitive, *args: Any) -> Any:
     """Its reverse rule on concrete arrays."""
     assert primitive.vjp is not None
     return primitive.vjp(*args)
+
+
+def holds_complex(sample: Sample) -> bool:
+    """Whether an operand is complex; those become pairs of real ones before there are loops."""
+    return any(np.asarray(a).dtype.kind == "c" for a in sample.arrays(np.random.default_rng(0)))
 
 
 def run_kernel(

@@ -9,7 +9,7 @@ import pytest
 
 from fnn import dtypes
 from fnn.config import config
-from fnn.errors import DtypeError, UnsupportedError
+from fnn.errors import DtypeError
 
 # The whole of JAX's promotion with 64 bits enabled: the row's dtype with the column's, columns in the same
 # order. A star marks weak ones: Python's int, float and complex.
@@ -174,12 +174,6 @@ def test_dtypes_are_the_one_object_whatever_they_came_as():
 def test_other_dtypes_are_refused(wrong):
     with pytest.raises(DtypeError, match="float32"):
         dtypes.canonicalize(wrong)
-
-
-@pytest.mark.parametrize("given", [complex, "complex64", np.complex128])
-def test_complex_arrays_are_refused_with_the_way_out(given):
-    with pytest.raises(UnsupportedError, match="imaginary part"):
-        dtypes.canonicalize(given, explicit=True)
 
 
 @pytest.mark.parametrize(

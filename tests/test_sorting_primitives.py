@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
-from primitive_kernels import assert_same, jvp, run_kernel, vjp
+from primitive_kernels import assert_same, holds_complex, jvp, run_kernel, vjp
 
 from fnn import dtypes
 from fnn.core.array import from_numpy
@@ -101,7 +101,8 @@ def test_sort_by_several_keys(n: int, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("printer", PRINTERS)
 def test_loop_programs_of_samples(primitive: Primitive, printer: str, rng: np.random.Generator) -> None:
     """As vectors every sample; through Numba, which compiles slowly, a few."""
-    samples = primitive.samples[::8] if printer == "numba" else primitive.samples
+    whole = [s for s in primitive.samples if not holds_complex(s)]  # those have no loops of their own
+    samples = whole[::8] if printer == "numba" else whole
     for sample in samples:
         args = [from_numpy(a, a.dtype) if isinstance(a, np.ndarray) else a for a in sample.arrays(rng)]
         want = [w.value for w in primitive(*args, **sample.params)]

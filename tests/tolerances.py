@@ -22,8 +22,9 @@ DIFFERENCES = {
 
 
 def narrowest(used: list[np.dtype]) -> np.dtype:
-    """The least precise floating dtype of those used; float64 if there is none."""
+    """The least precise floating dtype of those used and of the parts of complex ones; float64 if there is none."""
     order = list(ROUNDING)
+    used = [dtypes.real_of(d) for d in used]
     return order[min([order.index(d) for d in used if d in ROUNDING], default=-1)]
 
 
@@ -36,15 +37,11 @@ def assert_close(
     x, y = np.asarray(got), np.asarray(want)
     assert x.shape == y.shape, f"{what}: shapes {x.shape} and {y.shape}"
     assert x.dtype == y.dtype, f"{what}: dtypes {x.dtype} and {y.dtype}"
-    if not dtypes.is_float(x.dtype):
+    if not dtypes.is_inexact(x.dtype):
         assert np.array_equal(x, y), f"{what}: {x} is not {y}"
         return
-    relative, absolute = ROUNDING[dtype or x.dtype]
+    relative, absolute = ROUNDING[dtypes.real_of(dtype or x.dtype)]
+    wide = np.complex128 if dtypes.is_complex(x.dtype) else np.float64
     np.testing.assert_allclose(
-        x.astype(np.float64),
-        y.astype(np.float64),
-        relative * scale,
-        absolute * scale,
-        equal_nan=True,
-        err_msg=what,
+        x.astype(wide), y.astype(wide), relative * scale, absolute * scale, equal_nan=True, err_msg=what
     )

@@ -66,7 +66,7 @@ class Tape(Trace):
         if pull is None:
             return out
         results = [
-            self.track(o) if a and aval_of(o).is_float else o for o, a in zip(out, active, strict=True)
+            self.track(o) if a and aval_of(o).is_inexact else o for o, a in zip(out, active, strict=True)
         ]
         slots = [r.note if self.owns(r) else None for r in results]
         self.nodes.append((pull, parents, slots, here()))

@@ -248,7 +248,7 @@ def pmean(x: Any, axis_name: AxisName) -> Any:
 
     def one(leaf: Any, name: Hashable) -> Any:
         leaf = _number(as_array(leaf))
-        if not leaf.aval.is_float:
+        if not leaf.aval.is_inexact:
             leaf = P.convert(leaf, dtype=np.dtype("float32"))
         return P.mul(psum_p(leaf, axis_name=name), 1.0 / axis_size(name))
 

@@ -88,7 +88,7 @@ def _jvp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any])
         return out_tangents
 
     tangents, pull = vjp_flat(linear, [P.zeros(avals[i].strong()) for i in chosen], [True] * len(chosen))
-    active = [aval_of(t).is_float for t in tangents]
+    active = [aval_of(t).is_inexact for t in tangents]
 
     def back(cts: Sequence[Any]) -> list[Any]:
         found = iter(pull(cts))
@@ -155,7 +155,9 @@ def _vjp_call_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, 
         found = p["backward"](saved, list(cts))
         return [fill(c, a) for c, a, t in zip(found, avals, tangents, strict=True) if t is not None]
 
-    _, forward = vjp_flat(backward, [P.zeros(a.strong()) for a in out_avals], [a.is_float for a in out_avals])
+    _, forward = vjp_flat(
+        backward, [P.zeros(a.strong()) for a in out_avals], [a.is_inexact for a in out_avals]
+    )
     return outs, forward([t for t in tangents if t is not None])
 
 
@@ -325,7 +327,7 @@ class custom_jvp(_Custom):  # the field's name
                         f"result {o.aval}"
                     )
             return outs, [
-                P.convert(t, dtype=o.aval.dtype) if o.aval.is_float and t.aval.dtype != o.aval.dtype else t
+                P.convert(t, dtype=o.aval.dtype) if o.aval.is_inexact and t.aval.dtype != o.aval.dtype else t
                 for o, t in zip(outs, tangents, strict=True)
             ]
 
@@ -447,7 +449,7 @@ class custom_vjp(_Custom):  # the field's name
                 )
             for c, x in zip(cts, leaves, strict=True):
                 have, want = c.aval, aval_of(as_array(x))
-                if not want.is_float:
+                if not want.is_inexact:
                     out.append(None)
                     continue
                 if have.shape != want.shape:

@@ -55,7 +55,7 @@ def jvp(
         )
     for i, (x, t) in enumerate(zip(leaves, directions, strict=True)):
         if x.aval.shape != t.aval.shape or (
-            x.aval.dtype != t.aval.dtype and x.aval.is_float and not t.aval.weak_type
+            x.aval.dtype != t.aval.dtype and x.aval.is_inexact and not t.aval.weak_type
         ):
             raise DifferentiationError(
                 f"jvp of {function_place(fun)}: the tangent of {argument_name(tuple(primals), i)} is "
@@ -64,13 +64,13 @@ def jvp(
     kept: list[Any] = []
     flat, box = flat_call(_without_aux(fun, kept) if has_aux else fun, structure, "jvp")
     lines = [
-        P.convert(t, dtype=x.aval.dtype) if x.aval.is_float and t.aval.dtype != x.aval.dtype else t
+        P.convert(t, dtype=x.aval.dtype) if x.aval.is_inexact and t.aval.dtype != x.aval.dtype else t
         for x, t in zip(leaves, directions, strict=True)
     ]
     outs, out_tangents = jvp_flat(
         _with_tail(flat, kept),
         leaves,
-        [t if x.aval.is_float else None for x, t in zip(leaves, lines, strict=True)],
+        [t if x.aval.is_inexact else None for x, t in zip(leaves, lines, strict=True)],
     )
     size = box[0].num_leaves
     out = tree.unflatten(box[0], outs[:size])
@@ -85,7 +85,7 @@ def _from_float0(t: Any) -> Any:
 
 
 def _tangent(t: Any, aval: Aval) -> Any:
-    return np.zeros(aval.shape, dtypes.float0) if not aval.is_float else fill(t, aval)
+    return np.zeros(aval.shape, dtypes.float0) if not aval.is_inexact else fill(t, aval)
 
 
 def _without_aux(f: Callable[..., Any], kept: list[Any]) -> Callable[..., Any]:
@@ -130,7 +130,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     avals = [x.aval for x in leaves]
     kept: list[Any] = []
     flat, box = flat_call(_without_aux(fun, kept) if has_aux else fun, structure, "vjp")
-    outs, pull_flat = vjp_flat(_with_tail(flat, kept), leaves, [a.is_float for a in avals])
+    outs, pull_flat = vjp_flat(_with_tail(flat, kept), leaves, [a.is_inexact for a in avals])
     size = box[0].num_leaves
     outs, tail = outs[:size], outs[size:]
     out_avals = [aval_of(o) for o in outs]
@@ -143,7 +143,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             )
         good: list[Any] = []
         for i, (c, a) in enumerate(zip(cts, out_avals, strict=True)):
-            if c is None or not a.is_float:
+            if c is None or not a.is_inexact:
                 good.append(None)
                 continue
             have = aval_of(c)
@@ -171,14 +171,21 @@ def _flatten_float0(ct: Any) -> tuple[list[Any], Any]:
 
 
 def value_and_grad(
-    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, allow_int: bool = False
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
 ) -> Callable[..., Any]:
     """A function returning (f(...), the gradient of the scalar f in the arguments numbered by argnums).
 
-    Arguments are pytrees of floating-point arrays; the gradient has their structure. With has_aux, f returns
+    Arguments are pytrees of real or complex arrays; the gradient has their structure. With has_aux, f returns
     (value, aux) and the first result is that pair. Python control flow on values works, unless under jit.
-    Raises DifferentiationError for an argument that is not floating point (unless allow_int: its gradient is
-    of dtype float0) and for a result that is not one floating-point number.
+    In a complex argument z = x + iy the gradient of a real f is df/dx - i df/dy (its conjugate is the direction of
+    steepest ascent); with holomorphic, f is a complex-differentiable function of complex arguments, and the result
+    its complex derivative. Raises DifferentiationError for an argument that is not floating point (unless allow_int:
+    its gradient is of dtype float0), for a result that is not one number, and for one that is not real (with
+    holomorphic: not complex).
 
     >>> import fnn
     >>> value, slope = fnn.value_and_grad(lambda x: x * x)(3.0)
@@ -205,13 +212,18 @@ def value_and_grad(
         chosen = tuple(args[i] for i in places)
         leaves, structure = flatten_arguments("grad", chosen, lambda i: chosen_name(chosen, places, i))
         for i, x in enumerate(leaves):
-            if not x.aval.is_float and not allow_int:
+            if holomorphic and not dtypes.is_complex(x.aval.dtype):
+                raise DifferentiationError(
+                    f"grad of {function_place(fun)} with holomorphic=True needs complex arguments, but "
+                    f"{chosen_name(chosen, places, i)} is {x.aval}"
+                )
+            if not x.aval.is_inexact and not allow_int:
                 raise DifferentiationError(
                     f"grad of {function_place(fun)} needs floating-point arguments, but {chosen_name(chosen, places, i)} is "
                     f"{x.aval}. Convert it with .astype(fnn.numpy.float32), choose other arguments with argnums, or pass "
                     "it through a closure."
                 )
-        needs = [x.aval.is_float for x in leaves]
+        needs = [x.aval.is_inexact for x in leaves]
         kept: list[Any] = []
         inner = _without_aux(fun, kept) if has_aux else fun
 
@@ -221,11 +233,15 @@ def value_and_grad(
                 full[i] = part
             (value, *more), _ = flatten_result("grad", fun, inner(*full, **kwargs))
             aval = value.aval
-            if more or aval.shape or not aval.is_float:
+            if more or aval.shape or not (dtypes.is_complex(aval.dtype) if holomorphic else aval.is_float):
                 what = f"{1 + len(more)} arrays" if more else str(aval)
                 hint = (
                     "; reduce it to one number (fnn.numpy.sum, mean), or use vjp or jacrev"
-                    if aval.is_float
+                    if aval.shape and aval.is_inexact
+                    else "; with holomorphic=True the result is complex"
+                    if holomorphic
+                    else "; take its real or imaginary part or its abs, or pass holomorphic=True"
+                    if dtypes.is_complex(aval.dtype)
                     else "; gradients are of floating-point numbers"
                 )
                 hint = "; return (loss, the rest) and pass has_aux=True" if more else hint
@@ -246,7 +262,11 @@ def value_and_grad(
 
 
 def grad(
-    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, allow_int: bool = False
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
 ) -> Callable[..., Any]:
     """The gradient of a function with a scalar result, in the arguments numbered by argnums.
 
@@ -256,7 +276,7 @@ def grad(
     >>> print(fnn.grad(lambda x: x ** 3)(2.0), fnn.grad(fnn.grad(lambda x: x ** 3))(2.0))
     12.0 12.0
     """
-    both = value_and_grad(fun, argnums, has_aux, allow_int)
+    both = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int)
 
     @functools.wraps(fun)
     @filtered

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fnn import dtypes, tree
 from fnn import primitives as P
-from fnn import tree
-from fnn.core.source import describe, function_place, here
+from fnn.core.source import function_place
 from fnn.core.tracebacks import filtered
-from fnn.errors import ArgumentError, DifferentiationError, UnsupportedError
+from fnn.errors import ArgumentError, DifferentiationError
 from fnn.transforms.batching import vmap
 from fnn.transforms.differentiate import jvp, vjp
 from fnn.transforms.flattening import chosen_name, flatten_arguments
@@ -45,7 +45,7 @@ def _cut(x: Any, leaves: list[Any], axis: int) -> list[Any]:
 
 
 def _chosen(
-    f: Callable[..., Any], args: tuple, argnums: int | Sequence[int], what: str
+    f: Callable[..., Any], args: tuple, argnums: int | Sequence[int], what: str, holomorphic: bool
 ) -> tuple[tuple, Callable, Any, Any]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for i in numbers:
@@ -58,10 +58,13 @@ def _chosen(
     picked = (chosen,) if isinstance(argnums, int) else chosen
     leaves, structure = flatten_arguments(what, chosen, lambda i: chosen_name(picked, places, i))
     for i, x in enumerate(leaves):
-        if not x.aval.is_float:
+        allowed = dtypes.is_complex(x.aval.dtype) if holomorphic else x.aval.is_float
+        if not allowed and not (what == "jacrev" and x.aval.is_inexact and not holomorphic):
+            kind = "complex" if holomorphic else "real floating-point"
+            hint = "; holomorphic=True takes complex ones" if x.aval.is_inexact and not holomorphic else ""
             raise DifferentiationError(
-                f"{what} of {function_place(f)} needs floating-point arguments, but "
-                f"{chosen_name(picked, places, i)} is {x.aval}"
+                f"{what} of {function_place(f)} needs {kind} arguments, but "
+                f"{chosen_name(picked, places, i)} is {x.aval}{hint}"
             )
 
     def partial(part: Any) -> Any:
@@ -73,11 +76,17 @@ def _chosen(
     return chosen, partial, leaves, structure
 
 
-def _real_only(what: str, holomorphic: bool) -> None:
-    if holomorphic:
-        raise UnsupportedError(
-            f"{what}(holomorphic=True) at {describe(here())}: there are no complex arrays yet; leave it out"
+def _check_results(f: Callable[..., Any], what: str, outs: Sequence[Any], holomorphic: bool) -> None:
+    for x in outs:
+        if dtypes.is_complex(x.aval.dtype) if holomorphic else x.aval.is_float:
+            continue
+        kind = "complex" if holomorphic else "real floating-point"
+        hint = (
+            "; pass holomorphic=True for a complex derivative"
+            if x.aval.is_inexact and not holomorphic
+            else ""
         )
+        raise DifferentiationError(f"{what} of {function_place(f)} needs {kind} results, not {x.aval}{hint}")
 
 
 def jacfwd(
@@ -90,19 +99,19 @@ def jacfwd(
     (vectorised).
 
     The result has f's output structure; each of its leaves holds the arguments' structure, with arrays of
-    shape (*output.shape, *argument.shape). Best where there are more outputs than inputs.
+    shape (*output.shape, *argument.shape). Best where there are more outputs than inputs. With holomorphic,
+    arguments and results are complex and so are the derivatives.
 
     >>> import fnn, fnn.numpy as fnp
     >>> print(fnn.jacfwd(lambda x: x * x)(fnp.array([1.0, 2.0])))
     [[2. 0.]
     [0. 4.]]
     """
-    _real_only("jacfwd", holomorphic)
 
     @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen, partial, leaves, structure = _chosen(fun, args, argnums, "jacfwd")
+        chosen, partial, leaves, structure = _chosen(fun, args, argnums, "jacfwd", holomorphic)
 
         def column(*rows: Any) -> Any:
             return jvp(
@@ -113,6 +122,8 @@ def jacfwd(
             )[1:]
 
         found = vmap(column, out_axes=(-1, None) if has_aux else -1)(*_basis(leaves))
+        if holomorphic:
+            _check_results(fun, "jacfwd", tree.leaves(found[0]), holomorphic)
         jacobian = tree.map(lambda y: tree.unflatten(structure, _cut(y, leaves, y.ndim - 1)), found[0])
         return (jacobian, found[1]) if has_aux else jacobian
 
@@ -135,19 +146,14 @@ def jacrev(
     >>> print(fnn.jacrev(fnp.sum)(fnp.array([1.0, 2.0])))
     [1. 1.]
     """
-    _real_only("jacrev", holomorphic)
 
     @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen, partial, _, _ = _chosen(fun, args, argnums, "jacrev")
+        chosen, partial, _, _ = _chosen(fun, args, argnums, "jacrev", holomorphic)
         out, pull, *aux = vjp(lambda part: fun(*partial(part), **kwargs), chosen, has_aux=has_aux)
         outs, out_structure = flatten_arguments("jacrev", out)
-        for x in outs:
-            if not x.aval.is_float:
-                raise DifferentiationError(
-                    f"jacrev of {function_place(fun)} needs floating-point results, not {x.aval}"
-                )
+        _check_results(fun, "jacrev", outs, holomorphic)
         rows = vmap(lambda *cts: pull(tree.unflatten(out_structure, cts))[0])(*_basis(outs))
         cut = tree.map(lambda r: _Pieces(_cut(r, outs, 0)), rows)
         pieces, structure = tree.flatten(cut)
@@ -182,5 +188,4 @@ def hessian(
     [[ 6.  0.]
      [ 0. 12.]]
     """
-    _real_only("hessian", holomorphic)
-    return jacfwd(jacrev(fun, argnums, has_aux), argnums, has_aux)
+    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)

@@ -155,7 +155,7 @@ def saved_residuals(f: Callable[..., Any], *args: Any) -> list[str]:
 
     leaves, structure = flatten_arguments("saved_residuals", args)
     graph, captured, _ = staged(f, structure, [x.aval for x in leaves])
-    active = tuple(x.aval.is_float for x in leaves) + tuple(aval_of(x).is_float for x in captured)
+    active = tuple(x.aval.is_inexact for x in leaves) + tuple(aval_of(x).is_inexact for x in captured)
     out_active = reach_float(graph, active)
     forward, _, forwarded = vjp_graphs(graph, active, out_active)
     made = {v: e for e in forward.equations for v in e.outputs}

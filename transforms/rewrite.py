@@ -42,7 +42,7 @@ def _reach(graph: Graph, flags: Sequence[bool]) -> Flags:
 
 def reach_float(graph: Graph, flags: Sequence[bool]) -> Flags:
     """Which floating-point outputs depend on the flagged inputs."""
-    return tuple(f and a.is_float for f, a in zip(reach(graph, flags), graph.out_avals, strict=True))
+    return tuple(f and a.is_inexact for f, a in zip(reach(graph, flags), graph.out_avals, strict=True))
 
 
 def pick(items: Iterable[Any], flags: Iterable[bool]) -> list[Any]:

@@ -11,7 +11,7 @@ from fnn import dtypes
 from fnn.config import config
 from fnn.core.aval import Aval, Shape
 from fnn.core.source import describe, here
-from fnn.errors import ArgumentError, DonatedError, UnsupportedError
+from fnn.errors import ArgumentError, DonatedError
 
 
 class Array:
@@ -70,6 +70,7 @@ class Array:
         def __bool__(self) -> bool: ...
         def __int__(self) -> int: ...
         def __float__(self) -> float: ...
+        def __complex__(self) -> complex: ...
         def __index__(self) -> int: ...
         def __add__(self, other: Any) -> Array: ...
         def __radd__(self, other: Any) -> Array: ...
@@ -155,11 +156,13 @@ _SCALARS_32 = {
     bool: Aval((), np.dtype("bool")),
     int: Aval((), np.dtype("int32"), True),
     float: Aval((), np.dtype("float32"), True),
+    complex: Aval((), np.dtype("complex64"), True),
 }
 _SCALARS_64 = {
     bool: Aval((), np.dtype("bool")),
     int: Aval((), np.dtype("int64"), True),
     float: Aval((), np.dtype("float64"), True),
+    complex: Aval((), np.dtype("complex128"), True),
 }
 SCALAR_TYPES = frozenset(_SCALARS_32)
 
@@ -181,14 +184,9 @@ def from_numpy(x: Any, dtype: np.dtype | None = None, copy: bool = True) -> Conc
     if value.dtype.kind == "O" or value.dtype.kind in "USmM":
         raise ArgumentError(
             f"{_brief(x)} cannot become an array of numbers, at {describe(here())}: NumPy reads it as dtype {value.dtype}. "
-            "Arrays hold bool, integer or floating-point numbers, in rows of equal length."
+            "Arrays hold bool, integer, floating-point or complex numbers, in rows of equal length."
         )
     target = dtypes.canonicalize(value.dtype if dtype is None else dtype, explicit=dtype is not None)
-    if target.kind == "c":
-        raise UnsupportedError(
-            f"arrays of {target} are not supported yet, at {describe(here())}; keep the real and "
-            "imaginary parts as two arrays"
-        )
     shape = value.shape
     value = np.array(value, dtype=target, copy=True if copy else None, order="C").reshape(shape)
     return ConcreteArray(value, Aval(shape, target))

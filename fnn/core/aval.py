@@ -23,13 +23,14 @@ class Aval:
     True
     """
 
-    __slots__ = ("shape", "dtype", "weak_type", "is_float", "size")
+    __slots__ = ("shape", "dtype", "weak_type", "is_float", "is_inexact", "size")
     _interned: ClassVar[dict[tuple, Aval]] = {}
 
     shape: Shape
     dtype: np.dtype
     weak_type: bool
-    is_float: bool
+    is_float: bool  # real floating
+    is_inexact: bool  # floating or complex: it has derivatives
     size: int
 
     def __new__(cls, shape: Shape, dtype: np.dtype, weak_type: bool = False) -> Aval:
@@ -40,6 +41,7 @@ class Aval:
             self = object.__new__(cls)
             self.shape, self.dtype, self.weak_type = exact
             self.is_float = dtypes.is_float(exact[1])
+            self.is_inexact = dtypes.is_inexact(exact[1])
             self.size = math.prod(exact[0])
             self = cls._interned.setdefault(exact, self)
             cls._interned[key] = self

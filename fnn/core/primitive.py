@@ -62,7 +62,7 @@ Samples = Sequence[Sample] | Callable[[], Sequence[Sample]]  # a function spares
 
 
 def parse_spec(spec: str) -> tuple[np.dtype, tuple[int, ...]]:
-    """ "f4[2,3]" -> (float32, (2, 3)); "bf" is bfloat16, "f2" float16, "b1" bool, "key" a PRNG key."""
+    """ "f4[2,3]" -> (float32, (2, 3)); "bf" is bfloat16, "f2" float16, "c8" complex64, "b1" bool, "key" a PRNG key."""
     from fnn import dtypes
 
     code, _, shape = spec.rstrip("]").partition("[")
@@ -79,6 +79,9 @@ def _draw(arg: Any, rng: np.random.Generator, low: float, high: float) -> Any:
     if dtype.kind in "iu":
         least = 0 if dtype.kind == "u" else int(low)
         return rng.integers(least, max(int(high), least + 1), shape, endpoint=True).astype(dtype)
+    if dtype.kind == "c":
+        parts = rng.uniform(low, high, (2, *shape))
+        return np.asarray(parts[0] + 1j * parts[1]).astype(dtype)
     if dtype.names:
         return (
             rng.integers(0, 2**63, shape, dtype=np.uint64).view(dtype)

@@ -3,6 +3,7 @@ weak types."""
 
 from __future__ import annotations
 
+import builtins
 import enum
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from fnn.core.array import Array, as_array
 from fnn.core.primitive import Primitive
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError, ShapeError
+from fnn.operations.elementwise import UNARY
 
 
 def operands(name: str, *xs: Any) -> list[Array]:
@@ -74,8 +76,7 @@ min = _binary(P.min, "The smaller of x and y; NaN if either is.")
 atan2 = _binary(P.atan2, "The angle of the point (y, x), from -pi to pi.")
 nextafter = _binary(P.nextafter, "The next number after x in the direction of y.")
 neg = _unary(P.neg, "-x.")
-abs = _unary(P.abs, "The absolute value.")
-sign = _unary(P.sign, "-1, 0 or 1; NaN for NaN.")
+abs = _unary(P.abs, "The absolute value; the modulus of complex numbers.")
 floor = _unary(P.floor, "The largest whole number that is not above x.")
 ceil = _unary(P.ceil, "The smallest whole number that is not below x.")
 is_finite = _unary(P.is_finite, "Neither infinite nor NaN.")
@@ -123,10 +124,44 @@ gt = _binary(P.gt, "x > y.")
 ge = _binary(P.ge, "x >= y.")
 
 
+def sign(x: Any) -> Array:
+    """-1, 0 or 1; NaN for NaN; x / |x| of complex numbers, 0 of 0.
+
+    x: an array or a number."""
+    x = as_array(x)
+    return UNARY["sign"](x) if dtypes.is_complex(x.dtype) else P.sign(x)
+
+
+def complex(real: Any, imag: Any) -> Array:
+    """real + i imag, of float32 or float64 parts.
+
+    real, imag: arrays or numbers of one dtype, of equal shapes or scalar.
+
+    >>> from fnn import lax
+    >>> print(lax.complex(1.0, -2.0))
+    (1-2j)
+    """
+    parts = operands("complex", real, imag)
+    shape = np.broadcast_shapes(*[p.shape for p in parts])
+    return P.complex(*[p if p.shape == shape else P.broadcast(p, shape=shape, axes=()) for p in parts])
+
+
+real = _unary(P.real, "The real part of complex numbers.")
+imag = _unary(P.imag, "The imaginary part of complex numbers.")
+
+
+def conj(x: Any) -> Array:
+    """The complex conjugate; real numbers become complex.
+
+    x: an array or a number."""
+    x = as_array(x)
+    return P.conj(x if dtypes.is_complex(x.dtype) else P.convert(x, dtype=dtypes.complex_of(x.dtype)))
+
+
 def pow(x: Any, y: Any) -> Array:
     """x to the power of y; y may be an integer where x is floating point."""
     x, y = as_array(x), as_array(y)
-    if x.aval.is_float and y.dtype.kind in "iu":
+    if x.aval.is_inexact and y.dtype.kind in "iu":
         return P.pow(x, P.convert(y, dtype=x.dtype))
     return P.pow(*operands("pow", x, y))
 
@@ -177,7 +212,10 @@ def select_n(which: Any, *cases: Any) -> Array:
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Array:
     """operand as another dtype."""
-    x, dtype = as_array(operand), dtypes.canonicalize(new_dtype, explicit=new_dtype not in (int, float))
+    x, dtype = (
+        as_array(operand),
+        dtypes.canonicalize(new_dtype, explicit=new_dtype not in (int, float, builtins.complex)),
+    )
     return x if x.dtype == dtype and not x.weak_type else P.convert(x, dtype=dtype)
 
 
@@ -191,7 +229,7 @@ def stop_gradient(x: Any) -> Any:
 
     def one(leaf: Any) -> Any:
         leaf = as_array(leaf)
-        return P.stop_gradient(leaf) if leaf.aval.is_float else leaf
+        return P.stop_gradient(leaf) if leaf.aval.is_inexact else leaf
 
     return tree.map(one, x)
 
@@ -222,6 +260,8 @@ __all__ = [
     "ceil",
     "clamp",
     "clz",
+    "complex",
+    "conj",
     "convert_element_type",
     "cos",
     "cosh",
@@ -237,6 +277,7 @@ __all__ = [
     "floor",
     "ge",
     "gt",
+    "imag",
     "integer_pow",
     "is_finite",
     "le",
@@ -253,6 +294,7 @@ __all__ = [
     "nextafter",
     "population_count",
     "pow",
+    "real",
     "reciprocal",
     "rem",
     "round",

@@ -24,7 +24,7 @@ from fnn.errors import ArgumentError, ShapeError
 def floating(x: Any) -> Array:
     """x as an array of floating-point numbers."""
     array = as_array(x)
-    return array if array.aval.is_float else lax.convert_element_type(array, dtypes.default_float())
+    return array if array.aval.is_inexact else lax.convert_element_type(array, dtypes.default_float())
 
 
 def identity(x: Any) -> Array:

@@ -9,7 +9,6 @@ import numpy as np
 from fnn import dtypes
 from fnn.core.array import Array
 from fnn.core.trace import aval_of
-from fnn.operations.choice import where
 from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY, UNARY, logical_and, logical_or
 from fnn.operations.reductions import all
@@ -20,7 +19,7 @@ def isclose(x: Any, y: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
     """Where |x - y| <= atol + rtol |y|; equal infinities are close, NaN only with equal_nan."""
     x, y = asarray(x), asarray(y)
     same = BINARY["equal"](x, y)
-    if not (aval_of(x).is_float or aval_of(y).is_float):
+    if not (aval_of(x).is_inexact or aval_of(y).is_inexact):
         if rtol == 0 and atol == 0:
             return same
         x, y = (v if not dtypes.is_bool(aval_of(v).dtype) else v.astype(int) for v in (x, y))
@@ -65,8 +64,8 @@ def isscalar(x: Any) -> bool:
 
 
 def iscomplexobj(x: Any) -> bool:
-    """Whether x is complex: never an fnn array, as there are no complex ones yet."""
-    return np.iscomplexobj(x) if not isinstance(x, Array) else False
+    """Whether x is complex, whatever its values."""
+    return dtypes.is_complex(x.dtype) if isinstance(x, Array) else np.iscomplexobj(x)
 
 
 def isrealobj(x: Any) -> bool:
@@ -75,14 +74,13 @@ def isrealobj(x: Any) -> bool:
 
 
 def iscomplex(x: Any) -> Any:
-    """Where elements have an imaginary part: nowhere, as there are no complex arrays yet."""
-    x = asarray(x)
-    return BINARY["not_equal"](where(BINARY["equal"](x, x), 0, 0), 0)
+    """Where elements have an imaginary part that is not 0."""
+    return BINARY["not_equal"](asarray(x).imag, 0)
 
 
 def isreal(x: Any) -> Any:
-    """Where elements have no imaginary part: everywhere."""
-    return BINARY["equal"](iscomplex(x), False)
+    """Where elements have no imaginary part, or one that is 0."""
+    return BINARY["equal"](asarray(x).imag, 0)
 
 
 def iterable(x: Any) -> bool:

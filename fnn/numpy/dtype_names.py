@@ -13,6 +13,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import DtypeError
 from fnn.operations.creation import asarray
+from fnn.operations.elementwise import BINARY
 
 pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
 euler_gamma = np.euler_gamma
@@ -64,16 +65,19 @@ class _WidthMeta(_ScalarMeta):
         return dtypes.canonicalize(cls.meant, explicit=False)
 
 
-_NUMBERS = {d.name: d for d in dtypes.DTYPES if dtypes.kind(d) not in "kc"}
+_NUMBERS = {d.name: d for d in dtypes.DTYPES if not dtypes.is_key(d)}
 SCALARS: dict[str, Any] = {name: _named(name, d) for name, d in _NUMBERS.items() if name != "bool"}
 SCALARS["bool_"] = _named("bool_", dtypes.bool_)
-for _name, _wide in {"float_": dtypes.float64, "int_": dtypes.int64, "uint": dtypes.uint64}.items():
+_DEFAULTS = {
+    "float_": dtypes.float64,
+    "int_": dtypes.int64,
+    "uint": dtypes.uint64,
+    "complex_": dtypes.complex128,
+}
+for _name, _wide in _DEFAULTS.items():
     SCALARS[_name] = _WidthMeta(
         _name, (), {"meant": _wide, "__doc__": f"The default dtype: {_name}(x) is an array of it."}
     )
-SCALARS["complex_"] = np.complex64
-SCALARS["complex64"] = np.complex64  # only a name: arrays of it are refused with what to do instead
-SCALARS["complex128"] = np.complex128
 
 generic, number, integer, signedinteger, unsignedinteger = (
     np.generic, np.number, np.integer, np.signedinteger, np.unsignedinteger)  # fmt: skip
@@ -122,10 +126,18 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 
 
 def angle(x: Any, deg: bool = False) -> Any:
-    """The angle of complex numbers, which there are none of yet: 0 for positive numbers, pi for negative ones."""
+    """The angle of complex numbers in radians, or degrees, from -pi to pi: 0 for positive real ones.
+
+    >>> import fnn.numpy as fnp
+    >>> print(fnp.angle(fnp.array([1.0, 1j, -1.0]), deg=True))
+    [  0.  90. 180.]
+    """
     from fnn.operations.choice import where
 
     x = asarray(x)
-    if not aval_of(x).is_float:
-        x = x.astype(dtypes.float32)
+    if not aval_of(x).is_inexact:
+        x = x.astype(dtypes.default_float())
+    if dtypes.is_complex(aval_of(x).dtype):
+        out = BINARY["arctan2"](x.imag, x.real)
+        return out * (180 / math.pi) if deg else out
     return where(x < 0, 180.0 if deg else math.pi, where(x == x, 0.0, math.nan)).astype(aval_of(x).dtype)

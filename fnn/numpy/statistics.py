@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
@@ -63,7 +64,7 @@ def _known(x: Any) -> Any:
 def _without_nan(name: str, reduce: Callable[..., Any], neutral: float) -> Callable[..., Any]:
     def call(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, **options: Any) -> Any:
         x = array_of(name, x)
-        if not aval_of(x).is_float:
+        if not aval_of(x).is_inexact:
             return reduce(x, axis, keepdims=keepdims, **options)
         known = _known(x)
         result = reduce(where(known, x, neutral), axis, keepdims=keepdims, **options)
@@ -98,7 +99,7 @@ def nanvar(
     x = array_of("nanvar", x)
     known = _known(x)
     return reductions.var(
-        where(known, x, 0) if aval_of(x).is_float else x, axis, dtype, None, ddof, keepdims, where=known
+        where(known, x, 0) if aval_of(x).is_inexact else x, axis, dtype, None, ddof, keepdims, where=known
     )
 
 
@@ -122,6 +123,8 @@ def nancumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """x with NaN and infinities replaced: by 0 and the largest and smallest finite numbers unless told."""
     x = array_of("nan_to_num", x)
+    if dtypes.is_complex(aval_of(x).dtype):
+        return P.complex(*[nan_to_num(part, copy, nan, posinf, neginf) for part in (P.real(x), P.imag(x))])
     if not aval_of(x).is_float:
         return x
     info = dtypes.finfo(aval_of(x).dtype)

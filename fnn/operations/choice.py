@@ -62,6 +62,8 @@ def round(x: Any, decimals: int = 0, out: None = None) -> Any:
     """x rounded to a number of decimals; halves go to even ones. Integers stay what they are unless decimals < 0."""
     operands.no_out("round", out)
     x = array_of("round", x)
+    if dtypes.is_complex(aval_of(x).dtype):
+        return P.complex(round(P.real(x), decimals), round(P.imag(x), decimals))
     if decimals == 0 or not aval_of(x).is_float:
         if decimals < 0 and not aval_of(x).is_float:
             raise UnsupportedError(
@@ -97,6 +99,8 @@ def view(x: Any, dtype: Any) -> Any:
                 f"view: bool can only be viewed as 8-bit integers, at {describe(here())}; use x.astype(dtype)"
             )
         return P.convert(x, dtype=target) if dtypes.is_bool(have.dtype) else ne(x, 0)
+    if dtypes.is_complex(have.dtype) or dtypes.is_complex(target):
+        return _view_parts(x, target)
     narrow, wide = have.dtype.itemsize, target.itemsize
     if narrow < wide and have.shape:
         parts = wide // narrow
@@ -112,15 +116,39 @@ def view(x: Any, dtype: Any) -> Any:
 
 
 def real(x: Any, /) -> Any:
-    """The real part: x itself, as there are no complex arrays yet."""
-    return array_of("real", x)
+    """The real part; real numbers themselves."""
+    x = array_of("real", x)
+    return P.real(x) if dtypes.is_complex(aval_of(x).dtype) else x
 
 
 def imag(x: Any, /) -> Any:
-    """The imaginary part: zeros of x's shape, as there are no complex arrays yet."""
-    return zeros(aval_of(array_of("imag", x)).strong())
+    """The imaginary part; zeros for real numbers."""
+    x = array_of("imag", x)
+    return P.imag(x) if dtypes.is_complex(aval_of(x).dtype) else zeros(aval_of(x).strong())
 
 
 def conjugate(x: Any, /) -> Any:
-    """The complex conjugate: x itself, as there are no complex arrays yet."""
-    return array_of("conjugate", x)
+    """The complex conjugate; real numbers themselves."""
+    x = array_of("conjugate", x)
+    return P.conj(x) if dtypes.is_complex(aval_of(x).dtype) else x
+
+
+def _view_parts(x: Any, target: Any) -> Any:
+    """Complex numbers as their two parts along the last axis, or the other way round."""
+    have = aval_of(x)
+    whole, *_ = have.shape[-1:] or (1,)
+    if dtypes.is_complex(have.dtype):
+        pairs = [reshape(part, shape=(*have.shape, 1)) for part in (P.real(x), P.imag(x))]
+        both = P.concatenate(*pairs, axis=have.ndim)
+        return view(reshape(both, shape=(*have.shape[:-1], 2 * whole)), target)
+    part = dtypes.real_of(target)
+    x = view(x, part)
+    if x.shape[-1:] == () or x.shape[-1] % 2:
+        raise DtypeError(
+            f"view: the last axis of {have} does not hold whole {target}s, at {describe(here())}"
+        )
+    ends = x.shape[:-1]
+    steps = (*[1] * len(ends), 2)
+    first = P.slice(x, start=(0,) * x.ndim, limit=(*ends, x.shape[-1] - 1), step=steps)
+    second = P.slice(x, start=(*[0] * len(ends), 1), limit=x.shape, step=steps)
+    return P.complex(first, second)

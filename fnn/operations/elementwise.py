@@ -18,13 +18,14 @@ from fnn.core.source import describe, here
 from fnn.core.trace import Tracer, aval_of, state
 from fnn.errors import DtypeError
 from fnn.operations import operands
+from fnn.operations.complex_order import extreme_by, ordered
 from fnn.operations.operands import array_of, aval_of_key, key_of, meet, operand
 from fnn.primitives import abs as abs_p
 from fnn.primitives import add as add_p
 from fnn.primitives import and_, convert, div, eq, gt, lt, mul, ne, neg, not_, or_, rem, select, sub
 from fnn.primitives import floor as floor_p
 from fnn.primitives import round as round_p
-from fnn.primitives.rules import zeros
+from fnn.primitives.rules import check_kinds, zeros
 
 Function = Callable[..., Any]
 LONGEST_INTEGER_POWER = 64  # x ** 7.0 is computed by squaring up to here
@@ -32,6 +33,10 @@ LONGEST_INTEGER_POWER = 64  # x ** 7.0 is computed by squaring up to here
 
 def _is_float(x: Any) -> bool:
     return aval_of(x).is_float
+
+
+def _is_complex(x: Any) -> bool:
+    return dtypes.is_complex(aval_of(x).dtype)
 
 
 # -- making functions -----------------------------------------------------------------------------------------------
@@ -203,6 +208,10 @@ def _hypot(x: Any, y: Any) -> Any:
 
 
 def _sign(x: Any) -> Any:
+    if _is_complex(x):
+        size = abs_p(x)
+        none = eq(size, _zero(size))
+        return div(x, P.convert(select(none, _one(size), size), dtype=aval_of(x).dtype))
     out = P.sign(x)
     return add_p(out, _zero(out)) if _is_float(out) else out  # where P.sign keeps -0.0
 
@@ -239,7 +248,7 @@ def _fmax(extreme: Function) -> Function:
     """An extreme that prefers numbers to NaN."""
 
     def compute(x: Any, y: Any) -> Any:
-        if not (_is_float(x) or _is_float(y)):
+        if not (aval_of(x).is_inexact or aval_of(y).is_inexact):
             return extreme(x, y)
         return select(ne(x, x), y, select(ne(y, y), x, extreme(x, y)))
 
@@ -257,16 +266,16 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "remainder": ("x % y with the sign of y, as in Python.", _mod, "number", None),
     "fmod": ("The remainder of x / y with the sign of x, as in C.", rem, "number", None),
     "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", P.atan2, "inexact", None),
-    "maximum": ("The larger of each pair; NaN wins.", P.max, "same", or_),
-    "minimum": ("The smaller of each pair; NaN wins.", P.min, "same", and_),
-    "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(P.max), "same", or_),
-    "fmin": ("The smaller of each pair; numbers win over NaN.", _fmax(P.min), "same", and_),
+    "maximum": ("The larger of each pair; NaN wins.", extreme_by(P.max, gt), "same", or_),
+    "minimum": ("The smaller of each pair; NaN wins.", extreme_by(P.min, lt), "same", and_),
+    "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(extreme_by(P.max, gt)), "same", or_),
+    "fmin": ("The smaller of each pair; numbers win over NaN.", _fmax(extreme_by(P.min, lt)), "same", and_),
     "equal": ("Where x == y.", eq, "same", None),
     "not_equal": ("Where x != y.", ne, "same", None),
-    "less": ("Where x < y.", lt, "same", None),
-    "less_equal": ("Where x <= y.", P.le, "same", None),
-    "greater": ("Where x > y.", gt, "same", None),
-    "greater_equal": ("Where x >= y.", P.ge, "same", None),
+    "less": ("Where x < y.", ordered(lt), "same", None),
+    "less_equal": ("Where x <= y.", ordered(P.le), "same", None),
+    "greater": ("Where x > y.", ordered(gt), "same", None),
+    "greater_equal": ("Where x >= y.", ordered(P.ge), "same", None),
     "bitwise_and": ("x & y of bools or of the bits of integers.", and_, "same", None),
     "bitwise_or": ("x | y of bools or of the bits of integers.", or_, "same", None),
     "bitwise_xor": ("x ^ y of bools or of the bits of integers.", P.xor, "same", None),
@@ -343,10 +352,10 @@ def power(x: Any, y: Any, /) -> Any:
     if cls is int or (cls is float and y.is_integer() and abs(y) <= LONGEST_INTEGER_POWER):
         x = operand("power", x)
         aval = aval_of_key(key_of(x))
-        if cls is int or aval.is_float:
+        if cls is int or aval.is_inexact:
             if dtypes.is_bool(aval.dtype):
                 x = P.convert(x, dtype=dtypes.default_int())
-            if y < 0 and not aval.is_float:
+            if y < 0 and not aval.is_inexact:
                 raise DtypeError(
                     f"power: integers ({aval}) have no power {y}, at {describe(here())}; write x ** {float(y)}, or "
                     "convert x to a float"
@@ -361,7 +370,7 @@ float_power = binary("float_power", "x to the power y, in floats." + _MEETING, P
 
 
 def _keep_integers(compute: Function) -> Function:
-    return lambda x: compute(x) if _is_float(x) else x
+    return lambda x: compute(x) if aval_of(x).is_inexact else x
 
 
 def _log_base(base: float) -> Function:
@@ -378,6 +387,8 @@ def _sinc(x: Any) -> Any:
 
 
 def _rounded(x: Any) -> Any:
+    if _is_complex(x):
+        return P.complex(_rounded(P.real(x)), _rounded(P.imag(x)))
     return round_p(x, method="nearest_even") if _is_float(x) else x
 
 
@@ -385,10 +396,18 @@ def _where_float(test: Function, otherwise: bool) -> Function:
     """A test of floats; integers all give `otherwise`."""
 
     def compute(x: Any) -> Any:
-        if _is_float(x):
+        if aval_of(x).is_inexact:
             return test(x)
         out = zeros(Aval(aval_of(x).shape, dtypes.bool_))
         return not_(out) if otherwise else out
+
+    return compute
+
+
+def _is_infinity(which: float) -> Function:
+    def compute(x: Any) -> Any:
+        check_kinds("isposinf" if which > 0 else "isneginf", (aval_of(x),), "f")
+        return eq(x, which)
 
     return compute
 
@@ -406,7 +425,7 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "positive": ("+x: x itself.", lambda x: x if isinstance(x, Array) else array_of("positive", x), "same"),
     "absolute": ("|x|.", abs_p, "same", lambda x: x),
     "fabs": ("|x| as a float.", abs_p, "inexact"),
-    "sign": ("-1, 0 or 1; NaN for NaN, and 0 for -0.0.", _sign, "number"),
+    "sign": ("-1, 0 or 1; NaN for NaN, and 0 for -0.0. x / |x| of complex numbers.", _sign, "number"),
     "square": ("x * x.", P.square, "number"),
     "reciprocal": ("1 / x.", lambda x: div(1.0, x), "inexact"),
     "sqrt": ("The square root; NaN below 0.", P.sqrt),
@@ -441,8 +460,8 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "isfinite": ("Where x is neither infinite nor NaN.", _where_float(P.is_finite, True), "same"),
     "isnan": ("Where x is NaN.", _where_float(lambda x: ne(x, x), False), "same"),
     "isinf": ("Where x is infinite.", _where_float(lambda x: eq(abs_p(x), math.inf), False), "same"),
-    "isposinf": ("Where x is positive infinity.", _where_float(lambda x: eq(x, math.inf), False), "same"),
-    "isneginf": ("Where x is negative infinity.", _where_float(lambda x: eq(x, -math.inf), False), "same"),
+    "isposinf": ("Where x is positive infinity.", _where_float(_is_infinity(math.inf), False), "same"),
+    "isneginf": ("Where x is negative infinity.", _where_float(_is_infinity(-math.inf), False), "same"),
     "signbit": ("Where the sign bit is set: below 0, and -0.0.", _sign_bit, "number"),
     "invert": ("~x: not for bools, all bits flipped for integers.", not_, "same"),
     "bitwise_count": (

@@ -45,14 +45,9 @@ def operand(name: str, x: Any) -> Any:
         return x
     if isinstance(x, (np.ndarray, np.generic, Array)):
         return as_array(x)
-    if isinstance(x, complex):
-        raise UnsupportedError(
-            f"{name}: there are no complex arrays yet, so none can meet {x!r}, at {describe(here())}; "
-            "carry the real and the imaginary part as two arrays"
-        )
-    for base in (bool, int, float):  # subclasses: numbers of an enum
+    for base in (bool, int, float, complex):  # subclasses: numbers of an enum
         if isinstance(x, base):
-            return base(x)
+            return base(x)  # type: ignore[arg-type]  # it is one
     if hasattr(x, "__fnn_array__") or hasattr(x, "__jax_array__"):
         return as_array(x)
     hint = (
@@ -143,7 +138,9 @@ def fixes(name: str, keys: Sequence[Key], mode: str = "same", spread: bool = Tru
 
 def _fix(key: Key, aval: Aval, dtype: np.dtype, weak: bool, shape: Shape | None) -> Fix:
     if isinstance(key, type):
-        wanted = float if dtypes.is_float(dtype) else bool if dtypes.is_bool(dtype) else int
+        if key is complex:
+            return None
+        wanted = float if dtypes.is_inexact(dtype) else bool if dtypes.is_bool(dtype) else int
         return None if key is wanted else wanted
     same = aval.dtype == dtype or (
         weak and aval.weak_type and not aval.shape

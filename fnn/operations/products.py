@@ -11,6 +11,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
 from fnn.operations import operands
+from fnn.operations.choice import conjugate
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axes_of, meet, to_dtype, to_shape
 from fnn.operations.shaping import permuted, ravel, to
@@ -152,15 +153,15 @@ def outer(x: Any, y: Any, out: None = None) -> Any:
 
 
 def vdot(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
-    """The sum of the products of all elements of two arrays of equal size."""
-    return dot(ravel(x), ravel(y), preferred_element_type=preferred_element_type)
+    """The sum of the products of all elements of two arrays of equal size; x is conjugated."""
+    return dot(conjugate(ravel(x)), ravel(y), preferred_element_type=preferred_element_type)
 
 
 def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
-    """The sum of products along one axis of both; the others broadcast."""
+    """The sum of products along one axis of both; the others broadcast. x is conjugated."""
     from fnn.operations.reductions import sum
 
-    return sum(BINARY["multiply"](x, y), axis)
+    return sum(BINARY["multiply"](conjugate(x), y), axis)
 
 
 def matvec(x: Any, y: Any) -> Any:
@@ -171,7 +172,7 @@ def matvec(x: Any, y: Any) -> Any:
 
 
 def vecmat(x: Any, y: Any) -> Any:
-    """Vectors times matrices: (..., m) with (..., m, n)."""
+    """Vectors times matrices: (..., m) with (..., m, n); the vectors are conjugated."""
     from fnn.operations.shaping import expand_dims, squeeze
 
-    return squeeze(matmul(expand_dims(x, -2), y), -2)
+    return squeeze(matmul(expand_dims(conjugate(x), -2), y), -2)

@@ -17,7 +17,8 @@ from fnn.operations.choice import astype, choose
 from fnn.operations.elementwise import BINARY, truth
 from fnn.operations.operands import array_of, axes_of, axis_of, no_out, to_dtype
 from fnn.operations.shaping import expand_dims, ravel, to
-from fnn.primitives import div, sqrt, square, sub
+from fnn.primitives import abs as abs_p
+from fnn.primitives import div, ne, sqrt, square, sub
 
 HALVES = (dtypes.bfloat16, dtypes.float16)
 
@@ -165,12 +166,13 @@ def var(
     where: Any = None,
     correction: float | None = None,
 ) -> Any:
-    """The variance along axes: the mean square distance from the mean, divided by count - ddof."""
+    """The variance along axes: the mean square distance from the mean, divided by count - ddof; real for complex x."""
     no_out("var", out)
     x, target = _inexact(array_of("var", x), dtype)
     axes = axes_of("var", axis, aval_of(x).ndim)
     centre = mean(x, axes, keepdims=True, where=where)
-    spread = square(BINARY["subtract"](x, centre))
+    spread = square(abs_p(BINARY["subtract"](x, centre)))
+    target = dtypes.real_of(target)
     total = reduce_with(P.reduce_sum, _masked("var", spread, where, 0), axes, keepdims)
     less = ddof if correction is None else correction
     count = _number(x, where, axes, keepdims)
@@ -201,6 +203,19 @@ def std(
 # -- extremes and logic ---------------------------------------------------------------------------------------------
 
 
+def _extreme_of_complex(primitive: Any, sign: int, x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """The extreme real part and, of those that have it, the extreme imaginary one; NaN if there is any."""
+    re, im = P.real(x), P.imag(x)
+    first = reduce_with(primitive, re, axes, True)
+    rivals = choose("max", BINARY["equal"](re, first), im, -sign * math.inf)
+    bad = reduce_with(P.reduce_or, ne(x, x), axes, keepdims)
+    out = P.complex(
+        first if keepdims else reduce_with(primitive, first, axes, False),
+        reduce_with(primitive, rivals, axes, keepdims),
+    )
+    return choose("max", bad, complex(math.nan, math.nan), out)
+
+
 def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) -> Callable[..., Any]:
     def call(
         x: Any,
@@ -224,8 +239,11 @@ def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) 
                 f"{name}: {aval_of(x)} has no elements along the axes {axes}, so there is no {name}imum, at "
                 f"{describe(here())}; give initial="
             )
-        reduce = on_bools if dtypes.is_bool(aval_of(x).dtype) else primitive
-        out = reduce_with(reduce, x, axes, keepdims)
+        if dtypes.is_complex(aval_of(x).dtype):
+            out = _extreme_of_complex(primitive, sign, x, axes, keepdims)
+        else:
+            reduce = on_bools if dtypes.is_bool(aval_of(x).dtype) else primitive
+            out = reduce_with(reduce, x, axes, keepdims)
         return out if initial is None else BINARY[combine](out, initial)
 
     call.__name__ = call.__qualname__ = name
@@ -273,11 +291,17 @@ def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 # -- positions ------------------------------------------------------------------------------------------------------
 
 
-def _position(name: str, primitive: Any, text: str) -> Callable[..., Any]:
+def _position(name: str, find: Any, extreme: Callable[..., Any], text: str) -> Callable[..., Any]:
     def call(x: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
         no_out(name, out)
         x = array_of(name, x)
         rank = aval_of(x).ndim
+        if dtypes.is_complex(aval_of(x).dtype):
+            best = extreme(x, axis, keepdims=True)
+            x = BINARY["bitwise_or"](BINARY["equal"](x, best), ne(x, x))
+            primitive = P.argmax
+        else:
+            primitive = find
         if axis is None:
             found = primitive(ravel(x), axis=0, dtype=dtypes.default_int())
             return to(found, (1,) * rank) if keepdims else found
@@ -294,11 +318,13 @@ def _position(name: str, primitive: Any, text: str) -> Callable[..., Any]:
 argmax = _position(
     "argmax",
     P.argmax,
+    max_of,
     "The index of the largest element along an axis (of the flattened array for None): the first of several.",
 )
 argmin = _position(
     "argmin",
     P.argmin,
+    min_of,
     "The index of the smallest element along an axis (of the flattened array for None): the first of several.",
 )
 

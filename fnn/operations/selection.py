@@ -287,7 +287,7 @@ def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
     low = zeros(Aval(shape, INT32))
     if not size:
         return low
-    if aval_of(x).is_float:  # NaN is sorted last
+    if aval_of(x).is_inexact:  # NaN is sorted last
         v = where(BINARY["not_equal"](v, v), np.inf, v) if side == "left" else v
     numbers = GatherDimensionNumbers((), (0,), (0,))
     for width in [1 << k for k in reversed(range(size.bit_length()))]:
@@ -300,7 +300,7 @@ def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
             mode="clip",
             fill_value=None,
         )
-        before = lt(at, v) if side == "left" else le(at, v)
+        before = BINARY["less" if side == "left" else "less_equal"](at, v)
         inside = le(middle, size)
         low = select(BINARY["bitwise_and"](before, inside), middle, low)
     return low

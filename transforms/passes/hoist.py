@@ -305,7 +305,7 @@ class _Scan(ScanParts):
     def addends(self, carry: tuple) -> list[Var] | None:
         """What a step adds to a carry; None if it does anything else with it."""
         v, _, out, _ = carry
-        if len(self.users.get(v, ())) != 1 or not v.aval.is_float:
+        if len(self.users.get(v, ())) != 1 or not v.aval.is_inexact:
             return None
         parts, todo, met = [], [out], False
         while todo:

@@ -37,7 +37,7 @@ def _minus_zero(atom: Atom) -> bool:
     if not _is(atom, 0):
         return False
     value = np.asarray(atom.value)  # type: ignore[union-attr]  # _is made sure
-    return not atom.aval.is_float or bool(np.signbit(value))
+    return not atom.aval.is_inexact or bool(np.signbit(value))
 
 
 def _zero(eqn: Equation, made: Made) -> Atom | None:
@@ -48,7 +48,7 @@ def _zero(eqn: Equation, made: Made) -> Atom | None:
 def _second_is_zero(eqn: Equation, made: Made) -> Atom | None:
     """x - 0: exact for every x, -0.0 included."""
     x, y = eqn.inputs
-    return x if _is(y, 0) and not (y.aval.is_float and np.signbit(np.asarray(y.value))) else None  # type: ignore[union-attr]
+    return x if _is(y, 0) and not (y.aval.is_inexact and np.signbit(np.asarray(y.value))) else None  # type: ignore[union-attr]
 
 
 def _twice(eqn: Equation, made: Made) -> Atom | None:

@@ -1,0 +1,145 @@
+"""Complex numbers and their parts: `complex`, `real`, `imag`, `conj`.
+
+A derivative along a complex direction is linear over the reals. Tangents and cotangents are paired by
+Re(sum(ct * t)), without conjugation, as JAX's are: what is holomorphic has the same partial derivative both ways, and
+the gradient of a real function f of z = x + iy is df/dx - i df/dy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fnn import dtypes
+from fnn.core.aval import Aval
+from fnn.core.lowering import Elementwise
+from fnn.core.primitive import Primitive, Sample, registry
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of, shape_of
+from fnn.errors import DtypeError, ShapeError
+from fnn.primitives.rules import check_kinds, elementwise, lift, of_dtype, zeros
+
+
+def is_complex(x: Any) -> bool:
+    """Whether an operand is complex."""
+    return dtypes.is_complex(aval_of(x).dtype)
+
+
+def _part_shape(name: str) -> Any:
+    def shape(x: Aval) -> Aval:
+        check_kinds(name, (x,), "c")
+        return x.update(dtype=dtypes.real_of(x.dtype))
+
+    return shape
+
+
+def _forbidden(b: Any, *xs: Any, **params: Any) -> Any:
+    raise AssertionError("complex values become pairs of real ones before there are loops")
+
+
+def _nothing(x: Any) -> Any:
+    return zeros(Aval(shape_of(x), aval_of(x).dtype))
+
+
+def _imag_partial(t: Any, _out: Any, _x: Any) -> Any:
+    """The imaginary part of a tangent; of a real cotangent c the number -ic."""
+    return imag(t) if is_complex(t) else complex(_nothing(t), registry["neg"](t))
+
+
+_parts = lambda: [Sample((s,)) for s in ("c8[2,3]", "c16[4]", "c8[]", "c8[0,2]", 1.5 - 2j)]
+# the parts of complex numbers; fnn.numpy's functions of the same names take real ones too
+real = elementwise(
+    "real",
+    np.real,
+    Elementwise(_forbidden),
+    lambda t, _out, x: real(t) if is_complex(t) else of_dtype(t, dtypes.complex_of(aval_of(t).dtype)),
+    shape=_part_shape("real"),
+    raw=True,
+    samples=_parts,
+)
+imag = elementwise(
+    "imag",
+    np.imag,
+    Elementwise(_forbidden),
+    _imag_partial,
+    shape=_part_shape("imag"),
+    raw=True,
+    samples=_parts,
+)
+conj = elementwise(
+    "conj",
+    np.conjugate,
+    Elementwise(_forbidden),
+    lambda t, _out, _x: conj(t),
+    kinds="c",
+    raw=True,
+    samples=_parts,
+)
+
+
+def _complex_shape(re: Aval, im: Aval) -> Aval:
+    check_kinds("complex", (re, im), "f")
+    if re.shape != im.shape:
+        raise ShapeError(
+            f"complex: the parts {re} and {im} have different shapes, at {describe(here())}; fnn.lax.complex broadcasts"
+        )
+    if re.dtype != im.dtype or re.dtype not in (dtypes.float32, dtypes.float64):
+        raise DtypeError(
+            f"complex: the parts {re} and {im} must both be float32 or both float64, at {describe(here())}; "
+            "convert them with x.astype(dtype)"
+        )
+    return Aval(re.shape, dtypes.complex_of(re.dtype), re.weak_type and im.weak_type)
+
+
+def _complex_evaluate(re: Any, im: Any) -> np.ndarray:
+    re, im = np.asarray(re), np.asarray(im)
+    out = np.empty(re.shape, np.result_type(re, np.complex64))
+    out.real, out.imag = re, im  # not re + 1j * im, which makes NaN of an infinity
+    return out
+
+
+def _complex_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
+    out = complex(*primals)
+    if all(t is None for t in tangents):
+        return out, None
+    part = Aval(shape_of(out), dtypes.real_of(aval_of(out).dtype))
+    return out, complex(*[zeros(part) if t is None else of_dtype(t, part.dtype) for t in tangents])
+
+
+def _complex_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
+    out = complex(*args)
+    avals, (re, im) = [aval_of(a) for a in args], needs
+
+    def pull(ct: Any) -> list[Any]:
+        first = of_dtype(real(ct), avals[0].dtype) if re else None
+        return [first, of_dtype(registry["neg"](imag(ct)), avals[1].dtype) if im else None]
+
+    return out, pull if re or im else None
+
+
+# re + i im, of equal shapes and dtypes
+complex = Primitive(
+    "complex",
+    shape=_complex_shape,
+    evaluate=_complex_evaluate,
+    jvp=_complex_jvp,
+    vjp=_complex_vjp,
+    batch=lambda frame, flags, args, p: (
+        complex(*[lift(frame.size, x, f) for x, f in zip(args, flags, strict=True)]),
+        True,
+    ),
+    lower=Elementwise(_forbidden),
+    samples=lambda: [
+        Sample(("f4[2,3]", "f4[2,3]")),
+        Sample(("f8[3]", "f8[3]")),
+        Sample(("f4[]", "f4[]")),
+        Sample(("f4[0]", "f4[0]")),
+        Sample((1.5, -2.0)),
+        Sample(
+            (np.array([np.inf, np.nan, -0.0], np.float32), np.array([1, np.inf, -0.0], np.float32)),
+            differentiate=False,
+        ),
+    ],
+)
