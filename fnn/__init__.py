@@ -10,50 +10,31 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from fnn import array as _array  # installs the operators of arrays
-from fnn import lax, tree, tree_util
-from fnn.array import block_until_ready, device_get, device_put, devices
+from fnn import array as _array  # noqa: F401  # installs the operators of arrays
 from fnn.config import config, disable_jit, enable_x64
-from fnn.core.array import Array
-from fnn.core.ir import Graph
-from fnn.core.primitive import Primitive
-from fnn.errors import FnnError
-from fnn.module import Module
-from fnn.transforms.batching import vmap
-from fnn.transforms.callbacks import effects_barrier, io_callback, pure_callback
-from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
-from fnn.transforms.differentiate import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
-from fnn.transforms.flattening import ShapeDtypeStruct
-from fnn.transforms.jacobians import hessian, jacfwd, jacrev
-from fnn.transforms.jit import explain_recompile, jit
-from fnn.transforms.remat import checkpoint, checkpoint_policies, remat
-from fnn.transforms.shapes import eval_shape, make_ir
-from fnn.version import __version__
+from fnn.lazy import names as _names
 
-if TYPE_CHECKING:
-    from fnn import cache, debug, errors, experimental, nn, numpy, optim, random
-
-del _array
-jacobian = jacrev
-make_jaxpr = make_ir
-stop_gradient = lax.stop_gradient
-
-_LAZY = ("cache", "debug", "dtypes", "errors", "experimental", "nn", "numpy", "optim", "random")
-
-
-def __getattr__(name: str) -> Any:
-    """Sub-packages are imported when they are first used."""
-    if name in _LAZY:
-        return importlib.import_module(f"fnn.{name}")
-    raise AttributeError(f"module 'fnn' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
-
+with _names(globals()):
+    from fnn import cache, debug, dtypes, errors, experimental, lax, nn, numpy, optim, random, tree, tree_util
+    from fnn.array import block_until_ready, device_get, device_put, devices
+    from fnn.core.array import Array
+    from fnn.core.ir import Graph
+    from fnn.core.primitive import Primitive
+    from fnn.errors import FnnError
+    from fnn.lax import stop_gradient
+    from fnn.module import Module
+    from fnn.transforms.batching import vmap
+    from fnn.transforms.callbacks import effects_barrier, io_callback, pure_callback
+    from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
+    from fnn.transforms.differentiate import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
+    from fnn.transforms.flattening import ShapeDtypeStruct
+    from fnn.transforms.jacobians import hessian, jacfwd, jacrev
+    from fnn.transforms.jacobians import jacrev as jacobian
+    from fnn.transforms.jit import explain_recompile, jit
+    from fnn.transforms.remat import checkpoint, checkpoint_policies, remat
+    from fnn.transforms.shapes import eval_shape, make_ir
+    from fnn.transforms.shapes import make_ir as make_jaxpr
+    from fnn.version import __version__
 
 __all__ = [
     "Array",
@@ -76,6 +57,7 @@ __all__ = [
     "device_put",
     "devices",
     "disable_jit",
+    "dtypes",
     "effects_barrier",
     "enable_x64",
     "errors",

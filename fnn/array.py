@@ -18,16 +18,13 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes, tree
+from fnn import operations as O
 from fnn import primitives as P
 from fnn.core.array import SCALAR_TYPES, Array, ConcreteArray
 from fnn.core.source import describe, here
 from fnn.core.trace import Tracer
 from fnn.errors import ArgumentError, ImmutableError, UnsupportedError
-from fnn.indexing import IndexUpdateHelper
-from fnn.operations import choice, elementwise, products, reductions, selection, shaping
-from fnn.operations.elementwise import BINARY, UNARY
-from fnn.operations.operands import operand, sizes_of
-from fnn.operations.reading import index
+from fnn.lazy import Method
 
 # -- operators --------------------------------------------------------------------------------------------------------
 
@@ -40,7 +37,7 @@ def _accepts(symbol: str, other: Any, comparing: bool) -> bool:
     if isinstance(other, _KNOWN) or hasattr(other, "__fnn_array__") or hasattr(other, "__jax_array__"):
         return True
     if isinstance(other, (list, tuple)) or (isinstance(other, _LISTS) and not comparing):
-        operand(f"the operator {symbol}", other)  # raises
+        O.operands.operand(f"the operator {symbol}", other)  # raises
     return False
 
 
@@ -66,21 +63,25 @@ def _operator(
 
 
 _ARITHMETIC = {
-    "add": ("+", BINARY["add"]), "sub": ("-", BINARY["subtract"]), "mul": ("*", BINARY["multiply"]),
-    "truediv": ("/", BINARY["divide"]), "floordiv": ("//", BINARY["floor_divide"]), "mod": ("%", BINARY["remainder"]),
-    "divmod": ("divmod", elementwise.divmod_of), "pow": ("**", elementwise.power), "matmul": ("@", products.matmul),
-    "and": ("&", BINARY["bitwise_and"]), "or": ("|", BINARY["bitwise_or"]), "xor": ("^", BINARY["bitwise_xor"]),
-    "lshift": ("<<", BINARY["left_shift"]), "rshift": (">>", BINARY["right_shift"]),
+    "add": ("+", "add"), "sub": ("-", "subtract"), "mul": ("*", "multiply"), "truediv": ("/", "divide"),
+    "floordiv": ("//", "floor_divide"), "mod": ("%", "remainder"), "and": ("&", "bitwise_and"), "or": ("|", "bitwise_or"),
+    "xor": ("^", "bitwise_xor"), "lshift": ("<<", "left_shift"), "rshift": (">>", "right_shift"),
 }  # fmt: skip
 _COMPARISON = {
-    "eq": ("==", BINARY["equal"]), "ne": ("!=", BINARY["not_equal"]), "lt": ("<", BINARY["less"]),
-    "le": ("<=", BINARY["less_equal"]), "gt": (">", BINARY["greater"]), "ge": (">=", BINARY["greater_equal"]),
+    "eq": ("==", "equal"), "ne": ("!=", "not_equal"), "lt": ("<", "less"),
+    "le": ("<=", "less_equal"), "gt": (">", "greater"), "ge": (">=", "greater_equal"),
 }  # fmt: skip
 _ONE = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+_WRITTEN: dict[str, tuple[str, Callable[[], Any]]] = {
+    **{name: (symbol, lambda f=f: O.elementwise.BINARY[f]) for name, (symbol, f) in _ARITHMETIC.items()},
+    "divmod": ("divmod", lambda: O.elementwise.divmod_of),
+    "pow": ("**", lambda: O.elementwise.power),
+    "matmul": ("@", lambda: O.products.matmul),
+}
 
 
 def _round(self: Any, ndigits: int | None = None) -> Any:
-    return choice.round(self, ndigits or 0)
+    return O.choice.round(self, ndigits or 0)
 
 
 # -- Python's own conversions -----------------------------------------------------------------------------------------
@@ -130,11 +131,11 @@ def _iterate(self: Any) -> Iterator[Any]:
         raise ArgumentError(
             f"an array with no axes cannot be iterated over, at {describe(here())}; its shape is ()"
         )
-    return iter([index(self, i) for i in range(self.shape[0])])
+    return iter([O.reading.index(self, i) for i in range(self.shape[0])])
 
 
 def _contains(self: Any, value: Any) -> bool:
-    return bool(reductions.any(BINARY["equal"](self, value)))
+    return bool(O.reductions.any(O.elementwise.BINARY["equal"](self, value)))
 
 
 def _reversed(self: Any) -> Iterator[Any]:
@@ -193,18 +194,25 @@ def _refuse_deletion(self: Any, key: Any) -> None:
 # -- methods ----------------------------------------------------------------------------------------------------------
 
 
+def _at(self: Any) -> Any:
+    from fnn.indexing import IndexUpdateHelper  # with all that reading and writing need
+
+    return IndexUpdateHelper(self)
+
+
 def _shape_arguments(sizes: tuple[Any, ...]) -> Any:
     """x.reshape(2, 3) and x.reshape((2, 3)) alike."""
     return sizes[0] if len(sizes) == 1 else sizes
 
 
 def _reshape(self: Any, *shape: Any, order: str = "C") -> Any:
-    return shaping.reshape(self, _shape_arguments(shape), order)
+    return O.shaping.reshape(self, _shape_arguments(shape), order)
 
 
 def _transpose(self: Any, *axes: Any) -> Any:
-    return shaping.transpose(
-        self, None if not axes or axes[0] is None else sizes_of("transpose", _shape_arguments(axes))
+    return O.shaping.transpose(
+        self,
+        None if not axes or axes[0] is None else O.operands.sizes_of("transpose", _shape_arguments(axes)),
     )
 
 
@@ -212,7 +220,7 @@ def _item(self: Any, *position: int) -> Any:
     """The one element, or the one at a position (one number counts through the flattened array), as a Python number."""
     if position:
         place = _shape_arguments(position)
-        return index(self if isinstance(place, tuple) else shaping.ravel(self), place).item()
+        return O.reading.index(self if isinstance(place, tuple) else O.shaping.ravel(self), place).item()
     array = self.concrete("item()") if isinstance(self, Tracer) else self
     if array.size != 1:
         raise ArgumentError(
@@ -276,19 +284,26 @@ def _delete(self: Any) -> None:
 
 
 _METHODS: dict[str, Any] = {
-    "reshape": _reshape, "transpose": _transpose, "astype": choice.astype, "view": choice.view, "copy": _copied,
-    "flatten": shaping.ravel, "ravel": shaping.ravel, "squeeze": shaping.squeeze, "swapaxes": shaping.swapaxes,
-    "sum": reductions.sum, "prod": reductions.prod, "mean": reductions.mean, "var": reductions.var, "std": reductions.std,
-    "max": reductions.max_of, "min": reductions.min_of, "all": reductions.all, "any": reductions.any, "ptp": reductions.ptp,
-    "argmax": reductions.argmax, "argmin": reductions.argmin, "cumsum": reductions.cumsum, "cumprod": reductions.cumprod,
-    "dot": products.dot, "clip": choice.clip, "round": choice.round, "conj": choice.conjugate, "conjugate": choice.conjugate,
-    "sort": selection.sort, "argsort": selection.argsort, "take": selection.take, "repeat": selection.repeat,
-    "diagonal": selection.diagonal, "trace": selection.trace, "nonzero": selection.nonzero,
-    "searchsorted": selection.searchsorted, "argpartition": selection.argpartition,
-    "item": _item, "tolist": _tolist, "block_until_ready": _ready, "devices": _devices, "to_device": _to_device,
-    "delete": _delete, "__array_namespace__": _namespace, "__iter__": _iterate, "__contains__": _contains,
-    "__reversed__": _reversed, "__format__": _format, "__round__": _round, "__getitem__": index,
-    "__setitem__": _refuse_assignment, "__delitem__": _refuse_deletion,
+    "reshape": _reshape, "transpose": _transpose, "copy": _copied, "item": _item, "tolist": _tolist,
+    "block_until_ready": _ready, "devices": _devices, "to_device": _to_device, "delete": _delete,
+    "__array_namespace__": _namespace, "__iter__": _iterate, "__contains__": _contains, "__reversed__": _reversed,
+    "__format__": _format, "__round__": _round, "__setitem__": _refuse_assignment, "__delitem__": _refuse_deletion,
+}  # fmt: skip
+# Methods that are operations, by where they are: a module of `fnn.operations` is imported when one is first used.
+_OPERATIONS: dict[str, Callable[[], Any]] = {
+    "astype": lambda: O.choice.astype, "view": lambda: O.choice.view, "flatten": lambda: O.shaping.ravel,
+    "ravel": lambda: O.shaping.ravel, "squeeze": lambda: O.shaping.squeeze, "swapaxes": lambda: O.shaping.swapaxes,
+    "sum": lambda: O.reductions.sum, "prod": lambda: O.reductions.prod, "mean": lambda: O.reductions.mean,
+    "var": lambda: O.reductions.var, "std": lambda: O.reductions.std, "max": lambda: O.reductions.max_of,
+    "min": lambda: O.reductions.min_of, "all": lambda: O.reductions.all, "any": lambda: O.reductions.any,
+    "ptp": lambda: O.reductions.ptp, "argmax": lambda: O.reductions.argmax, "argmin": lambda: O.reductions.argmin,
+    "cumsum": lambda: O.reductions.cumsum, "cumprod": lambda: O.reductions.cumprod, "dot": lambda: O.products.dot,
+    "clip": lambda: O.choice.clip, "round": lambda: O.choice.round, "conj": lambda: O.choice.conjugate,
+    "conjugate": lambda: O.choice.conjugate, "sort": lambda: O.selection.sort, "argsort": lambda: O.selection.argsort,
+    "take": lambda: O.selection.take, "repeat": lambda: O.selection.repeat, "diagonal": lambda: O.selection.diagonal,
+    "trace": lambda: O.selection.trace, "nonzero": lambda: O.selection.nonzero,
+    "searchsorted": lambda: O.selection.searchsorted, "argpartition": lambda: O.selection.argpartition,
+    "__getitem__": lambda: O.reading.index,
 }  # fmt: skip
 _CONCRETE: dict[str, Any] = {
     "__bool__": _bool, "__index__": _index, "__repr__": _repr, "__dlpack__": _dlpack, "__buffer__": _buffer,
@@ -301,24 +316,29 @@ _CONCRETE: dict[str, Any] = {
     "__deepcopy__": lambda self, memo: self,
 }  # fmt: skip
 _PROPERTIES: dict[str, Any] = {
-    "T": (shaping.transpose, "The array with its axes reversed."),
-    "mT": (shaping.matrix_transpose, "The array with its last two axes exchanged."),
-    "real": (choice.real, "The real part; the array itself if it is real."),
-    "imag": (choice.imag, "The imaginary part; zeros if the array is real."),
-    "at": (IndexUpdateHelper, "x.at[i].set(v) and its kin: x with some elements changed."),
+    "T": (lambda self: O.shaping.transpose(self), "The array with its axes reversed."),
+    "mT": (lambda self: O.shaping.matrix_transpose(self), "The array with its last two axes exchanged."),
+    "real": (lambda self: O.choice.real(self), "The real part; the array itself if it is real."),
+    "imag": (lambda self: O.choice.imag(self), "The imaginary part; zeros if the array is real."),
+    "at": (_at, "x.at[i].set(v) and its kin: x with some elements changed."),
     "device": (lambda self: CPU, "The device the array lives on."),
     "sharding": (_sharding, "How the array lies on devices: `fnn.sharding`."),
 }
 
 
 def _install() -> None:
-    for name, (symbol, f) in _ARITHMETIC.items():
-        setattr(Array, f"__{name}__", _operator(symbol, f))
-        setattr(Array, f"__r{name}__", _operator(symbol, f, reflected=True))
+    late: dict[str, Callable[[], Any]] = dict(_OPERATIONS)
+    for name, (symbol, f) in _WRITTEN.items():
+        late[f"__{name}__"] = lambda symbol=symbol, f=f: _operator(symbol, f())
+        late[f"__r{name}__"] = lambda symbol=symbol, f=f: _operator(symbol, f(), reflected=True)
     for name, (symbol, f) in _COMPARISON.items():
-        setattr(Array, f"__{name}__", _operator(symbol, f, comparing=symbol in ("==", "!=")))
-    for name, function in _ONE.items():
-        setattr(Array, f"__{name}__", UNARY[function])
+        late[f"__{name}__"] = lambda symbol=symbol, f=f: _operator(
+            symbol, O.elementwise.BINARY[f], comparing=symbol in ("==", "!=")
+        )
+    for name, f in _ONE.items():
+        late[f"__{name}__"] = lambda f=f: O.elementwise.UNARY[f]
+    for name, load in late.items():
+        setattr(Array, name, Method(Array, name, load))
     for name, f in _METHODS.items():
         setattr(Array, name, f)
     for name, f in _CONCRETE.items():

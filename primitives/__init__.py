@@ -7,96 +7,96 @@ a bare ``primitives`` would be a second copy of these modules, with registries a
 if not __name__.startswith("fnn."):  # pragma: no cover
     raise ImportError(f"{__name__!r} is part of fnn: import it as 'fnn.primitives'")
 
-from fnn.primitives.arithmetic import (  # after the guard
-    abs,
-    add,
-    clamp,
-    div,
-    max,
-    min,
-    mul,
-    neg,
-    rem,
-    sign,
-    square,
-    sub,
-)
-from fnn.primitives.bessel import bessel_i0e, bessel_i1e
-from fnn.primitives.bitwise import (
-    and_,
-    clz,
-    not_,
-    or_,
-    population_count,
-    shift_left,
-    shift_right_arithmetic,
-    shift_right_logical,
-    xor,
-)
-from fnn.primitives.comparison import eq, ge, gt, is_finite, le, lt, ne, select
-from fnn.primitives.complex_numbers import complex, conj, imag, real
-from fnn.primitives.contraction import dot_general
-from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient
-from fnn.primitives.convolution import ConvDimensionNumbers, conv_general_dilated
-from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
-from fnn.primitives.incomplete_beta import betainc, lbeta
-from fnn.primitives.incomplete_gamma import igamma, igamma_grad_a, igammac, random_gamma_grad
-from fnn.primitives.indexing import (
-    GatherDimensionNumbers,
-    ScatterDimensionNumbers,
-    dynamic_slice,
-    dynamic_update_slice,
-    gather,
-    scatter,
-)
-from fnn.primitives.linalg import cholesky, triangular_solve
-from fnn.primitives.powers import integer_pow, pow
-from fnn.primitives.random_bits import threefry2x32
-from fnn.primitives.reductions import (
-    argmax,
-    argmin,
-    reduce_and,
-    reduce_max,
-    reduce_min,
-    reduce_or,
-    reduce_prod,
-    reduce_sum,
-    reduce_xor,
-)
-from fnn.primitives.rounding import ceil, floor, round
-from fnn.primitives.rules import zeros
-from fnn.primitives.sorting import sort, top_k
-from fnn.primitives.structural import broadcast, concatenate, copy, iota, pad, reshape, rev, slice, transpose
-from fnn.primitives.transcendental import (
-    acos,
-    acosh,
-    asin,
-    asinh,
-    atan,
-    atan2,
-    atanh,
-    cbrt,
-    cos,
-    cosh,
-    digamma,
-    erf,
-    erf_inv,
-    erfc,
-    exp,
-    exp2,
-    expm1,
-    lgamma,
-    log,
-    log1p,
-    logistic,
-    rsqrt,
-    sin,
-    sinh,
-    sqrt,
-    tan,
-    tanh,
-)
-from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
+from fnn.lazy import names as _names  # below the guard
+
+with _names(globals()):
+    from fnn.primitives.arithmetic import abs, add, clamp, div, max, min, mul, neg, rem, sign, square, sub
+    from fnn.primitives.bessel import bessel_i0e, bessel_i1e
+    from fnn.primitives.bitwise import (
+        and_,
+        clz,
+        not_,
+        or_,
+        population_count,
+        shift_left,
+        shift_right_arithmetic,
+        shift_right_logical,
+        xor,
+    )
+    from fnn.primitives.comparison import eq, ge, gt, is_finite, le, lt, ne, select
+    from fnn.primitives.complex_numbers import complex, conj, imag, real
+    from fnn.primitives.contraction import dot_general
+    from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient
+    from fnn.primitives.convolution import ConvDimensionNumbers, conv_general_dilated
+    from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
+    from fnn.primitives.incomplete_beta import betainc, lbeta
+    from fnn.primitives.incomplete_gamma import igamma, igamma_grad_a, igammac, random_gamma_grad
+    from fnn.primitives.indexing import (
+        GatherDimensionNumbers,
+        ScatterDimensionNumbers,
+        dynamic_slice,
+        dynamic_update_slice,
+        gather,
+        scatter,
+    )
+    from fnn.primitives.linalg import cholesky, triangular_solve
+    from fnn.primitives.powers import integer_pow, pow
+    from fnn.primitives.random_bits import threefry2x32
+    from fnn.primitives.reductions import (
+        argmax,
+        argmin,
+        reduce_and,
+        reduce_max,
+        reduce_min,
+        reduce_or,
+        reduce_prod,
+        reduce_sum,
+        reduce_xor,
+    )
+    from fnn.primitives.rounding import ceil, floor, round
+    from fnn.primitives.rules import zeros
+    from fnn.primitives.sorting import sort, top_k
+    from fnn.primitives.structural import (
+        broadcast,
+        concatenate,
+        copy,
+        iota,
+        pad,
+        reshape,
+        rev,
+        slice,
+        transpose,
+    )
+    from fnn.primitives.transcendental import (
+        acos,
+        acosh,
+        asin,
+        asinh,
+        atan,
+        atan2,
+        atanh,
+        cbrt,
+        cos,
+        cosh,
+        digamma,
+        erf,
+        erf_inv,
+        erfc,
+        exp,
+        exp2,
+        expm1,
+        lgamma,
+        log,
+        log1p,
+        logistic,
+        rsqrt,
+        sin,
+        sinh,
+        sqrt,
+        tan,
+        tanh,
+    )
+    from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
 
 __all__ = [
     "ConvDimensionNumbers",

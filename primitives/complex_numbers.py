@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.aval import Aval
 from fnn.core.lowering import Elementwise
-from fnn.core.primitive import Primitive, Sample, registry
+from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
@@ -45,7 +46,7 @@ def _nothing(x: Any) -> Any:
 
 def _imag_partial(t: Any, _out: Any, _x: Any) -> Any:
     """The imaginary part of a tangent; of a real cotangent c the number -ic."""
-    return imag(t) if is_complex(t) else complex(_nothing(t), registry["neg"](t))
+    return imag(t) if is_complex(t) else complex(_nothing(t), P.neg(t))
 
 
 _parts = lambda: [Sample((s,)) for s in ("c8[2,3]", "c16[4]", "c8[]", "c8[0,2]", 1.5 - 2j)]
@@ -114,7 +115,7 @@ def _complex_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) 
 
     def pull(ct: Any) -> list[Any]:
         first = of_dtype(real(ct), avals[0].dtype) if re else None
-        return [first, of_dtype(registry["neg"](imag(ct)), avals[1].dtype) if im else None]
+        return [first, of_dtype(P.neg(imag(ct)), avals[1].dtype) if im else None]
 
     return out, pull if re or im else None
 

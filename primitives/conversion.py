@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.aval import Aval
 from fnn.core.lowering import Decompose, Elementwise, IndexMap
-from fnn.core.primitive import Primitive, Sample, registry
+from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import DtypeError, ShapeError
@@ -250,7 +251,7 @@ def bitcast(x: Any, dtype: np.dtype) -> Any:
     whole = _unsigned(target)
     places = iota(dtype=whole, shape=shape, dimension=len(shape) - 1)
     shifted = shift_left(convert(x, dtype=whole), _times(places, 8 * narrow))
-    joined = registry["reduce_or"](shifted, axes=(len(shape) - 1,))
+    joined = P.reduce_or(shifted, axes=(len(shape) - 1,))
     return bitcast_p(joined, dtype=target, source=whole)
 
 
@@ -275,7 +276,7 @@ def _nextafter(x: Any, y: Any) -> Any:
     bits = bitcast_p(x, dtype=words, source=aval.dtype)
     zero = zeros(Aval((), aval.dtype))
     inward = eq(gt(x, y), gt(x, zero))
-    moved = select(inward, registry["sub"](bits, 1), registry["add"](bits, 1))
+    moved = select(inward, P.sub(bits, 1), P.add(bits, 1))
     sign = shift_left(
         shift_right_logical(bitcast_p(y, dtype=words, source=aval.dtype), 8 * words.itemsize - 1),
         8 * words.itemsize - 1,
@@ -283,7 +284,7 @@ def _nextafter(x: Any, y: Any) -> Any:
     least = or_(sign, 1)
     out = bitcast_p(select(eq(x, zero), least, moved), dtype=aval.dtype, source=words)
     undefined = or_(ne(x, x), ne(y, y))
-    return select(undefined, registry["add"](x, y), select(eq(x, y), y, out))
+    return select(undefined, P.add(x, y), select(eq(x, y), y, out))
 
 
 # the number next to x on the way to y

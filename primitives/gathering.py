@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from fnn import primitives as P
 from fnn.core.aval import Aval, Shape
 from fnn.core.lowering import Kernel
-from fnn.core.primitive import Primitive, Sample, registry
+from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError
@@ -187,7 +188,7 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> 
     def pull(ct: Any) -> list[Any]:
         mode = "drop" if params["mode"] == "fill" else "clip"
         numbers = scatter_numbers(params["dimension_numbers"])
-        back = registry["scatter"](
+        back = P.scatter(
             zeros(aval.strong()),
             indices,
             ct,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.aval import Aval
 from fnn.core.lowering import Decompose, Reduction
-from fnn.core.primitive import Primitive, Sample, registry
+from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
@@ -93,7 +94,7 @@ def _others(x: Any, axes: Sequence[int]) -> Any:
     shape = shape_of(x)
     kept = rest(len(shape), axes)
     perm = (*kept, *axes)
-    rows = registry["transpose"](x, perm=perm)
+    rows = P.transpose(x, perm=perm)
     lead = tuple([shape[d] for d in kept])
     count = 1
     for d in axes:
@@ -106,11 +107,11 @@ def _others(x: Any, axes: Sequence[int]) -> Any:
         low, high = (0,) * axis, lead
         return slice(y, start=(*low, start), limit=(*high, limit), step=(1,) * (axis + 1))
 
-    cumprod = registry["cumprod"]
+    cumprod = P.cumprod
     before = concatenate(ones, cut(cumprod(flat, axis=axis, reverse=False), 0, count - 1), axis=axis)
     behind = concatenate(cut(cumprod(flat, axis=axis, reverse=True), 1, count), ones, axis=axis)
     product = reshape(mul(before, behind), shape=shape_of(rows))
-    return registry["transpose"](product, perm=tuple([perm.index(d) for d in range(len(perm))]))
+    return P.transpose(product, perm=tuple([perm.index(d) for d in range(len(perm))]))
 
 
 def _prod_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:

@@ -2,8 +2,8 @@
 
 `elementwise` needs one partial derivative per operand, `linear` a transposition, `bilinear` one for each
 side; the rules for forward mode, reverse mode and batching follow. The factories themselves need a handful of
-primitives that they make (a sum, a broadcast); those are reached through the registry, so that every
-primitive stands in its own family.
+primitives that they make (a sum, a broadcast); those are reached through the package, so that every
+primitive stands in its own family, and a family is loaded when it is used.
 
 >>> from fnn.primitives.arithmetic import mul
 >>> out, pull = mul.vjp((True, False), (3.0, 4.0), {})
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.lowering import Elementwise, Lowering
@@ -47,7 +48,7 @@ HALVES = (dtypes.bfloat16, dtypes.float16)
 def zeros(aval: Aval) -> Any:
     """Zeros of a type, as a broadcast scalar: no memory, and no constant array in a graph."""
     zero = _zero(aval.dtype)
-    return registry["broadcast"](zero, shape=aval.shape, axes=()) if aval.shape else zero
+    return P.broadcast(zero, shape=aval.shape, axes=()) if aval.shape else zero
 
 
 def _zero(dtype: np.dtype) -> ConcreteArray:
@@ -75,7 +76,7 @@ def lift(size: int, x: Any, flag: bool) -> Any:
     if flag:
         return x
     shape = shape_of(x)
-    return registry["broadcast"](x, shape=(size, *shape), axes=tuple(range(1, len(shape) + 1)))
+    return P.broadcast(x, shape=(size, *shape), axes=tuple(range(1, len(shape) + 1)))
 
 
 def moveaxis(x: Any, source: int, target: int) -> Any:
@@ -84,7 +85,7 @@ def moveaxis(x: Any, source: int, target: int) -> Any:
         return x
     perm = [d for d in range(len(shape_of(x))) if d != source]
     perm.insert(target, source)
-    return registry["transpose"](x, perm=tuple(perm))
+    return P.transpose(x, perm=tuple(perm))
 
 
 def spread(size: int, flags: Sequence[bool], args: Sequence[Any]) -> list[Any]:
@@ -97,9 +98,9 @@ def spread(size: int, flags: Sequence[bool], args: Sequence[Any]) -> list[Any]:
     out = []
     for a, f, r in zip(args, flags, ranks):
         if f and r < rank:
-            a = registry["broadcast"](a, shape=full, axes=(0,))
+            a = P.broadcast(a, shape=full, axes=(0,))
         elif not f and r:
-            a = registry["broadcast"](a, shape=full, axes=tuple(range(1, rank + 1)))
+            a = P.broadcast(a, shape=full, axes=tuple(range(1, rank + 1)))
         out.append(a)
     return out
 
@@ -107,7 +108,7 @@ def spread(size: int, flags: Sequence[bool], args: Sequence[Any]) -> list[Any]:
 def of_dtype(x: Any, dtype: np.dtype) -> Any:
     """x converted, if it has another dtype."""
     have = (x.aval if type(x) is ConcreteArray else aval_of(x)).dtype
-    return x if have is dtype or have == dtype else registry["convert"](x, dtype=dtype)
+    return x if have is dtype or have == dtype else P.convert(x, dtype=dtype)
 
 
 def _tangent_of(t: Any, out: np.dtype) -> Any:
@@ -262,7 +263,7 @@ def elementwise(
     def term_of(partial: Any, t: Any, out: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         if partial == 1:
             return t
-        return registry["neg"](t) if partial == -1 else partial(t, out, *args, **params)
+        return P.neg(t) if partial == -1 else partial(t, out, *args, **params)
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         out = prim(*primals, **params)
@@ -271,8 +272,8 @@ def elementwise(
             if t is not None and partial is not None:
                 term = term_of(partial, _tangent_of(t, aval.dtype), out, primals, params)
                 if shape_of(term) != aval.shape:
-                    term = registry["broadcast"](term, shape=aval.shape, axes=())
-                total = term if total is None else registry["add"](total, term)
+                    term = P.broadcast(term, shape=aval.shape, axes=())
+                total = term if total is None else P.add(total, term)
         return out, total
 
     @functools.lru_cache(None)
@@ -298,9 +299,9 @@ def elementwise(
                 if callable(partial):
                     term = partial(ct, result, *kept, **params)
                 else:
-                    term = ct if partial == 1 else registry["neg"](ct)
+                    term = ct if partial == 1 else P.neg(ct)
                 if len(aval.shape) < rank:
-                    term = registry["reduce_sum"](term, axes=tuple(range(rank)))
+                    term = P.reduce_sum(term, axes=tuple(range(rank)))
                 cts[i] = of_dtype(term, aval.dtype)
             return cts
 
@@ -426,7 +427,7 @@ def bilinear(
         right = None if ty is None else prim(x, ty, **params)
         if left is None or right is None:
             return out, right if left is None else left
-        return out, registry["add"](left, right)
+        return out, P.add(left, right)
 
     def vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         out = prim(*args, **params)

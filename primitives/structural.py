@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
+from fnn import primitives as P
 from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval, Shape
 from fnn.core.lowering import IndexMap, Iota
-from fnn.core.primitive import Primitive, Sample, registry
+from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
@@ -53,7 +54,7 @@ def _broadcast_transpose(ct: Any, i: int, avals: Sequence[Aval], args: Any, para
     shape, inner = params["shape"], avals[0].shape
     kept = [a for a, n in zip(params["axes"], inner) if n == shape[a]]
     gone = rest(len(shape), kept)
-    out = registry["reduce_sum"](ct, axes=gone) if gone else ct
+    out = P.reduce_sum(ct, axes=gone) if gone else ct
     return out if shape_of(out) == inner else reshape(out, shape=inner)
 
 
@@ -277,14 +278,8 @@ def _pad_transpose(ct: Any, i: int, avals: Sequence[Aval], args: Any, p: dict[st
     rank = avals[0].ndim
     if i == 1:
         zero = zeros(Aval((), aval_of(ct).dtype))
-        padding = registry["reduce_sum"](
-            registry["select"](_filled(avals[0].shape, p), ct, zero), axes=tuple(range(rank))
-        )
-        return (
-            registry["convert"](padding, dtype=avals[1].dtype)
-            if avals[1].dtype != avals[0].dtype
-            else padding
-        )
+        padding = P.reduce_sum(P.select(_filled(avals[0].shape, p), ct, zero), axes=tuple(range(rank)))
+        return P.convert(padding, dtype=avals[1].dtype) if avals[1].dtype != avals[0].dtype else padding
     cut = ct
     if any(p["low"]) or any(p["high"]):
         cut = _pad_zeros(ct, [-a for a in p["low"]], [-b for b in p["high"]], (0,) * rank)
@@ -301,10 +296,10 @@ def _pad_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[s
         return pad(x, value, **wider), True
     x = lift(frame.size, x, flags[0])
     if aval_of(value).dtype != aval_of(x).dtype:
-        value = registry["convert"](value, dtype=aval_of(x).dtype)
+        value = P.convert(value, dtype=aval_of(x).dtype)
     out = _pad_zeros(x, **wider)
     mask = _filled((frame.size, *inner), wider)
-    return registry["select"](mask, broadcast(value, shape=shape_of(out), axes=(0,)), out), True
+    return P.select(mask, broadcast(value, shape=shape_of(out), axes=(0,)), out), True
 
 
 # x with `value` around it (low, high; negative ones cut) and `interior` times between neighbours, along every

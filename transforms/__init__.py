@@ -7,28 +7,31 @@ a bare ``transforms`` would be a second copy of these modules, with registries a
 if not __name__.startswith("fnn."):  # pragma: no cover
     raise ImportError(f"{__name__!r} is part of fnn: import it as 'fnn.transforms'")
 
-from fnn.transforms import (  # below the guard; all, because they register primitives
-    associative_scan,
-    autodiff,
-    batching,
-    callbacks,
-    calls,
-    collectives,
-    compiled,
-    control,
-    custom,
-    differentiate,
-    flattening,
-    jacobians,
-    jit,
-    passes,
-    remat,
-    rewrite,
-    scan,
-    sequential_map,
-    shapes,
-    while_loop,
-)
+from fnn.lazy import names as _names  # below the guard
+
+with _names(globals()):
+    from fnn.transforms import (
+        associative_scan,
+        autodiff,
+        batching,
+        callbacks,
+        calls,
+        collectives,
+        compiled,
+        control,
+        custom,
+        differentiate,
+        flattening,
+        jacobians,
+        jit,
+        passes,
+        remat,
+        rewrite,
+        scan,
+        sequential_map,
+        shapes,
+        while_loop,
+    )
 
 __all__ = [
     "associative_scan",

@@ -14,7 +14,7 @@ from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.ir import Graph, Literal, Var
 from fnn.core.lowering import Loop
-from fnn.core.primitive import Primitive, Sample, registry
+from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Stage, Tracer, aval_of, closed_stage, stage
 from fnn.core.tracebacks import filtered
@@ -175,6 +175,7 @@ def _known(atom: Any, graph: Graph, consts: Sequence[Any]) -> int | None:
 
 
 def _as_scan(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any], steps: int) -> Any:
+    from fnn.transforms.scan import scan_p  # scan is built on this module
 
     cut = p["cond_consts"]
     params = {
@@ -184,7 +185,7 @@ def _as_scan(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any], step
         "length": steps,
         "reverse": False,
     }
-    outs, pull, active = registry["scan"].vjp(tuple(needs[cut:]), list(args[cut:]), params)  # type: ignore[misc]
+    outs, pull, active = scan_p.vjp(tuple(needs[cut:]), list(args[cut:]), params)  # type: ignore[misc]
     return outs, (None if pull is None else lambda cts: [None] * cut + list(pull(cts))), active
 
 

@@ -6,38 +6,41 @@
 [(2, 8), (8,), (8, 1), (1,)]
 """
 
-from fnn.nn import initializers
-from fnn.nn.activations import (
-    celu,
-    elu,
-    gelu,
-    glu,
-    hard_sigmoid,
-    hard_silu,
-    hard_swish,
-    hard_tanh,
-    identity,
-    leaky_relu,
-    log1mexp,
-    log_sigmoid,
-    mish,
-    one_hot,
-    relu,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    soft_sign,
-    softplus,
-    sparse_plus,
-    sparse_sigmoid,
-    squareplus,
-    swish,
-    tanh,
-)
-from fnn.nn.attention import dot_product_attention
-from fnn.nn.layers import MLP, Linear, Sequential
-from fnn.nn.normalisation import log_softmax, logmeanexp, logsumexp, softmax, standardize
+from fnn.lazy import names as _names
+
+with _names(globals()):
+    from fnn.nn import initializers
+    from fnn.nn.activations import (
+        celu,
+        elu,
+        gelu,
+        glu,
+        hard_sigmoid,
+        hard_silu,
+        hard_swish,
+        hard_tanh,
+        identity,
+        leaky_relu,
+        log1mexp,
+        log_sigmoid,
+        mish,
+        one_hot,
+        relu,
+        relu6,
+        selu,
+        sigmoid,
+        silu,
+        soft_sign,
+        softplus,
+        sparse_plus,
+        sparse_sigmoid,
+        squareplus,
+        swish,
+        tanh,
+    )
+    from fnn.nn.attention import dot_product_attention
+    from fnn.nn.layers import MLP, Linear, Sequential
+    from fnn.nn.normalisation import log_softmax, logmeanexp, logsumexp, softmax, standardize
 
 __all__ = [
     "MLP",

@@ -13,360 +13,415 @@ from __future__ import annotations
 
 from typing import Any
 
-from fnn import array as _array  # installs the operators of arrays
-from fnn.core.array import Array as ndarray
-from fnn.numpy import dtype_names as _dtype_names
-from fnn.numpy import linalg
-from fnn.numpy.bits import frexp, gcd, lcm, ldexp, packbits, spacing, unpackbits
-from fnn.numpy.comparing import (
-    allclose,
-    array_equal,
-    array_equiv,
-    isclose,
-    iscomplex,
-    iscomplexobj,
-    isreal,
-    isrealobj,
-    isscalar,
-    iterable,
-    ndim,
-    shape,
-    size,
-)
-from fnn.numpy.creation import (
-    diag,
-    diag_indices,
-    diag_indices_from,
-    diagflat,
-    eye,
-    fromfunction,
-    geomspace,
-    identity,
-    indices,
-    logspace,
-    meshgrid,
-    mgrid,
-    ogrid,
-    tri,
-    tril,
-    tril_indices,
-    tril_indices_from,
-    triu,
-    triu_indices,
-    triu_indices_from,
-    vander,
-)
-from fnn.numpy.creation import select_by as select
-from fnn.numpy.dtype_names import (
-    ComplexWarning,
-    angle,
-    can_cast,
-    character,
-    complexfloating,
-    dtype,
-    e,
-    euler_gamma,
-    finfo,
-    flexible,
-    floating,
-    generic,
-    iinfo,
-    inexact,
-    inf,
-    integer,
-    isdtype,
-    issubdtype,
-    nan,
-    newaxis,
-    number,
-    object_,
-    pi,
-    promote_types,
-    result_type,
-    signedinteger,
-    unsignedinteger,
-)
-from fnn.numpy.elementwise import *
-from fnn.numpy.files import (
-    array_repr,
-    array_str,
-    from_dlpack,
-    frombuffer,
-    fromfile,
-    fromiter,
-    fromstring,
-    get_printoptions,
-    load,
-    printoptions,
-    save,
-    savez,
-    set_printoptions,
-)
-from fnn.numpy.functional import (
-    apply_along_axis,
-    apply_over_axes,
-    choose,
-    convolve,
-    correlate,
-    modf,
-    piecewise,
-    trapezoid,
-    unwrap,
-    vectorize,
-)
-from fnn.numpy.histograms import histogram, histogram2d, histogram_bin_edges, histogramdd
-from fnn.numpy.indexing_tricks import (
-    c_,
-    fill_diagonal,
-    index_exp,
-    ix_,
-    mask_indices,
-    place,
-    r_,
-    ravel_multi_index,
-    resize,
-    s_,
-    trim_zeros,
-    unravel_index,
-)
-from fnn.numpy.linear import cross, einsum, einsum_path, kron, matrix_power
-from fnn.numpy.padding import pad
-from fnn.numpy.polynomials import (
-    poly,
-    polyadd,
-    polyder,
-    polydiv,
-    polyfit,
-    polyint,
-    polymul,
-    polysub,
-    polyval,
-    roots,
-)
-from fnn.numpy.sets import argwhere, compress, delete, extract, flatnonzero, insert, isin, put, put_along_axis
-from fnn.numpy.statistics import (
-    average,
-    bincount,
-    corrcoef,
-    cov,
-    diff,
-    digitize,
-    ediff1d,
-    gradient,
-    interp,
-    median,
-    nan_to_num,
-    nanargmax,
-    nanargmin,
-    nancumprod,
-    nancumsum,
-    nanmax,
-    nanmean,
-    nanmedian,
-    nanmin,
-    nanpercentile,
-    nanprod,
-    nanquantile,
-    nanstd,
-    nansum,
-    nanvar,
-    percentile,
-    quantile,
-)
-from fnn.numpy.tapers import bartlett, blackman, hamming, hanning
-from fnn.numpy.ufuncs import frompyfunc, ufunc
-from fnn.numpy.unique import (
-    intersect1d,
-    setdiff1d,
-    setxor1d,
-    union1d,
-    unique,
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
-)
-from fnn.operations.choice import astype, clip, conjugate, imag, real, round, where
-from fnn.operations.creation import (
-    arange,
-    array,
-    asarray,
-    copy,
-    empty,
-    empty_like,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    zeros,
-    zeros_like,
-)
-from fnn.operations.elementwise import divmod_of as divmod
-from fnn.operations.elementwise import float_power, logical_not, power
-from fnn.operations.products import dot, inner, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat
-from fnn.operations.reductions import (
-    all,
-    any,
-    argmax,
-    argmin,
-    count_nonzero,
-    cumprod,
-    cumsum,
-    cumulative_prod,
-    cumulative_sum,
-    mean,
-    prod,
-    ptp,
-    std,
-    sum,
-    var,
-)
-from fnn.operations.reductions import max_of as max
-from fnn.operations.reductions import min_of as min
-from fnn.operations.selection import (
-    argpartition,
-    argsort,
-    diagonal,
-    lexsort,
-    nonzero,
-    partition,
-    repeat,
-    searchsorted,
-    sort,
-    take,
-    take_along_axis,
-    trace,
-)
-from fnn.operations.shaping import (
-    append,
-    array_split,
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    block,
-    broadcast_arrays,
-    broadcast_shapes,
-    broadcast_to,
-    column_stack,
-    concatenate,
-    dsplit,
-    dstack,
-    expand_dims,
-    flip,
-    fliplr,
-    flipud,
-    hsplit,
-    hstack,
-    matrix_transpose,
-    moveaxis,
-    ravel,
-    reshape,
-    roll,
-    rollaxis,
-    rot90,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    tile,
-    transpose,
-    unstack,
-    vsplit,
-    vstack,
-)
+from fnn import array as _array  # noqa: F401  # installs the operators of arrays
+from fnn.lazy import names as _names
 
-del _array
 
-# Names for the same functions.
-abs = absolute
-acos = arccos
-acosh = arccosh
-asin = arcsin
-asinh = arcsinh
-atan = arctan
-atanh = arctanh
-atan2 = arctan2
-pow = power
-mod = remainder
-true_divide = divide
-bitwise_not = invert
-bitwise_invert = invert
-bitwise_left_shift = left_shift
-bitwise_right_shift = right_shift
-conj = conjugate
-around = round
-amax = max
-amin = min
-concat = concatenate
-permute_dims = transpose
-radians = deg2rad
-degrees = rad2deg
-fix = trunc
-row_stack = vstack
+def __getattr__(name: str) -> Any:
+    """Names that are not there: what to use instead."""
+    from fnn.numpy.elsewhere import missing
 
-# Dtypes by name; float32(1.5) is an array.
-uint8 = _dtype_names.SCALARS["uint8"]
-uint16 = _dtype_names.SCALARS["uint16"]
-uint32 = _dtype_names.SCALARS["uint32"]
-uint64 = _dtype_names.SCALARS["uint64"]
-int8 = _dtype_names.SCALARS["int8"]
-int16 = _dtype_names.SCALARS["int16"]
-int32 = _dtype_names.SCALARS["int32"]
-int64 = _dtype_names.SCALARS["int64"]
-bfloat16 = _dtype_names.SCALARS["bfloat16"]
-float16 = _dtype_names.SCALARS["float16"]
-float32 = _dtype_names.SCALARS["float32"]
-float64 = _dtype_names.SCALARS["float64"]
-bool_ = _dtype_names.SCALARS["bool_"]
-complex64 = _dtype_names.SCALARS["complex64"]
-complex128 = _dtype_names.SCALARS["complex128"]
-csingle, cdouble = complex64, complex128
-bool = bool_  # the array API's name
-# The widths of Python's numbers, unless `enable_x64`.
-float_, int_, uint, complex_ = (
-    _dtype_names.SCALARS["float_"],
-    _dtype_names.SCALARS["int_"],
-    _dtype_names.SCALARS["uint"],
-    _dtype_names.SCALARS["complex_"],
-)
-single, double = _dtype_names.SCALARS["float32"], _dtype_names.SCALARS["float64"]
+    raise missing(name, __all__)
 
-_ELSEWHERE = {
-    "fft": "Fourier transforms are not there yet; outside of transformations numpy.fft computes them",
-    "random": "fnn.random draws numbers from keys: fnn.random.normal(fnn.random.key(0), (3,))",
-    "matrix": "use arrays with two axes",
-    "copyto": "arrays never change: use x.at[...].set(v)",
-    "putmask": "arrays never change: use fnn.numpy.where(mask, values, x)",
-    "asanyarray": "use fnn.numpy.asarray",
-    "ascontiguousarray": "arrays are always contiguous to those who ask: use fnn.numpy.asarray",
-    **dict.fromkeys(
-        (
-            "float8_e3m4",
-            "float8_e4m3",
-            "float8_e4m3b11fnuz",
-            "float8_e4m3fn",
-            "float8_e4m3fnuz",
-            "float8_e5m2",
-            "float8_e5m2fnuz",
-            "float8_e8m0fnu",
-            "float4_e2m1fn",
-            "float6_e2m3fn",
-            "float6_e3m2fn",
-        ),
-        "there are no arrays of floats narrower than 16 bits",
-    ),
-    **dict.fromkeys(
-        ("int1", "int2", "int4", "uint1", "uint2", "uint4"),
-        "there are no arrays of integers narrower than 8 bits",
-    ),
-    "float128": "there are no floats wider than float64",
-    "trapz": "it is called trapezoid",
-    "product": "it is called prod",
-    "sometrue": "it is called any",
-    "alltrue": "it is called all",
-    "in1d": "it is called isin",
-}
+
+with _names(globals()):
+    from fnn.core.array import Array as ndarray
+    from fnn.numpy import linalg
+    from fnn.numpy.bits import frexp, gcd, lcm, ldexp, packbits, spacing, unpackbits
+    from fnn.numpy.comparing import (
+        allclose,
+        array_equal,
+        array_equiv,
+        isclose,
+        iscomplex,
+        iscomplexobj,
+        isreal,
+        isrealobj,
+        isscalar,
+        iterable,
+        ndim,
+        shape,
+        size,
+    )
+    from fnn.numpy.creation import (
+        diag,
+        diag_indices,
+        diag_indices_from,
+        diagflat,
+        eye,
+        fromfunction,
+        geomspace,
+        identity,
+        indices,
+        logspace,
+        meshgrid,
+        mgrid,
+        ogrid,
+        tri,
+        tril,
+        tril_indices,
+        tril_indices_from,
+        triu,
+        triu_indices,
+        triu_indices_from,
+        vander,
+    )
+    from fnn.numpy.creation import select_by as select
+    from fnn.numpy.distinct import (
+        intersect1d,
+        setdiff1d,
+        setxor1d,
+        union1d,
+        unique,
+        unique_all,
+        unique_counts,
+        unique_inverse,
+        unique_values,
+    )
+    from fnn.numpy.dtype_names import (
+        ComplexWarning,
+        angle,
+        bfloat16,
+        bool_,
+        can_cast,
+        cdouble,
+        character,
+        complex64,
+        complex128,
+        complex_,
+        complexfloating,
+        csingle,
+        double,
+        dtype,
+        e,
+        euler_gamma,
+        finfo,
+        flexible,
+        float16,
+        float32,
+        float64,
+        float_,
+        floating,
+        generic,
+        iinfo,
+        inexact,
+        inf,
+        int8,
+        int16,
+        int32,
+        int64,
+        int_,
+        integer,
+        isdtype,
+        issubdtype,
+        nan,
+        newaxis,
+        number,
+        object_,
+        pi,
+        promote_types,
+        result_type,
+        signedinteger,
+        single,
+        uint,
+        uint8,
+        uint16,
+        uint32,
+        uint64,
+        unsignedinteger,
+    )
+    from fnn.numpy.elementwise import (
+        absolute,
+        add,
+        arccos,
+        arccosh,
+        arcsin,
+        arcsinh,
+        arctan,
+        arctan2,
+        arctanh,
+        bitwise_and,
+        bitwise_count,
+        bitwise_or,
+        bitwise_xor,
+        cbrt,
+        ceil,
+        copysign,
+        cos,
+        cosh,
+        deg2rad,
+        divide,
+        equal,
+        exp,
+        exp2,
+        expm1,
+        fabs,
+        floor,
+        floor_divide,
+        fmax,
+        fmin,
+        fmod,
+        greater,
+        greater_equal,
+        heaviside,
+        hypot,
+        invert,
+        isfinite,
+        isinf,
+        isnan,
+        isneginf,
+        isposinf,
+        left_shift,
+        less,
+        less_equal,
+        log,
+        log1p,
+        log2,
+        log10,
+        logaddexp,
+        logaddexp2,
+        logical_and,
+        logical_or,
+        logical_xor,
+        maximum,
+        minimum,
+        multiply,
+        negative,
+        nextafter,
+        not_equal,
+        positive,
+        rad2deg,
+        reciprocal,
+        remainder,
+        right_shift,
+        rint,
+        sign,
+        signbit,
+        sin,
+        sinc,
+        sinh,
+        sqrt,
+        square,
+        subtract,
+        tan,
+        tanh,
+        trunc,
+    )
+    from fnn.numpy.files import (
+        array_repr,
+        array_str,
+        from_dlpack,
+        frombuffer,
+        fromfile,
+        fromiter,
+        fromstring,
+        get_printoptions,
+        load,
+        printoptions,
+        save,
+        savez,
+        set_printoptions,
+    )
+    from fnn.numpy.functional import (
+        apply_along_axis,
+        apply_over_axes,
+        choose,
+        convolve,
+        correlate,
+        modf,
+        piecewise,
+        trapezoid,
+        unwrap,
+        vectorize,
+    )
+    from fnn.numpy.histograms import histogram, histogram2d, histogram_bin_edges, histogramdd
+    from fnn.numpy.indexing_tricks import (
+        c_,
+        fill_diagonal,
+        index_exp,
+        ix_,
+        mask_indices,
+        place,
+        r_,
+        ravel_multi_index,
+        resize,
+        s_,
+        trim_zeros,
+        unravel_index,
+    )
+    from fnn.numpy.linear import cross, einsum, einsum_path, kron, matrix_power
+    from fnn.numpy.padding import pad
+    from fnn.numpy.polynomials import (
+        poly,
+        polyadd,
+        polyder,
+        polydiv,
+        polyfit,
+        polyint,
+        polymul,
+        polysub,
+        polyval,
+        roots,
+    )
+    from fnn.numpy.sets import (
+        argwhere,
+        compress,
+        delete,
+        extract,
+        flatnonzero,
+        insert,
+        isin,
+        put,
+        put_along_axis,
+    )
+    from fnn.numpy.statistics import (
+        average,
+        bincount,
+        corrcoef,
+        cov,
+        diff,
+        digitize,
+        ediff1d,
+        gradient,
+        interp,
+        median,
+        nan_to_num,
+        nanargmax,
+        nanargmin,
+        nancumprod,
+        nancumsum,
+        nanmax,
+        nanmean,
+        nanmedian,
+        nanmin,
+        nanpercentile,
+        nanprod,
+        nanquantile,
+        nanstd,
+        nansum,
+        nanvar,
+        percentile,
+        quantile,
+    )
+    from fnn.numpy.tapers import bartlett, blackman, hamming, hanning
+    from fnn.numpy.ufuncs import frompyfunc, ufunc
+    from fnn.operations.choice import astype, clip, conjugate, imag, real, round, where
+    from fnn.operations.creation import (
+        arange,
+        array,
+        asarray,
+        copy,
+        empty,
+        empty_like,
+        full,
+        full_like,
+        linspace,
+        ones,
+        ones_like,
+        zeros,
+        zeros_like,
+    )
+    from fnn.operations.elementwise import divmod_of as divmod
+    from fnn.operations.elementwise import float_power, logical_not, power
+    from fnn.operations.products import dot, inner, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat
+    from fnn.operations.reductions import (
+        all,
+        any,
+        argmax,
+        argmin,
+        count_nonzero,
+        cumprod,
+        cumsum,
+        cumulative_prod,
+        cumulative_sum,
+        mean,
+        prod,
+        ptp,
+        std,
+        sum,
+        var,
+    )
+    from fnn.operations.reductions import max_of as max
+    from fnn.operations.reductions import min_of as min
+    from fnn.operations.selection import (
+        argpartition,
+        argsort,
+        diagonal,
+        lexsort,
+        nonzero,
+        partition,
+        repeat,
+        searchsorted,
+        sort,
+        take,
+        take_along_axis,
+        trace,
+    )
+    from fnn.operations.shaping import (
+        append,
+        array_split,
+        atleast_1d,
+        atleast_2d,
+        atleast_3d,
+        block,
+        broadcast_arrays,
+        broadcast_shapes,
+        broadcast_to,
+        column_stack,
+        concatenate,
+        dsplit,
+        dstack,
+        expand_dims,
+        flip,
+        fliplr,
+        flipud,
+        hsplit,
+        hstack,
+        matrix_transpose,
+        moveaxis,
+        ravel,
+        reshape,
+        roll,
+        rollaxis,
+        rot90,
+        split,
+        squeeze,
+        stack,
+        swapaxes,
+        tile,
+        transpose,
+        unstack,
+        vsplit,
+        vstack,
+    )
+
+    # names for the same functions
+    abs = absolute
+    acos = arccos
+    acosh = arccosh
+    asin = arcsin
+    asinh = arcsinh
+    atan = arctan
+    atanh = arctanh
+    atan2 = arctan2
+    pow = power
+    mod = remainder
+    true_divide = divide
+    bitwise_not = invert
+    bitwise_invert = invert
+    bitwise_left_shift = left_shift
+    bitwise_right_shift = right_shift
+    conj = conjugate
+    around = round
+    amax = max
+    amin = min
+    concat = concatenate
+    permute_dims = transpose
+    radians = deg2rad
+    degrees = rad2deg
+    fix = trunc
+    row_stack = vstack
+    bool = bool_  # the array API's name
 
 # fmt: off
 __all__ = [
@@ -414,20 +469,3 @@ __all__ = [
     "zeros_like",
 ]
 # fmt: on
-
-
-def __getattr__(name: str) -> Any:
-    """Names that are not there: what to use instead."""
-    if name in _ELSEWHERE:
-        raise AttributeError(f"fnn.numpy has no {name!r}: {_ELSEWHERE[name]}")
-    import difflib  # only a mistake needs it
-
-    near = difflib.get_close_matches(name, [n for n in globals() if not n.startswith("_")], n=1)
-    hint = (
-        f"did you mean {near[0]!r}?"
-        if near
-        else (
-            "if NumPy has it, compute it outside of transformed functions: fnp.asarray(np." + name + "(...))"
-        )
-    )
-    raise AttributeError(f"fnn.numpy has no {name!r}; {hint}")

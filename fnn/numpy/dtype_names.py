@@ -141,3 +141,25 @@ def angle(x: Any, deg: bool = False) -> Any:
         out = BINARY["arctan2"](x.imag, x.real)
         return out * (180 / math.pi) if deg else out
     return where(x < 0, 180.0 if deg else math.pi, where(x == x, 0.0, math.nan)).astype(aval_of(x).dtype)
+
+
+# Dtypes by name; float32(1.5) is an array.
+uint8 = SCALARS["uint8"]
+uint16 = SCALARS["uint16"]
+uint32 = SCALARS["uint32"]
+uint64 = SCALARS["uint64"]
+int8 = SCALARS["int8"]
+int16 = SCALARS["int16"]
+int32 = SCALARS["int32"]
+int64 = SCALARS["int64"]
+bfloat16 = SCALARS["bfloat16"]
+float16 = SCALARS["float16"]
+float32 = SCALARS["float32"]
+float64 = SCALARS["float64"]
+bool_ = SCALARS["bool_"]
+complex64 = SCALARS["complex64"]
+complex128 = SCALARS["complex128"]
+csingle, cdouble = complex64, complex128
+# The widths of Python's numbers, unless `enable_x64`.
+float_, int_, uint, complex_ = (SCALARS["float_"], SCALARS["int_"], SCALARS["uint"], SCALARS["complex_"])
+single, double = SCALARS["float32"], SCALARS["float64"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from fnn.core.trace import aval_of
 from fnn.indexing import IndexUpdateHelper
-from fnn.numpy.unique import known_value
+from fnn.numpy.distinct import known_value
 from fnn.operations.creation import arange, asarray
 from fnn.operations.elementwise import BINARY, logical_not, truth
 from fnn.operations.operands import array_of, axis_of

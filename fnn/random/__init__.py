@@ -10,33 +10,36 @@ A key is a value; using it twice gives the same numbers, so split it.
 (3,)
 """
 
-from fnn.random.choosing import categorical, choice, permutation, shuffle
-from fnn.random.counts import binomial, geometric, multinomial, poisson
-from fnn.random.distributions import (
-    bernoulli,
-    cauchy,
-    exponential,
-    gumbel,
-    laplace,
-    logistic,
-    normal,
-    rademacher,
-    truncated_normal,
-)
-from fnn.random.gammas import ball, beta, chisquare, dirichlet, f, gamma, generalized_normal, loggamma, t
-from fnn.random.keys import PRNGKey, bits, clone, fold_in, key, key_data, key_impl, split, wrap_key_data
-from fnn.random.matrices import multivariate_normal, orthogonal
-from fnn.random.transformed import (
-    double_sided_maxwell,
-    lognormal,
-    maxwell,
-    pareto,
-    rayleigh,
-    triangular,
-    wald,
-    weibull_min,
-)
-from fnn.random.uniforms import randint, uniform
+from fnn.lazy import names as _names
+
+with _names(globals()):
+    from fnn.random.choosing import categorical, choice, permutation, shuffle
+    from fnn.random.counts import binomial, geometric, multinomial, poisson
+    from fnn.random.distributions import (
+        bernoulli,
+        cauchy,
+        exponential,
+        gumbel,
+        laplace,
+        logistic,
+        normal,
+        rademacher,
+        truncated_normal,
+    )
+    from fnn.random.gammas import ball, beta, chisquare, dirichlet, f, gamma, generalized_normal, loggamma, t
+    from fnn.random.keys import PRNGKey, bits, clone, fold_in, key, key_data, key_impl, split, wrap_key_data
+    from fnn.random.matrices import multivariate_normal, orthogonal
+    from fnn.random.transformed import (
+        double_sided_maxwell,
+        lognormal,
+        maxwell,
+        pareto,
+        rayleigh,
+        triangular,
+        wald,
+        weibull_min,
+    )
+    from fnn.random.uniforms import randint, uniform
 
 __all__ = [
     "PRNGKey",

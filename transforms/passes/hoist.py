@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from fnn import primitives as P
 from fnn.core.aval import same_type
 from fnn.core.ir import Atom, Equation, Graph, Var, has_effect
 from fnn.core.lowering import Contraction, Elementwise, IndexMap, Iota, Kernel, Library, Loop, Reduction
-from fnn.core.primitive import registry
+from fnn.core.primitive import Primitive
 from fnn.transforms.passes.cse import cse
 from fnn.transforms.passes.dce import dce
 from fnn.transforms.passes.inline import inline
@@ -118,13 +119,11 @@ class _Scan(ScanParts):
         kept = []
         for atom, out in self.ys:
             params = {"shape": out.aval.shape, "axes": tuple(range(1, out.aval.ndim))}
-            same = self.is_fixed(atom) and registry["broadcast"].out_aval((atom.aval,), params) == out.aval
+            same = self.is_fixed(atom) and P.broadcast.out_aval((atom.aval,), params) == out.aval
             if same:
                 whole = Var(out.aval)
                 operand = self.outer(atom, self.equations)
-                self.equations.append(
-                    Equation(registry["broadcast"], [operand], [whole], params, self.eqn.source)
-                )
+                self.equations.append(Equation(P.broadcast, [operand], [whole], params, self.eqn.source))
                 self.results[out] = whole
                 if isinstance(atom, Var):
                     self.stacks[atom] = whole
@@ -138,7 +137,7 @@ class _Scan(ScanParts):
         """x without an axis of size 1."""
         shape = tuple([n for d, n in enumerate(x.aval.shape) if d != axis])
         out = Var(x.aval.update(shape=shape))
-        self.equations.append(Equation(registry["reshape"], [x], [out], {"shape": shape}, self.eqn.source))
+        self.equations.append(Equation(P.reshape, [x], [out], {"shape": shape}, self.eqn.source))
         return out
 
     def invariants(self) -> bool:
@@ -208,9 +207,7 @@ class _Scan(ScanParts):
             aval = a.aval.update(shape=tuple([a.aval.shape[d] for d in perm]))
             outer = Var(aval)
             new = known[a, perm] = Var(aval)
-            self.equations.append(
-                Equation(registry["transpose"], [self.consts[a]], [outer], {"perm": perm}, e.source)
-            )
+            self.equations.append(Equation(P.transpose, [self.consts[a]], [outer], {"perm": perm}, e.source))
             self.consts[new] = outer
         inputs = [new, other] if side == 0 else [other, new]
         renamed = [
@@ -296,7 +293,7 @@ class _Scan(ScanParts):
             total: Atom = start
             for a in addends:
                 term = self.summed(a)
-                total = term if self.zero(total) else self.late_equation("add", [total, term], {})
+                total = term if self.zero(total) else self.late_equation(P.add, [total, term], {})
             self.results[result] = total
             removed.add(v)
         self.carry = [c for c in self.carry if c[0] not in removed]
@@ -362,18 +359,17 @@ class _Scan(ScanParts):
             (xc, yc), (xb, yb) = e.params["contract"], e.params["batch"]
             up = [tuple([d + 1 for d in axes]) for axes in (xc, yc, xb, yb)]
             params = {**e.params, "contract": ((0, *up[0]), (0, *up[1])), "batch": (up[2], up[3])}
-            out = self.late_equation(e.primitive.name, [self.stack(a) for a in e.inputs], params)
+            out = self.late_equation(e.primitive, [self.stack(a) for a in e.inputs], params)
             for move in reversed(self.peeled(atom)[0]):
-                out = self.late_equation(move.primitive.name, [out], move.params)
+                out = self.late_equation(move.primitive, [out], move.params)
             return out
         if atom in self.stacks:
-            return self.late_equation("reduce_sum", [self.stacks[atom]], {"axes": (0,)})
+            return self.late_equation(P.reduce_sum, [self.stacks[atom]], {"axes": (0,)})
         e = self.makers[atom]
         axes = (0, *(d + 1 for d in e.params["axes"]))
-        return self.late_equation("reduce_sum", [self.stacks[e.inputs[0]]], {**e.params, "axes": axes})  # type: ignore[index]
+        return self.late_equation(P.reduce_sum, [self.stacks[e.inputs[0]]], {**e.params, "axes": axes})  # type: ignore[index]
 
-    def late_equation(self, name: str, inputs: Sequence[Atom], params: dict[str, Any]) -> Var:
-        primitive = registry[name]
+    def late_equation(self, primitive: Primitive, inputs: Sequence[Atom], params: dict[str, Any]) -> Var:
         out = Var(primitive.out_aval(tuple([a.aval for a in inputs]), params))
         self.late.append(Equation(primitive, inputs, [out], params, self.eqn.source))
         return out

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fnn import primitives as P
 from fnn.core.ir import Atom, Equation, Graph, Literal, Var
 from fnn.core.lowering import Elementwise
-from fnn.core.primitive import registry
 from fnn.transforms.passes.dce import dce
 
 
@@ -179,9 +179,7 @@ def _concatenated(boxes: Sequence[Equation], rest: Sequence[Atom], root: Equatio
             shape = (*target.aval.shape[:axis], count, *target.aval.shape[axis + 1 :])
             out = Var(target.aval.update(shape=shape, weak_type=False))
             zero = boxes[0].inputs[1]
-            made.append(
-                Equation(registry["broadcast"], [zero], [out], {"shape": shape, "axes": ()}, root.source)
-            )
+            made.append(Equation(P.broadcast, [zero], [out], {"shape": shape, "axes": ()}, root.source))
             parts.append(out)
 
     for e in boxes:
@@ -191,7 +189,7 @@ def _concatenated(boxes: Sequence[Equation], rest: Sequence[Atom], root: Equatio
         at = hi
     zeros(target.aval.shape[axis] - at)
     whole = target if not rest else Var(target.aval)
-    made.append(Equation(registry["concatenate"], parts, [whole], {"axis": axis}, root.source))
+    made.append(Equation(P.concatenate, parts, [whole], {"axis": axis}, root.source))
     for k, term in enumerate(rest):
         out = target if k == len(rest) - 1 else Var(target.aval)
         made.append(Equation(root.primitive, [whole, term], [out], {}, root.source))
