@@ -12,9 +12,9 @@ import itertools
 
 from fnn.kernels.loops import Value
 from fnn.kernels.math_arithmetic import Arithmetic
-from fnn.kernels.math_exponential import split_exp, split_exp_pair
+from fnn.kernels.math_exponential import LOG2_E, reduced_expm1, split_exp, split_exp_pair
 from fnn.kernels.math_logarithm import positive_log_pair
-from fnn.kernels.math_short import narrow_of, short_exp, short_log, wide_of
+from fnn.kernels.math_short import narrow_of, short_log, wide_of
 
 _INFINITY, _NAN = float("inf"), float("nan")
 # f8: erf(x) / x - 1, in x**2
@@ -59,6 +59,9 @@ _ERFC = {
         -6.404734672582322e-07, -6.818707211317186e-08, 1.3562011513676214e-07, -2.5119895137641443e-08,
     ),
 }  # fmt: skip
+# of f4's: what its format leaves out of the first coefficient, and roughly the derivative
+_ERFC_SHORT_LOW = -1.39799e-08
+_ERFC_SHORT_SLOPE = (-0.687, 0.559, -0.11, -0.086)
 # the derivative of f8's, roughly
 _ERFC_SLOPE = (-0.8909, 1.2348, -1.0444, 0.4517)
 # what f8 leaves out of the first coefficients: of erf's first two, of erfc's, of erf_inv's by intervals
@@ -172,12 +175,23 @@ def _tail(m: Arithmetic, a: Value) -> Value:
 
 
 def _tail_short(m: Arithmetic, a: Value) -> Value:
-    """The same for f4 through f8, which needs no such care."""
-    shift = _ERFC_SHIFT[m.dtype]
-    wide, a = wide_of(m, a)
-    inverse = 1.0 / (a + shift)
-    q = wide.polynomial(wide.fma(inverse, -2.0 * shift, 1.0), _ERFC[m.dtype])
-    return narrow_of(m, short_exp(wide, -(a * a)) * (q * inverse))
+    """The same for f4: only what counts there of what roundings left out."""
+    shift = _ERFC_SHIFT["f4"]
+    square, square_low = m.exact_product(a, a)
+    (high, rest), (n, k) = m.format.ln2, m.nearest_integer(-square, LOG2_E)
+    power, power_low = m.exact_sum(m.fma(n, -high, -square), m.fma(n, -rest, -square_low))
+    p = reduced_expm1(m, power)
+    below = a + shift
+    inverse = 1.0 / below
+    lost = m.fma(-inverse, a - (below - shift), m.fma(-inverse, below, 1.0))
+    double = -2.0 * shift
+    t = m.fma(inverse, double, 1.0)
+    t_low = m.fma(inverse * lost, double, m.fma(inverse, double, 1.0 - t))
+    q, q_low = m.polynomial_pair(t, _ERFC["f4"], _ERFC_SHORT_LOW)
+    q_low = m.fma(t_low, m.polynomial(t, _ERFC_SHORT_SLOPE), q_low)
+    r, r_low = m.exact_product(q, inverse)
+    r_low = m.fma(r, power_low, m.fma(q_low, inverse, m.fma(r, lost, r_low)))
+    return m.scale(r + m.fma(r, p, m.fma(r_low, p, r_low)), k)
 
 
 def erf_inv(m: Arithmetic, x: Value) -> Value:
