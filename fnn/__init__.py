@@ -15,7 +15,22 @@ from fnn.config import config, disable_jit, enable_x64
 from fnn.lazy import names as _names
 
 with _names(globals()):
-    from fnn import cache, debug, dtypes, errors, experimental, lax, nn, numpy, optim, random, tree, tree_util
+    from fnn import (  # noqa: F401  # packages to look into, as fnn.core and fnn.primitives
+        cache,
+        debug,
+        dtypes,
+        errors,
+        experimental,
+        kernels,
+        lax,
+        nn,
+        numpy,
+        optim,
+        random,
+        transforms,
+        tree,
+        tree_util,
+    )
     from fnn.array import block_until_ready, device_get, device_put, devices
     from fnn.core.array import Array
     from fnn.core.ir import Graph

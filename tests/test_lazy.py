@@ -86,6 +86,11 @@ def test_every_name_of_a_namespace_is_there(package: str) -> None:
         assert known or f"fnn{package}.{inner.name}" in at_once, f"rename {inner.name}.py"
 
 
+@pytest.mark.parametrize("name", ["convolution", "elementwise", "slicing"])
+def test_what_a_module_of_lax_offers_is_in_lax(name: str) -> None:
+    assert set(importlib.import_module(f"fnn.lax.{name}").__all__) <= set(dir(fnn.lax))
+
+
 def test_every_method_of_an_array_loads() -> None:
     x = fnp.ones(3)
     for name in dir(Array):
