@@ -214,7 +214,9 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Array:
     """operand as another dtype."""
     x, dtype = (
         as_array(operand),
-        dtypes.canonicalize(new_dtype, explicit=new_dtype not in (int, float, builtins.complex)),
+        dtypes.canonicalize(
+            new_dtype, explicit=not any(new_dtype is kind for kind in (int, float, builtins.complex))
+        ),
     )
     return x if x.dtype == dtype and not x.weak_type else P.convert(x, dtype=dtype)
 

@@ -35,13 +35,15 @@ def _axes(x: Array, axes: Any) -> tuple[int, ...]:
 def iota(dtype: Any, size: int) -> Array:
     """0, 1, ..., size - 1."""
     return P.iota(
-        dtype=dtypes.canonicalize(dtype, explicit=dtype not in (int, float)), shape=(int(size),), dimension=0
+        dtype=dtypes.canonicalize(dtype, explicit=dtype is not int and dtype is not float),
+        shape=(int(size),),
+        dimension=0,
     )
 
 
 def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Array:
     """The index along one axis, at every place of a shape."""
-    target = dtypes.canonicalize(dtype, explicit=dtype not in (int, float))
+    target = dtypes.canonicalize(dtype, explicit=dtype is not int and dtype is not float)
     return P.iota(dtype=target, shape=tuple(shape), dimension=int(dimension))
 
 

@@ -12,6 +12,7 @@ from fnn.transforms.passes.dce import dce
 from fnn.transforms.passes.fold import fold
 from fnn.transforms.passes.hoist import hoist
 from fnn.transforms.passes.inline import inline
+from fnn.transforms.passes.one_hot import one_hot
 from fnn.transforms.passes.pieces import pieces
 from fnn.transforms.passes.recognise import recognise
 from fnn.transforms.passes.rewriting import map_subgraphs
@@ -31,7 +32,7 @@ def nested(graph: Graph) -> Graph:
     return Graph(graph.inputs, graph.outputs, equations)
 
 
-PASSES: tuple[Pass, ...] = (inline, dce, nested, fold, simplify, cse, recognise, pieces, hoist, dce)
+PASSES: tuple[Pass, ...] = (inline, dce, nested, fold, simplify, cse, recognise, one_hot, pieces, hoist, dce)
 
 
 def optimize(graph: Graph) -> Graph:
