@@ -128,8 +128,9 @@ HEAD = """# Accuracy
 The largest errors met of the functions that kernels compute in arithmetic of their own, in units in the last place
 (0.5 is the best there is), over the whole range wherever the result is finite; `python -m tests.accuracy_table` measures
 them again. NaN, infinities, denormal numbers and signed zeros are as in NumPy and SciPy (tests/test_special_values.py).
-float64's lgamma and digamma are within these bounds for positive arguments; between negative whole numbers, beside their
-zeros, it is the absolute error that is small.
+float64's lgamma and digamma are within these bounds for positive arguments. For negative ones, between whole numbers and
+beside their zeros, the absolute error is small: in units in the last place of the result, or of 1 where that is larger,
+at most 5 for lgamma and 16 for digamma.
 
 | function | float32 | float64 | float16 | bfloat16 |
 |---|--:|--:|--:|--:|

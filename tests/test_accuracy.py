@@ -11,7 +11,7 @@ import scipy.special as special
 
 import fnn
 import fnn.numpy as fnp
-from fnn import nn
+from fnn import lax, nn
 from tests import accuracy_table
 
 EPS = float(np.finfo(np.float32).eps)
@@ -36,6 +36,19 @@ def test_the_page_says_what_is_measured(name: str) -> None:
     for measured, figure in zip(found, figures, strict=True):
         assert figure <= 2
         assert figure - 0.7 < measured < figure + 0.2, (found, figures)
+
+
+@needs_extended
+@pytest.mark.parametrize("name, bound", [("lgamma", 5), ("digamma", 16)])
+def test_beside_negative_zeros_the_absolute_error_is_small(name: str, bound: float) -> None:
+    rng = np.random.default_rng(0)
+    x = -np.concatenate(
+        [rng.uniform(0, 10, 200), rng.uniform(10, 200, 60), [2.4570247382208006, 0.504083008264455409]]
+    )
+    exact = accuracy_table.exact(name, (x,), "f8")
+    got = np.asarray(fnn.jit(getattr(lax, name))(fnp.asarray(x, dtype=np.float64)))
+    units = np.abs(got - exact) / np.spacing(np.maximum(1, np.abs(exact.astype(np.float64))))
+    assert float(np.max(units)) <= bound
 
 
 def numbers(kind: str, count: int, rows: int = 8) -> np.ndarray:
