@@ -21,15 +21,19 @@ with _names(globals()):
         dtypes,
         errors,
         experimental,
+        flatten_util,
+        image,
         kernels,
         lax,
         nn,
         numpy,
+        ops,
         optim,
         random,
         transforms,
         tree,
         tree_util,
+        typing,
     )
     from fnn.array import block_until_ready, device_get, device_put, devices
     from fnn.core.array import Array
@@ -52,6 +56,10 @@ with _names(globals()):
     from fnn.version import __version__
 
 __all__ = [
+    "typing",
+    "ops",
+    "image",
+    "flatten_util",
     "Array",
     "FnnError",
     "Graph",

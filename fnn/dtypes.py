@@ -429,3 +429,30 @@ def _pair_of(operand: Any) -> tuple[Dtype, bool]:
         return _pair(operand)
     weak = getattr(operand, "weak_type", None)
     return canonicalize(operand.dtype, explicit=weak is not None), bool(weak)
+
+
+# -------------------------------------------------------------------------------------------- JAX's other names
+
+TypePromotionError = DtypeError
+"""What operands that do not go together raise."""
+
+
+def canonicalize_dtype(dtype: DTypeLike, allow_extended_dtype: bool = False) -> Dtype:
+    """The dtype that inputs of `dtype` get where nobody asks for another: 32 bits for 64, unless `enable_x64`."""
+    return canonicalize(dtype)
+
+
+def itemsize_bits(dtype: DTypeLike) -> int:
+    """The width of one element in bits."""
+    return bits(as_dtype(dtype))
+
+
+def scalar_type_of(x: Any) -> type:
+    """Python's type of the numbers an array, number or dtype holds: bool, int, float or complex."""
+    if type(x) in _PYTHON:
+        return type(x)
+    own = as_dtype(x.dtype if hasattr(x, "dtype") else x)
+    kinds: dict[str, type] = {"b": bool, "u": int, "i": int, "f": float, "c": complex}
+    if kind(own) not in kinds:
+        raise DtypeError(f"scalar_type_of: {own} is no dtype of numbers")
+    return kinds[kind(own)]

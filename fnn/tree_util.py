@@ -4,17 +4,22 @@ from fnn.tree import (
     DictKey,
     FlattenedIndexKey,
     GetAttrKey,
+    KeyEntry,
     KeyPath,
     Partial,
     PyTreeDef,
     SequenceKey,
     all_leaves,
+    flatten_one_level,
+    flatten_one_level_with_keys,
+    is_tree_node,
     keystr,
     register_dataclass,
     register_pytree_node,
     register_pytree_node_class,
     register_pytree_with_keys,
     register_pytree_with_keys_class,
+    register_static,
     treedef_children,
     treedef_is_leaf,
     treedef_tuple,
@@ -28,11 +33,18 @@ from fnn.tree import leaves_with_path as tree_leaves_with_path
 from fnn.tree import map as tree_map
 from fnn.tree import map_with_path as tree_map_with_path
 from fnn.tree import reduce as tree_reduce
+from fnn.tree import reduce_associative as tree_reduce_associative
 from fnn.tree import structure as tree_structure
 from fnn.tree import transpose as tree_transpose
 from fnn.tree import unflatten as tree_unflatten
 
 __all__ = [
+    "tree_reduce_associative",
+    "register_static",
+    "is_tree_node",
+    "flatten_one_level_with_keys",
+    "flatten_one_level",
+    "KeyEntry",
     "DictKey",
     "FlattenedIndexKey",
     "GetAttrKey",

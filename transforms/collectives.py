@@ -14,7 +14,7 @@ from fnn.core.aval import Aval
 from fnn.core.primitive import Primitive, not_differentiable, unsupported
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of, state
-from fnn.errors import ArgumentError, AxisNameError
+from fnn.errors import ArgumentError, AxisNameError, ShapeError, UnsupportedError
 from fnn.primitives.rules import lift, moveaxis
 from fnn.transforms.batching import Batch
 
@@ -157,6 +157,36 @@ all_gather_p = _collective(
 )
 
 
+def _exchange_shape(x: Aval, axis_name: Hashable, split_axis: int, concat_axis: int) -> Aval:
+    rest = [n for d, n in enumerate(x.shape) if d != split_axis]
+    return x.update(shape=(*rest[:concat_axis], x.shape[split_axis], *rest[concat_axis:]))
+
+
+def _exchange_batch(x: Any, frame: Batch, p: dict[str, Any]) -> Any:
+    """The batch axis and the split one change their roles; the old batch axis goes where pieces are put together."""
+    split, concat = p["split_axis"] + 1, p["concat_axis"] + 1
+    perm = list(range(len(shape_of(x))))
+    perm[0], perm[split] = perm[split], perm[0]
+    pieces = perm.pop(split)
+    perm.insert(concat, pieces)
+    return P.transpose(x, perm=tuple(perm)), True
+
+
+all_to_all_p = _collective(
+    "all_to_all",
+    _exchange_batch,
+    lambda x, frame, p: _exchange_batch(lift(frame.size, x, False), frame, p),
+    shape=_exchange_shape,
+    jvp=lambda primals, tangents, p: (all_to_all_p(*primals, **p), all_to_all_p(*tangents, **p)),
+    vjp=lambda needs, args, p: (
+        all_to_all_p(*args, **p),
+        lambda ct: [
+            all_to_all_p(ct, **(p | {"split_axis": p["concat_axis"], "concat_axis": p["split_axis"]}))
+        ],
+    ),
+)
+
+
 def _permute_batch(x: Any, frame: Batch, p: dict[str, Any]) -> Any:
     sources = np.full(frame.size, -1)
     for source, target in p["permutation"]:
@@ -226,13 +256,14 @@ def axis_size(axis_name: AxisName) -> int:
     return axis_trace(axis_name).size
 
 
-def psum(x: Any, axis_name: AxisName) -> Any:
+def psum(x: Any, axis_name: AxisName, *, axis_index_groups: None = None) -> Any:
     """The sum of x, a pytree, over a named axis; psum(1, name) is the axis's size.
 
     >>> import fnn, fnn.numpy as fnp
     >>> print(fnn.vmap(lambda x: x / fnn.lax.psum(x, "batch"), axis_name="batch")(fnp.array([1.0, 3.0])))
     [0.25 0.75]
     """
+    _no_groups("psum", axis_index_groups)
     if type(x) in (int, float):
         return x * axis_size(axis_name)
     return _over(axis_name, lambda leaf, name: psum_p(_number(as_array(leaf)), axis_name=name), x)
@@ -243,8 +274,9 @@ def _number(x: Any) -> Any:
     return P.convert(x, dtype=np.dtype("int32")) if aval_of(x).dtype.kind == "b" else x
 
 
-def pmean(x: Any, axis_name: AxisName) -> Any:
+def pmean(x: Any, axis_name: AxisName, *, axis_index_groups: None = None) -> Any:
     """The mean of x over a named axis."""
+    _no_groups("pmean", axis_index_groups)
 
     def one(leaf: Any, name: Hashable) -> Any:
         leaf = _number(as_array(leaf))
@@ -255,18 +287,23 @@ def pmean(x: Any, axis_name: AxisName) -> Any:
     return _over(axis_name, one, x)
 
 
-def pmax(x: Any, axis_name: AxisName) -> Any:
+def pmax(x: Any, axis_name: AxisName, *, axis_index_groups: None = None) -> Any:
     """The maximum of x over a named axis."""
+    _no_groups("pmax", axis_index_groups)
     return _over(axis_name, lambda leaf, name: pmax_p(as_array(leaf), axis_name=name), x)
 
 
-def pmin(x: Any, axis_name: AxisName) -> Any:
+def pmin(x: Any, axis_name: AxisName, *, axis_index_groups: None = None) -> Any:
     """The minimum of x over a named axis."""
+    _no_groups("pmin", axis_index_groups)
     return _over(axis_name, lambda leaf, name: pmin_p(as_array(leaf), axis_name=name), x)
 
 
-def all_gather(x: Any, axis_name: Hashable, *, axis: int = 0, tiled: bool = False) -> Any:
+def all_gather(
+    x: Any, axis_name: Hashable, *, axis_index_groups: None = None, axis: int = 0, tiled: bool = False
+) -> Any:
     """x of every instance, stacked along a new axis, or joined along it where tiled."""
+    _no_groups("all_gather", axis_index_groups)
     size = axis_size(axis_name)
 
     def one(leaf: Any) -> Any:
@@ -279,6 +316,115 @@ def all_gather(x: Any, axis_name: Hashable, *, axis: int = 0, tiled: bool = Fals
         )
 
     return tree.map(one, x)
+
+
+def all_to_all(
+    x: Any,
+    axis_name: Hashable,
+    split_axis: int,
+    concat_axis: int,
+    *,
+    axis_index_groups: None = None,
+    tiled: bool = False,
+) -> Any:
+    """Each instance sends the i-th piece of x along split_axis to instance i, and puts what it receives together along
+    concat_axis, in the order of the senders.
+
+    split_axis has as many elements as there are instances and disappears, concat_axis is a new one; where `tiled` the one is
+    cut into that many pieces and the other grows. Raises ShapeError where its size does not allow that.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> print(fnn.vmap(lambda x: fnn.lax.all_to_all(x, "i", 0, 0), axis_name="i")(fnp.array([[1, 2], [3, 4]])))
+    [[1 3]
+     [2 4]]
+    """
+    _no_groups("all_to_all", axis_index_groups)
+    size = axis_size(axis_name)
+
+    def one(leaf: Any) -> Any:
+        leaf = as_array(leaf)
+        split, concat = (axis % max(leaf.ndim, 1) for axis in (split_axis, concat_axis))
+        shape = leaf.shape
+        if not leaf.ndim or (shape[split] % size if tiled else shape[split] != size):
+            raise ShapeError(
+                f"all_to_all: axis {split_axis} of {leaf.aval} for {size} instances, at {describe(here())}; its size must be "
+                f"{'a multiple of' if tiled else 'equal to'} that"
+            )
+        if not tiled:
+            return all_to_all_p(leaf, axis_name=axis_name, split_axis=split, concat_axis=concat)
+        pieces = P.reshape(leaf, shape=(*shape[:split], size, shape[split] // size, *shape[split + 1 :]))
+        out = all_to_all_p(pieces, axis_name=axis_name, split_axis=split, concat_axis=concat)
+        whole = list(shape)
+        whole[split] //= size
+        whole[concat] *= size
+        return P.reshape(out, shape=tuple(whole))
+
+    return tree.map(one, x)
+
+
+def pswapaxes(x: Any, axis_name: Hashable, axis: int, *, axis_index_groups: None = None) -> Any:
+    """The named axis and an axis of x exchanged: `all_to_all` along it."""
+    return all_to_all(x, axis_name, axis, axis, axis_index_groups=axis_index_groups)
+
+
+def psum_scatter(
+    x: Any,
+    axis_name: Hashable,
+    *,
+    scatter_dimension: int = 0,
+    axis_index_groups: None = None,
+    tiled: bool = False,
+) -> Any:
+    """The sum over a named axis, of which each instance keeps its own piece along scatter_dimension.
+
+    That axis has as many elements as there are instances and disappears; where `tiled` it is cut into that many pieces."""
+    _no_groups("psum_scatter", axis_index_groups)
+    size = axis_size(axis_name)
+
+    def one(leaf: Any) -> Any:
+        leaf = _number(as_array(leaf))
+        axis = scatter_dimension % max(leaf.ndim, 1)
+        if tiled and leaf.ndim and leaf.shape[axis] % size == 0:
+            leaf = P.reshape(
+                leaf, shape=(*leaf.shape[:axis], size, leaf.shape[axis] // size, *leaf.shape[axis + 1 :])
+            )
+        return P.reduce_sum(all_to_all(leaf, axis_name, axis, 0), axes=(0,))
+
+    return tree.map(one, x)
+
+
+def pbroadcast(x: Any, axis_name: Hashable, source: int) -> Any:
+    """x of the instance `source`, for all."""
+    size = axis_size(axis_name)
+    if not 0 <= source < size:
+        raise ArgumentError(f"pbroadcast: there is no instance {source} among {size}, at {describe(here())}")
+
+    def one(leaf: Any) -> Any:
+        leaf = as_array(leaf)
+        every = all_gather_p(leaf, axis_name=axis_name, axis=0, size=size)
+        mine = P.slice(
+            every,
+            start=(source,) + (0,) * leaf.ndim,
+            limit=(source + 1, *leaf.shape),
+            step=(1,) * (leaf.ndim + 1),
+        )
+        return P.reshape(mine, shape=leaf.shape)
+
+    return tree.map(one, x)
+
+
+def pcast(x: Any, axis_name: AxisName, *, to: str) -> Any:
+    """x itself: fnn does not tell values that vary along a named axis from others by their types."""
+    for name in axis_name if isinstance(axis_name, tuple) else (axis_name,):
+        axis_trace(name)
+    return tree.map(as_array, x)
+
+
+def _no_groups(name: str, groups: Any) -> None:
+    if groups is not None:
+        raise UnsupportedError(
+            f"{name}: axis_index_groups are not supported, at {describe(here())}; nest two vmaps"
+        )
 
 
 def ppermute(x: Any, axis_name: Hashable, perm: Sequence[tuple[int, int]]) -> Any:

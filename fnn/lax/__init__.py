@@ -7,6 +7,19 @@ from fnn.lazy import names as _names
 
 with _names(globals()):
     from fnn.lax import linalg
+    from fnn.lax.arrangement import (
+        broadcast_like,
+        broadcast_to_rank,
+        collapse,
+        dtype,
+        empty,
+        index_take,
+        shape_as_value,
+        split,
+        stack,
+        tile,
+        unstack,
+    )
     from fnn.lax.convolution import (
         ConvDimensionNumbers,
         conv,
@@ -90,6 +103,33 @@ with _names(globals()):
         tanh,
     )
     from fnn.lax.padding import padtype_to_pads
+    from fnn.lax.patches import (
+        ConvGeneralDilatedDimensionNumbers,
+        conv_general_dilated_local,
+        conv_general_dilated_patches,
+        conv_general_permutations,
+        conv_general_shape_tuple,
+        conv_shape_tuple,
+        conv_transpose_shape_tuple,
+        reduce_window_shape_tuple,
+    )
+    from fnn.lax.programs import (
+        AccuracyMode,
+        DotAlgorithm,
+        DotAlgorithmPreset,
+        DotDimensionNumbers,
+        PrecisionLike,
+        Tolerance,
+        after_all,
+        composite,
+        create_token,
+        dce_sink,
+        optimization_barrier,
+        platform_dependent,
+        stage,
+        with_sharding_constraint,
+    )
+    from fnn.lax.rounding import mulhi, ragged_dot, reduce_precision
     from fnn.lax.slicing import (
         GatherDimensionNumbers,
         GatherScatterMode,
@@ -113,6 +153,7 @@ with _names(globals()):
     from fnn.lax.structure import (
         Precision,
         approx_max_k,
+        approx_min_k,
         argmax,
         argmin,
         batch_matmul,
@@ -153,14 +194,19 @@ with _names(globals()):
     from fnn.transforms.associative_scan import associative_scan
     from fnn.transforms.collectives import (
         all_gather,
+        all_to_all,
         axis_index,
         axis_size,
+        pbroadcast,
+        pcast,
         pmax,
         pmean,
         pmin,
         ppermute,
         pshuffle,
         psum,
+        psum_scatter,
+        pswapaxes,
     )
     from fnn.transforms.control import cond, switch
     from fnn.transforms.scan import fori_loop, scan

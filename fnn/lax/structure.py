@@ -307,22 +307,42 @@ def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = 
     return sort((keys, values), dimension, is_stable)
 
 
-def top_k(operand: Any, k: int) -> tuple[Array, Array]:
-    """(the k largest along the last axis, their positions), largest first."""
+def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Array, Array]:
+    """(the k largest along an axis, their positions), largest first."""
     x = as_array(operand)
-    if not x.ndim or not 0 <= k <= x.shape[-1]:
+    if not x.ndim or not -x.ndim <= axis < x.ndim or not 0 <= k <= x.shape[axis]:
         raise ShapeError(
-            f"lax.top_k of {x.aval} with k={k}, at {describe(here())}: k is at most the size of the last axis"
+            f"lax.top_k of {x.aval} with k={k} along axis {axis}, at {describe(here())}: k is at most the size of the axis"
         )
-    values, indices = P.top_k(x, k=int(k))
-    return values, indices
+    last, place = x.ndim - 1, axis % x.ndim
+    if place == last:
+        values, indices = P.top_k(x, k=int(k))
+        return values, indices
+    perm = [last if d == place else place if d == last else d for d in range(x.ndim)]
+    values, indices = P.top_k(transpose(x, perm), k=int(k))
+    return transpose(values, perm), transpose(indices, perm)
 
 
-def approx_max_k(operand: Any, k: int, reduction_dimension: int = -1, **ignored: Any) -> tuple[Array, Array]:
-    """As top_k along an axis; always exact."""
-    x = as_array(operand)
-    last, axis = x.ndim - 1, reduction_dimension % x.ndim
-    if axis == last:
-        return top_k(x, k)
-    perm = [last if d == axis else axis if d == last else d for d in range(x.ndim)]
-    return tuple(transpose(a, perm) for a in top_k(transpose(x, perm), k))  # type: ignore[return-value]  # two of them
+def approx_max_k(
+    operand: Any,
+    k: int,
+    reduction_dimension: int = -1,
+    recall_target: float = 0.95,
+    reduction_input_size_override: int = -1,
+    aggregate_to_topk: bool = True,
+) -> tuple[Array, Array]:
+    """As top_k along an axis; always exact, so that the other arguments change nothing."""
+    return top_k(operand, k, axis=reduction_dimension)
+
+
+def approx_min_k(
+    operand: Any,
+    k: int,
+    reduction_dimension: int = -1,
+    recall_target: float = 0.95,
+    reduction_input_size_override: int = -1,
+    aggregate_to_topk: bool = True,
+) -> tuple[Array, Array]:
+    """(the k smallest along an axis, their positions), smallest first; always exact, as `approx_max_k`."""
+    values, indices = top_k(P.neg(as_array(operand)), k, axis=reduction_dimension)
+    return P.neg(values), indices

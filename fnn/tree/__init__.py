@@ -11,19 +11,23 @@ leaves.
 """
 
 from fnn.tree.interning import StructureKey, structure_key
-from fnn.tree.keys import DictKey, FlattenedIndexKey, GetAttrKey, KeyPath, SequenceKey, keystr
+from fnn.tree.keys import DictKey, FlattenedIndexKey, GetAttrKey, KeyEntry, KeyPath, SequenceKey, keystr
 from fnn.tree.match import PyTreeDef, broadcast_prefix, check_structure, flatten_up_to, leaf_paths
 from fnn.tree.ops import (
     all,
     all_leaves,
     broadcast,
     flatten,
+    flatten_one_level,
+    flatten_one_level_with_keys,
     flatten_with_path,
+    is_tree_node,
     leaves,
     leaves_with_path,
     map,
     map_with_path,
     reduce,
+    reduce_associative,
     structure,
     transpose,
     treedef_children,
@@ -40,10 +44,19 @@ from fnn.tree.registry import (
     register_pytree_node_class,
     register_pytree_with_keys,
     register_pytree_with_keys_class,
+    register_static,
+    static,
 )
 from fnn.tree.surgery import at
 
 __all__ = [
+    "KeyEntry",
+    "static",
+    "register_static",
+    "reduce_associative",
+    "is_tree_node",
+    "flatten_one_level_with_keys",
+    "flatten_one_level",
     "DictKey",
     "FlattenedIndexKey",
     "GetAttrKey",

@@ -10,7 +10,7 @@ from typing import Any
 
 from fnn.records import record
 
-__all__ = ["DictKey", "FlattenedIndexKey", "GetAttrKey", "KeyPath", "SequenceKey", "keystr"]
+__all__ = ["DictKey", "FlattenedIndexKey", "GetAttrKey", "KeyEntry", "KeyPath", "SequenceKey", "keystr"]
 
 
 @record(frozen=True)
@@ -53,16 +53,17 @@ class FlattenedIndexKey:
         return f"[<flat index {self.key}>]"
 
 
+KeyEntry = Any  # a key of a path: one of the classes above, or what a registered class names its children by
 KeyPath = tuple[Any, ...]
 
 _PLAIN = {DictKey: "key", SequenceKey: "idx", GetAttrKey: "name", FlattenedIndexKey: "key"}
 
 
-def keystr(path: KeyPath, *, simple: bool = False, separator: str = "") -> str:
+def keystr(keys: KeyPath, *, simple: bool = False, separator: str = "") -> str:
     """A path as text.
 
     Args:
-        path: the keys, outermost first.
+        keys: the path, outermost first.
         simple: print each key bare (`layers`, `0`) instead of as Python (`['layers']`, `[0]`).
         separator: what stands between two keys.
 
@@ -73,7 +74,7 @@ def keystr(path: KeyPath, *, simple: bool = False, separator: str = "") -> str:
     'layers/0/weight'
     """
     if not simple:
-        return separator.join([str(key) for key in path])
+        return separator.join([str(key) for key in keys])
     return separator.join(
-        [str(getattr(key, _PLAIN[type(key)]) if type(key) in _PLAIN else key) for key in path]
+        [str(getattr(key, _PLAIN[type(key)]) if type(key) in _PLAIN else key) for key in keys]
     )

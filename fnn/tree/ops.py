@@ -12,7 +12,7 @@ import optree
 from fnn.errors import ArgumentError, TreeError
 from fnn.tree.keys import KeyPath
 from fnn.tree.match import Kind, PyTreeDef, check_structure, flatten_up_to, leaf_paths
-from fnn.tree.registry import NAMESPACE
+from fnn.tree.registry import NAMESPACE, Static
 
 IsLeaf = Callable[[Any], bool] | None
 
@@ -112,6 +112,27 @@ def reduce(
     return functools.reduce(function, found)
 
 
+def reduce_associative(
+    operation: Callable[[Any, Any], Any], tree: Any, *, identity: Any = ..., is_leaf: IsLeaf = None
+) -> Any:
+    """The leaves combined by an associative operation, in pairs, pairs of pairs and so on.
+
+    identity: the result of no leaves; without it a tree without leaves raises TreeError.
+
+    >>> reduce_associative(lambda a, b: a + b, ["a", ("b", "c")])
+    'abc'
+    """
+    found = leaves(tree, is_leaf)
+    if not found:
+        if identity is ...:
+            raise TreeError("fnn.tree.reduce_associative: the tree has no leaves; give identity")
+        return identity
+    while len(found) > 1:
+        pairs = [operation(a, b) for a, b in zip(found[::2], found[1::2], strict=False)]
+        found = [*pairs, *found[len(pairs) * 2 :]]
+    return found[0]
+
+
 def all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:
     """Whether every leaf is true.
 
@@ -128,32 +149,65 @@ def all_leaves(iterable: Iterable[Any], is_leaf: IsLeaf = None) -> bool:
     )
 
 
-def flatten_with_path(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
+def flatten_with_path(
+    tree: Any, is_leaf: Callable[..., bool] | None = None, is_leaf_takes_path: bool = False
+) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
     """As `flatten`, with the path of each leaf: ([(path, leaf), ...], structure).
+
+    is_leaf_takes_path: is_leaf is called with the path of a node and the node.
 
     >>> from fnn.tree import keystr
     >>> pairs, _ = flatten_with_path({"layers": [1, 2]})
     >>> [(keystr(path), leaf) for path, leaf in pairs]
     [("['layers'][0]", 1), ("['layers'][1]", 2)]
     """
-    found, treedef = flatten(tree, is_leaf)
+    test = _knowing_paths(tree, is_leaf) if is_leaf is not None and is_leaf_takes_path else is_leaf
+    found, treedef = flatten(tree, test)
     return list(zip(leaf_paths(treedef), found, strict=True)), treedef
 
 
-def leaves_with_path(tree: Any, is_leaf: IsLeaf = None) -> list[tuple[KeyPath, Any]]:
+def _knowing_paths(tree: Any, is_leaf: Callable[..., bool]) -> Callable[[Any], bool]:
+    """A test of nodes from one of paths and nodes: the nodes it stops at, found from the top down.
+
+    A node that stands in several places is a leaf in all of them or in none, as its first place says."""
+    stop: dict[int, bool] = {}
+
+    def descend(path: KeyPath, node: Any) -> None:
+        stop.setdefault(id(node), bool(is_leaf(path, node)))
+        if stop[id(node)]:
+            return
+        children, treedef = flatten(node, lambda x: x is not node)
+        if treedef.kind != Kind.LEAF:
+            for key, child in zip(leaf_paths(treedef), children, strict=True):
+                descend((*path, *key), child)
+
+    descend((), tree)
+    return lambda node: stop.get(id(node), False)
+
+
+def leaves_with_path(
+    tree: Any, is_leaf: Callable[..., bool] | None = None, is_leaf_takes_path: bool = False
+) -> list[tuple[KeyPath, Any]]:
     """The leaves with their paths: [(path, leaf), ...]."""
-    return flatten_with_path(tree, is_leaf)[0]
+    return flatten_with_path(tree, is_leaf, is_leaf_takes_path)[0]
 
 
-def map_with_path(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
+def map_with_path(
+    f: Callable[..., Any],
+    tree: Any,
+    *rest: Any,
+    is_leaf: Callable[..., bool] | None = None,
+    is_leaf_takes_path: bool = False,
+) -> Any:
     """As `map`, where `f` gets the path of the leaf first.
 
     >>> from fnn.tree import keystr
     >>> map_with_path(lambda path, x: keystr(path), {"w": 1, "b": (2,)})
     {'w': "['w']", 'b': ("['b'][0]",)}
     """
-    first, treedef = flatten(tree, is_leaf)
-    columns = [leaf_paths(treedef), first, *_columns("fnn.tree.map_with_path", treedef, rest)]
+    pairs, treedef = flatten_with_path(tree, is_leaf, is_leaf_takes_path)
+    paths, first = [path for path, _ in pairs], [leaf for _, leaf in pairs]
+    columns = [paths, first, *_columns("fnn.tree.map_with_path", treedef, rest)]
     return treedef.unflatten([f(*row) for row in zip(*columns, strict=True)])
 
 
@@ -210,3 +264,33 @@ def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
 def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:
     """The structure of a tuple of trees of these structures."""
     return optree.treespec_tuple(treedefs, namespace=NAMESPACE)
+
+
+def flatten_one_level(tree: Any) -> tuple[list[Any], Any]:
+    """(children, what else the top node holds): the keys of a dict, the auxiliary data of a registered class, else None.
+
+    Raises TreeError for a leaf.
+
+    >>> flatten_one_level({"a": [1, 2], "b": 3})
+    ([[1, 2], 3], ('a', 'b'))
+    """
+    children, treedef = flatten(tree, lambda x: x is not tree)
+    if treedef.kind == Kind.LEAF:
+        raise TreeError(f"fnn.tree_util.flatten_one_level: {type(tree).__name__} is no node of pytrees")
+    held = optree.tree_flatten_one_level(tree, namespace=NAMESPACE)[1]
+    if isinstance(held, Static):
+        held = held.value
+    return children, tuple(held) if isinstance(held, list) else held
+
+
+def flatten_one_level_with_keys(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    """As `flatten_one_level`, with the key of each child: ([(key, child), ...], what else the node holds)."""
+    children, held = flatten_one_level(tree)
+    paths = leaf_paths(structure(tree, lambda x: x is not tree))
+    return [(path[0], child) for path, child in zip(paths, children, strict=True)], held
+
+
+def is_tree_node(typ: type) -> bool:
+    """Whether instances of a class are nodes: containers, named tuples, and registered classes."""
+    named = issubclass(typ, tuple) and hasattr(typ, "_fields")
+    return named or optree.register_pytree_node.get(typ, namespace=NAMESPACE) is not None

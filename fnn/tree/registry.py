@@ -28,6 +28,8 @@ __all__ = [
     "register_pytree_node_class",
     "register_pytree_with_keys",
     "register_pytree_with_keys_class",
+    "register_static",
+    "static",
 ]
 
 NAMESPACE = "fnn"  # optree's registries are by name; other libraries' registrations stay out of ours
@@ -298,6 +300,27 @@ def register_dataclass(
         )
     register_attributes(nodetype, data_fields, meta_fields, lambda pairs: nodetype(**dict(pairs)))
     return nodetype
+
+
+def register_static(cls: Class) -> Class:
+    """Class decorator: instances are nodes without children; they belong to the structure, so they must be hashable and
+    compare.
+
+    >>> import fnn.tree
+    >>> @register_static
+    ... class Mode(str):
+    ...     pass
+    >>> fnn.tree.leaves([Mode("train"), 1])
+    [1]
+    """
+    register_pytree_node(cls, lambda node: ((), node), lambda node, _: node)
+    return cls
+
+
+def static(**kwargs: Any) -> Any:
+    """`dataclasses.field(...)` of a field that belongs to the structure: see `register_dataclass`."""
+    metadata = {**(kwargs.pop("metadata", None) or {}), "static": True}
+    return dataclasses.field(metadata=metadata, **kwargs)
 
 
 class Partial(functools.partial):
