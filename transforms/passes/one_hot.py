@@ -19,7 +19,6 @@ from fnn.core.aval import same_type
 from fnn.core.ir import Atom, Equation, Graph, Literal
 from fnn.core.trace import aval_of, closed_stage, shape_of
 from fnn.kernels.gemm import FLOPS
-from fnn.kernels.lower import BYTES_PER_NS
 from fnn.primitives.gathering import GatherDimensionNumbers
 from fnn.primitives.rules import HALVES, rest
 from fnn.primitives.scattering import ScatterDimensionNumbers
@@ -81,6 +80,8 @@ def one_hot(graph: Graph) -> Graph:
 
 def _product(eqn: Equation, made: Made) -> tuple[OneHot, Graph, int] | None:
     """(the one-hot operand, the product written otherwise, which side it is)."""
+    from fnn.kernels.lower import BYTES_PER_NS  # what compiles; a warm process does without
+
     contract, batch, out = eqn.params["contract"], eqn.params["batch"], eqn.outputs[0].aval
     given = eqn.inputs[0].aval
     alike = any(kind(given.dtype) and kind(out.dtype) for kind in (dtypes.is_float, dtypes.is_integer))
