@@ -45,6 +45,7 @@ with _names(globals()):
     from fnn.transforms.batching import vmap
     from fnn.transforms.callbacks import effects_barrier, io_callback, pure_callback
     from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
+    from fnn.transforms.custom_kernel import custom_kernel
     from fnn.transforms.differentiate import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
     from fnn.transforms.flattening import ShapeDtypeStruct
     from fnn.transforms.jacobians import hessian, jacfwd, jacrev
@@ -74,6 +75,7 @@ __all__ = [
     "config",
     "custom_gradient",
     "custom_jvp",
+    "custom_kernel",
     "custom_vjp",
     "debug",
     "device_get",

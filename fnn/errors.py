@@ -20,6 +20,7 @@ __all__ = [
     "GraphError",
     "ImmutableError",
     "IndexingError",
+    "KernelFailedError",
     "LeakError",
     "MissingDependency",
     "NonConcreteBooleanIndexError",
@@ -326,6 +327,24 @@ class UnsupportedError(FnnError, NotImplementedError):
     Arrays never change; use the result::
 
         total = fnp.sum(fnp.ones(3))
+    """
+
+
+class KernelFailedError(FnnError, RuntimeError):
+    """A kernel of your own (`fnn.custom_kernel`) raised an exception inside of a compiled program.
+
+    Broken::
+
+        @numba.njit
+        def first(x, out):
+            if x.size == 0:
+                raise ValueError("empty")
+            out[0] = x[0]
+
+    Machine code has no place for the exception itself. Run without compiling to see it::
+
+        with fnn.disable_jit():
+            f(x)
     """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,9 @@ def _shape(*avals: Aval, fun: Graph, **_: Any) -> tuple[Aval, ...]:
     return fun.out_avals
 
 
-def _mapped(f: Callable[..., Any], frame: Any, flags: Sequence[bool]) -> Callable[..., Any]:
+def mapped(
+    f: Callable[..., Any], size: int, flags: Sequence[bool], name: Hashable = None
+) -> Callable[..., Any]:
     """f over lists, vmapped by flags; every result is batched. Works for what returns (outs, saved) too."""
 
     def batched(*args: Any) -> Any:
@@ -54,8 +56,8 @@ def _mapped(f: Callable[..., Any], frame: Any, flags: Sequence[bool]) -> Callabl
             shapes[:] = [structure]
             return leaves
 
-        outs, mine = vmap_flat(flat, frame.size, flags, frame.name)(*args)
-        full = [lift(frame.size, o, m) for o, m in zip(outs, mine, strict=True)]
+        outs, mine = vmap_flat(flat, size, flags, name)(*args)
+        full = [lift(size, o, m) for o, m in zip(outs, mine, strict=True)]
         return tree.unflatten(shapes[0], full)
 
     return batched
@@ -100,11 +102,15 @@ def _jvp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any])
 def _jvp_call_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     def rule(primals: list[Any], tangents: list[Any]) -> Any:
         n = len(primals)
-        both = _mapped(lambda *xs: p["rule"](list(xs[:n]), list(xs[n:])), frame, [*flags, *flags])
+        both = mapped(
+            lambda *xs: p["rule"](list(xs[:n]), list(xs[n:])), frame.size, [*flags, *flags], frame.name
+        )
         # An unbatched operand has an unbatched tangent, unless the trace outside made it one of the batch.
         return both(*primals, *tangents)
 
-    outs = custom_jvp_call(*args, **{**p, "fun": _mapped(p["fun"], frame, flags), "rule": rule})
+    outs = custom_jvp_call(
+        *args, **{**p, "fun": mapped(p["fun"], frame.size, flags, frame.name), "rule": rule}
+    )
     return outs, [True] * len(outs)
 
 
@@ -171,13 +177,16 @@ def _vjp_call_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: d
             mask[:] = [c is not None for c in found]
             return [c for c in found if c is not None]
 
-        given = iter(_mapped(present, frame, [True] * (n + len(cts)))(*saved, *cts))
+        given = iter(mapped(present, frame.size, [True] * (n + len(cts)), frame.name)(*saved, *cts))
         found = [next(given) if m else None for m in mask]
         return [
             c if f or c is None else P.reduce_sum(c, axes=(0,)) for c, f in zip(found, flags, strict=True)
         ]
 
-    fun, forward = _mapped(p["fun"], frame, flags), _mapped(p["forward"], frame, flags)
+    fun, forward = (
+        mapped(p["fun"], frame.size, flags, frame.name),
+        mapped(p["forward"], frame.size, flags, frame.name),
+    )
     outs = custom_vjp_call(*args, **{**p, "fun": fun, "forward": forward, "backward": backward})
     return outs, [True] * len(outs)
 
