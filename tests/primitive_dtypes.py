@@ -20,6 +20,7 @@ INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 # primitive -> (codes it refuses, why): asking for one of them must raise DtypeError
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "cholesky": (("f2", "bf"), "LAPACK has float32 and float64"),
+    "custom_kernel": (("f2", "bf"), "Numba has float32 and float64"),
     "triangular_solve": (("f2", "bf"), "LAPACK has float32 and float64"),
     "complex": (("f2", "bf"), "complex numbers have parts of 32 or 64 bits"),
     "threefry2x32": (tuple(c for c in INTEGERS if c != "u4"), "its words have 32 bits"),

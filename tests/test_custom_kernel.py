@@ -11,7 +11,7 @@ import pytest
 import fnn
 import fnn.numpy as fnp
 from fnn import lax
-from fnn.errors import ArgumentError, DifferentiationError, KernelFailedError, ShapeError, UnsupportedError
+from fnn.errors import ArgumentError, DifferentiationError, DtypeError, KernelFailedError, ShapeError
 
 
 @numba.njit
@@ -191,7 +191,7 @@ def test_mistakes() -> None:
         median(X[0], width=fnp.ones(()))
     with pytest.raises(ArgumentError, match="out returned 3"):
         fnn.custom_kernel(sliding_median, out=lambda x: 3)(X[0])
-    with pytest.raises(UnsupportedError, match="bfloat16"):
+    with pytest.raises(DtypeError, match="bf16"):
         fnn.jit(lambda x: median(x, width=3))(fnp.ones(3, "bfloat16"))
 
     @numba.njit

@@ -17,7 +17,7 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import aval_of
 from fnn.core.tracebacks import filtered
-from fnn.errors import ArgumentError, DifferentiationError, KernelFailedError, ShapeError
+from fnn.errors import ArgumentError, DifferentiationError, DtypeError, KernelFailedError, ShapeError
 from fnn.kernels.cpu import numba_functions as native
 from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill, vjp_flat
@@ -219,6 +219,11 @@ def _broadcast(name: str, arrays: list[Any]) -> list[Any]:
 
 def _one(avals: Sequence[Aval], batches: Batches) -> list[Aval]:
     """The types of one element of a batch."""
+    for a in avals:
+        if a.dtype.name not in native.DTYPES:
+            raise DtypeError(
+                f"a custom_kernel was given {a}, at {describe(here())}; Numba has no such arrays: convert with .astype first"
+            )
     return [
         a.update(shape=a.shape[sum(flags[k] for _, flags in batches) :], weak_type=False)
         for k, a in enumerate(avals)

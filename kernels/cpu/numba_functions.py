@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fnn.core.aval import Aval
-from fnn.errors import MissingDependency, UnsupportedError
+from fnn.errors import MissingDependency
 from fnn.records import record
 
 Batches = tuple[tuple[int, tuple[bool, ...]], ...]  # outermost first: size, and which inputs have that axis
@@ -62,9 +62,7 @@ def compile_function(
     )
     lines, given = [], []
     for k, (aval, flags) in enumerate(zip([*ins, *outs], every, strict=True)):
-        known = np.dtype(aval.dtype).name
-        if known not in _DTYPES:
-            raise UnsupportedError(f"Numba has no arrays of {known}: convert to float32 with .astype first")
+        known = aval.dtype.name
         count = math.prod(n for n, flag in zip(sizes, flags, strict=True) if flag)
         steps, step, stride = [], 1, 1
         for n, flag in reversed(list(zip(sizes, flags, strict=True))):
@@ -87,17 +85,15 @@ def compile_elementwise(loop: Any, ins: Sequence[Aval], out: Aval) -> Compiled:
     """Machine code of what `elementwise` made, a tile for each element."""
     lines = []
     for k, aval in enumerate([*ins, out]):
-        known = np.dtype(aval.dtype).name
-        if known not in _DTYPES:
-            raise UnsupportedError(f"Numba has no arrays of {known}: convert to float32 with .astype first")
+        known = aval.dtype.name
         lines.append(f"    w{k} = carray(arguments[{k}], ({aval.size},), np.{known})")
     given = ", ".join(f"w{k}" for k in range(len(ins) + 1))
     lines += ["    for t in range(1):", "        try:", f"            f(lo, hi, {given})"]
     return _compiled("\n".join(lines), loop)
 
 
-_DTYPES = (
-    "bool_", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
+DTYPES = (  # of arrays in Numba
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
     "complex64", "complex128",
 )  # fmt: skip
 
