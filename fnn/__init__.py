@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from fnn import array as _array  # noqa: F401  # installs the operators of arrays
-from fnn.config import config, disable_jit, enable_x64
+from fnn.config import config, debug_infs, debug_nans, disable_jit, enable_x64
 from fnn.lazy import names as _names
 
 with _names(globals()):
@@ -78,6 +78,8 @@ __all__ = [
     "custom_kernel",
     "custom_vjp",
     "debug",
+    "debug_infs",
+    "debug_nans",
     "device_get",
     "device_put",
     "devices",

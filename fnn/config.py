@@ -156,6 +156,17 @@ SETTINGS: dict[str, Setting] = {
             _choice("off", "compile"),
             "compile: a line on stderr for each function traced or compiled, why, and the time it took",
         ),
+        Setting("debug_nans", "FNN_DEBUG_NANS", lambda: False, _flag, "a NaN that is computed is an error"),
+        Setting(
+            "debug_infs", "FNN_DEBUG_INFS", lambda: False, _flag, "an infinity that is computed is an error"
+        ),
+        Setting(
+            "check_indices",
+            "FNN_CHECK_INDICES",
+            lambda: False,
+            _flag,
+            "an index out of bounds is an error everywhere",
+        ),
         Setting("check_graphs", "FNN_CHECK", lambda: False, _flag, "check every graph after every pass"),
     )
 }
@@ -172,8 +183,6 @@ _JAX_ONLY: dict[str, tuple[tuple[object, ...], str]] = {
     ),
     "platform_name": ((None, "", "cpu"), "programs run on the CPU"),
     "platforms": ((None, "", "cpu"), "programs run on the CPU"),
-    "debug_nans": ((False,), "there is no check for NaNs yet"),
-    "debug_infs": ((False,), "there is no check for infinities yet"),
     "check_tracer_leaks": ((False,), "a leaked tracer is reported when it is used"),
 }
 _ALIASES = {"x64_enabled": "enable_x64", "traceback_filtering": "traceback"}
@@ -196,6 +205,9 @@ class Config:
     cache_size: int
     compile_workers: int
     log: str
+    debug_nans: bool
+    debug_infs: bool
+    check_indices: bool
     check_graphs: bool
 
     __slots__ = (*SETTINGS, "_lock", "_overrides", "_overriding", "_values")
@@ -319,6 +331,17 @@ def enable_x64(new_val: bool = True) -> contextlib.AbstractContextManager[None]:
 def disable_jit(disable: bool = True) -> contextlib.AbstractContextManager[None]:
     """In the `with` block, in this thread, `jit` runs functions op by op: `with fnn.disable_jit(): ...`."""
     return config.using(disable_jit=disable)
+
+
+def debug_nans(new_val: bool = True) -> contextlib.AbstractContextManager[None]:
+    """In the `with` block, in this thread, the first NaN that is computed raises `fnn.errors.NonFiniteError`, which
+    names the operation and the line: `with fnn.debug_nans(): ...`."""
+    return config.using(debug_nans=new_val)
+
+
+def debug_infs(new_val: bool = True) -> contextlib.AbstractContextManager[None]:
+    """As `debug_nans`, for infinities."""
+    return config.using(debug_infs=new_val)
 
 
 def cache_folder() -> str | None:

@@ -11,6 +11,7 @@ __all__ = [
     "ArgumentError",
     "AxisNameError",
     "CacheWarning",
+    "CheckError",
     "ConcretizationError",
     "ConcretizationTypeError",
     "DifferentiationError",
@@ -24,6 +25,7 @@ __all__ = [
     "LeakError",
     "MissingDependency",
     "NonConcreteBooleanIndexError",
+    "NonFiniteError",
     "ShapeError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
@@ -327,6 +329,38 @@ class UnsupportedError(FnnError, NotImplementedError):
     Arrays never change; use the result::
 
         total = fnp.sum(fnp.ones(3))
+    """
+
+
+class NonFiniteError(FnnError, FloatingPointError):
+    """A NaN or an infinity was computed while `debug_nans` or `debug_infs` was on.
+
+    Broken::
+
+        with fnn.debug_nans():
+            fnn.jit(lambda x: fnp.log(x).sum())(fnp.array([1.0, -1.0]))
+
+    The message names the operation, the line, and the operands that gave the first one. Keep them in the range of
+    the function::
+
+        fnp.log(fnp.maximum(x, 1e-6))
+
+    Where a derivative is at fault (that of `sqrt` at 0 is infinite, and 0 times it NaN), choose before the function
+    and not after it: `fnp.sqrt(fnp.where(x > 0, x, 1.0))`.
+    """
+
+
+class CheckError(FnnError, ValueError):
+    """A check of yours failed: `fnn.debug.check`, or `checkify.check`.
+
+    Broken::
+
+        fnn.debug.check(x > 0, "x must be positive, not {x}", x=x)     # and x is -1
+
+    Give it what it asks for, or take the error as a value and decide yourself::
+
+        error, out = checkify.checkify(f)(x)
+        error.throw()
     """
 
 

@@ -13,10 +13,11 @@ from fnn import dtypes, kernels
 from fnn.config import config
 from fnn.core.array import ConcreteArray
 from fnn.core.ir import Equation, Graph, Var
+from fnn.core.nonfinite import forbidden
 from fnn.core.primitive import Primitive
 from fnn.core.source import describe
 from fnn.core.trace import aval_of
-from fnn.errors import UnsupportedError
+from fnn.errors import NonFiniteError, UnsupportedError
 from fnn.transforms.passes.pipeline import optimize
 
 
@@ -76,7 +77,24 @@ def run(graph: Graph, args: Sequence[Any]) -> list[Any]:
     if config.disable_jit:
         return graph(*args)
     values = executable(graph)([numpy_value(x, a.dtype) for x, a in zip(args, graph.in_avals, strict=True)])
+    if config.debug_nans or config.debug_infs:
+        explain_nonfinite(graph, args, values)
     return [ConcreteArray(v, a) for v, a in zip(values, graph.out_avals, strict=True)]
+
+
+def explain_nonfinite(
+    graph: Graph, args: Sequence[Any], values: Sequence[np.ndarray], name: str = ""
+) -> None:
+    """NonFiniteError if a compiled program's results hold what is forbidden: the graph runs again, operation by
+    operation, to find out which one made the first."""
+    if not any(map(forbidden, values)):
+        return
+    with config.using(disable_jit=True):
+        graph(*args)
+    raise NonFiniteError(
+        f"a result of {name or 'a compiled program'} holds NaN or infinity, but not if it is run operation by operation: "
+        "a computation at the edge of its dtype, which the compiled program rounds differently"
+    )
 
 
 def run_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any], keep: Graph) -> list[Any]:

@@ -20,7 +20,7 @@ from fnn.core.ir import Graph
 from fnn.core.trace import Tracer
 from fnn.errors import ArgumentError
 from fnn.transforms.calls import free_axes
-from fnn.transforms.compiled import executable
+from fnn.transforms.compiled import executable, explain_nonfinite
 
 Short = Callable[[tuple, dict[str, Any]], Any]
 MISS: Any = object()
@@ -58,15 +58,18 @@ class Entry:
     def run(self, leaves: Sequence[Any]) -> Any:
         """The result for concrete arguments; those that are donated end here."""
         program, operands, gone = self.program or self.compiled(), [x._value for x in leaves], self.gone
+        debugging = config.debug_nans or config.debug_infs
         for i in gone:
-            if not kernels.sole_view(operands[i], 2):
-                operands[i] = leaves[i].value.copy()  # somebody else sees this memory
+            if debugging or not kernels.sole_view(operands[i], 2):
+                operands[i] = leaves[i].value.copy()  # somebody else sees this memory, or will
         try:
             values = program(operands)  # type: ignore[arg-type]  # those that were donated before are None
         except ArgumentError:
             for x in leaves:
                 x.value  # noqa: B018  # says so
             raise
+        if debugging:
+            explain_nonfinite(self.graph, leaves, values, self.name)
         for i in gone:
             leaves[i]._value = None
         if self.single:
@@ -79,11 +82,12 @@ class Entry:
 
     def short(self, structure: tree.PyTreeDef, static: Any) -> Short:
         """The function of (args, kwargs) that runs calls of this signature and answers MISS to others."""
-        read, avals, x64, run = tree.reader(structure), list(self.in_avals), config.enable_x64, self.run
+        read, avals, run = tree.reader(structure), list(self.in_avals), self.run
+        x64, checks = config.enable_x64, config.check_indices
 
         def call(args: tuple, kwargs: dict[str, Any]) -> Any:
             leaves = read((args, kwargs))
-            if leaves is None or config.enable_x64 is not x64:
+            if leaves is None or config.enable_x64 is not x64 or config.check_indices is not checks:
                 return MISS
             try:
                 same = [x.aval for x in leaves] == avals

@@ -93,7 +93,7 @@ class Jitted:
             kinds = set(map(type, leaves))
         avals = tuple([x.aval for x in leaves])
         axes = tuple([(name, trace.size) for name, trace in state.axes.items()]) if state.axes else ()  # type: ignore[attr-defined]
-        key = tree.structure_key(structure), avals, static, axes, config.enable_x64
+        key = tree.structure_key(structure), avals, static, axes, config.enable_x64, config.check_indices
         entry = self._cache.get(key)
         if entry is None or not entry.usable():
             entry = self._trace(dynamic, named, static, structure, avals, args)

@@ -14,6 +14,7 @@ from fnn.config import config
 from fnn.core.array import SCALAR_TYPES, ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.lowering import Lowering
+from fnn.core.nonfinite import forbid_nonfinite
 from fnn.core.source import describe, here
 from fnn.core.trace import Trace, Tracer, aval_of, raise_leak, state
 from fnn.errors import DifferentiationError, LeakError, UnsupportedError
@@ -234,6 +235,8 @@ class Primitive:
             out = np.asarray(out)
         if out.dtype is not aval.dtype and out.dtype != aval.dtype:
             out = out.astype(aval.dtype)
+        if config.debug_nans or config.debug_infs:
+            forbid_nonfinite(self, values, [out])
         return ConcreteArray(out, aval)
 
     def _make_ready(
@@ -261,7 +264,10 @@ class Primitive:
         values = [a.value if type(a) is ConcreteArray else a for a in args]
         with np.errstate(all="ignore"):
             out = self.evaluate(*values, **params)
-        return [o if isinstance(o, ConcreteArray) else _wrap(o, a) for o, a in zip(out, avals, strict=True)]
+        found = [o if isinstance(o, ConcreteArray) else _wrap(o, a) for o, a in zip(out, avals, strict=True)]
+        if config.debug_nans or config.debug_infs:
+            forbid_nonfinite(self, values, [o.value for o in found])
+        return found
 
     def __repr__(self) -> str:
         return self.name
