@@ -14,9 +14,13 @@ from fnn.kernels.cpu import machine
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
 WIDTHS = {"haswell": 32, "x86-64": 16}
-KERNELS = """loops loop_kernels register_bodies register_loops gemm lowering lowering_programs mathematics printers_agree
-    executable convolution windows sorting_primitives indexing_primitives plan special_values primitives
-    masked_stores""".split()  # noqa: SIM905
+# Each part takes some minutes on a busy machine.
+PARTS = {
+    "loops": "loops loop_kernels register_bodies register_loops gemm lowering lowering_programs masked_stores",
+    "functions": "mathematics printers_agree executable plan special_values one_hot_products",
+    "irregular": "convolution windows sorting_primitives indexing_primitives",
+    "primitives": "primitives",
+}
 # What depends on the length of vectors most, in seconds.
 THIN = ["test_masked_stores.py", "test_gemm.py"]
 
@@ -40,9 +44,10 @@ def test_a_few_tests_of_kernels_pass_on_narrower_processors(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", WIDTHS)
-def test_the_tests_of_kernels_pass_on_narrower_processors(name: str) -> None:
-    passes(["-n", "2", *[f"tests/test_{file}.py" for file in KERNELS]], FNN_CPU_NAME=name)
+def test_the_tests_of_kernels_pass_on_narrower_processors(name: str, part: str) -> None:
+    passes(["-n", "2", *[f"tests/test_{file}.py" for file in PARTS[part].split()]], FNN_CPU_NAME=name)
 
 
 @pytest.mark.parametrize(
