@@ -17,6 +17,7 @@ from fnn.lazy import names as _names
 with _names(globals()):
     from fnn import (  # noqa: F401  # packages to look into, as fnn.core and fnn.primitives
         cache,
+        compat,
         debug,
         dtypes,
         errors,
@@ -30,6 +31,8 @@ with _names(globals()):
         ops,
         optim,
         random,
+        sharding,
+        test_util,
         transforms,
         tree,
         tree_util,
@@ -44,6 +47,7 @@ with _names(globals()):
     from fnn.module import Module
     from fnn.transforms.batching import vmap
     from fnn.transforms.callbacks import effects_barrier, io_callback, pure_callback
+    from fnn.transforms.closures import closure_convert
     from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
     from fnn.transforms.custom_kernel import custom_kernel
     from fnn.transforms.differentiate import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
@@ -72,6 +76,7 @@ __all__ = [
     "cache",
     "checkpoint",
     "checkpoint_policies",
+    "closure_convert",
     "config",
     "custom_gradient",
     "custom_jvp",

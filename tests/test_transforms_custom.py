@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -212,3 +213,60 @@ def test_rules_that_return_the_wrong_things() -> None:
     g.defvjp(lambda p: p["a"] * 2, lambda _, ct: ({"a": ct},))
     with pytest.raises(ArgumentError, match="out, saved"):
         fnn.grad(g)({"a": 1.0})
+
+
+# -- closing over traced arrays ---------------------------------------------------------------------------------------
+
+
+@functools.partial(fnn.custom_vjp, nondiff_argnums=(0,))
+def applied(f, x):
+    return f(x)
+
+
+applied.defvjp(lambda f, x: (f(x), x), lambda f, x, ct: (fnn.vjp(f, x)[1](ct)[0] * 10.0,))
+
+
+@functools.partial(fnn.custom_jvp, nondiff_argnums=(0,))
+def applied_forward(f, x):
+    return f(x)
+
+
+@applied_forward.defjvp
+def _(f, primals, tangents):
+    out, tangent = fnn.jvp(f, primals, tangents)
+    return out, 10.0 * tangent
+
+
+@pytest.mark.parametrize("call", [applied, applied_forward])
+def test_functions_close_over_traced_arrays(call):
+    def f(scale, x):
+        return fnp.sum(call(lambda y: scale * fnp.sin(y), x) ** 2)
+
+    expected = 20.0 * 4.0 * np.sin(0.5) * np.cos(0.5)
+    x, scales = fnp.full(3, 0.5), fnp.array([2.0, 2.0])
+    for g in (fnn.grad(f, 1), fnn.jit(fnn.grad(f, 1))):
+        np.testing.assert_allclose(g(2.0, x), expected, rtol=1e-6)
+    mapped = fnn.vmap(fnn.grad(f, 1), (0, None))
+    for g in (mapped, fnn.jit(mapped), fnn.vmap(fnn.jit(fnn.grad(f, 1)), (0, None))):
+        np.testing.assert_allclose(g(scales, x), np.full((2, 3), expected), rtol=1e-6)
+
+    def looped(scale, x):
+        return fnn.lax.scan(lambda c, _: (call(lambda y: scale * y, c), None), x, None, length=2)[0].sum()
+
+    np.testing.assert_allclose(fnn.jit(fnn.grad(looped, 1))(0.5, x), 25.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("call", [applied, applied_forward])
+def test_what_is_closed_over_is_not_differentiated(call):
+    with pytest.raises(DifferentiationError, match=r"closes over a traced f32.*pass it as an argument"):
+        fnn.grad(fnn.jit(lambda s: call(lambda y: s * y, 1.0)))(2.0)
+
+
+def test_closure_convert():
+    def f(a, x):
+        g, extra = fnn.closure_convert(lambda y: {"out": a * y["in"]}, {"in": x})
+        assert len(extra) == 1 and extra[0] is a
+        return g({"in": x + 1.0}, *extra)["out"]
+
+    np.testing.assert_allclose(fnn.jit(f)(2.0, 3.0), 8.0)
+    np.testing.assert_allclose(fnn.jit(fnn.grad(f))(2.0, 3.0), 4.0)

@@ -239,3 +239,15 @@ def test_the_cache_of_signatures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     for n in range(6):
         assert f(1.0, n) == 1 + n
     assert f._cache_size() == 3
+
+
+def test_attributes_of_the_function_are_kept_and_hide_nothing():
+    class Function:
+        def __init__(self):
+            self._call, self.lower, self.tag = "mine", "mine", "seen"
+
+        def __call__(self, x):
+            return 2 * x
+
+    f = fnn.jit(Function())
+    assert f(1.0) == 2.0 and f.tag == "seen" and callable(f.lower)

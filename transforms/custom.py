@@ -17,13 +17,15 @@ from fnn.core.ir import Graph
 from fnn.core.lowering import Loop
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place
-from fnn.core.trace import aval_of, stage
+from fnn.core.trace import aval_of, stage, state
 from fnn.errors import ArgumentError, DifferentiationError, TreeError
 from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill, vjp_flat
 from fnn.transforms.batching import vmap_flat
 from fnn.transforms.calls import graph_floor
+from fnn.transforms.closures import close_jvp, close_vjp, refuse_closed
 from fnn.transforms.flattening import flatten_arguments, flatten_result
+from fnn.transforms.symbolic_zeros import CustomVJPPrimal
 
 
 def _prepare(args: Sequence[Any], params: dict[str, Any]) -> dict[str, Any]:
@@ -71,11 +73,13 @@ def _filled(tangents: Sequence[Any], primals: Sequence[Any]) -> list[Any]:
 
 
 def _jvp_call_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
+    refuse_closed(p["name"], primals, [t is not None for t in tangents], p.get("closed", 0))
     return p["rule"](list(primals), _filled(tangents, primals))
 
 
 def _jvp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     """The rule is linear in its tangents: its own vjp there is its transpose."""
+    refuse_closed(p["name"], args, needs, p.get("closed", 0))
     values = list(args)
     avals = [aval_of(x) for x in values]
     chosen = [i for i, n in enumerate(needs) if n]
@@ -126,7 +130,7 @@ custom_jvp_call = Primitive(
     shape=_shape,
     prepare=_prepare,
     floor=graph_floor,
-    evaluate=lambda *args, fun, rule, name: fun(*map(as_array, args)),
+    evaluate=lambda *args, fun, **_: fun(*map(as_array, args)),
     jvp=_jvp_call_jvp,
     vjp=_jvp_call_vjp,
     batch=_jvp_call_batch,
@@ -141,6 +145,7 @@ custom_jvp_call = Primitive(
 
 
 def _vjp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
+    refuse_closed(p["name"], args, needs, p.get("closed", 0))
     outs, saved = p["forward"](*args)
     avals = [aval_of(o) for o in outs]
 
@@ -153,6 +158,7 @@ def _vjp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any])
 
 def _vjp_call_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
     """The backward rule is linear in the cotangents; its own vjp is its transpose, the forward derivative."""
+    refuse_closed(p["name"], primals, [t is not None for t in tangents], p.get("closed", 0))
     outs, saved = p["forward"](*primals)
     avals = [aval_of(x) for x in primals]
     out_avals = [aval_of(o) for o in outs]
@@ -197,7 +203,7 @@ custom_vjp_call = Primitive(
     shape=_shape,
     prepare=_prepare,
     floor=graph_floor,
-    evaluate=lambda *args, fun, forward, backward, name: fun(*map(as_array, args)),
+    evaluate=lambda *args, fun, **_: fun(*map(as_array, args)),
     jvp=_vjp_call_jvp,
     vjp=_vjp_call_vjp,
     batch=_vjp_call_batch,
@@ -221,7 +227,9 @@ class _Custom:
         nondiff_argnums: Sequence[int] = (),
         nondiff_argnames: Sequence[str] = (),
     ):
-        functools.update_wrapper(self, fun)  # pyright: ignore[reportArgumentType]  # subclasses are callable
+        functools.update_wrapper(self, fun, updated=())  # pyright: ignore[reportArgumentType]  # subclasses are callable
+        attributes = getattr(fun, "__dict__", {}).items()
+        self.__dict__.update({k: x for k, x in attributes if not hasattr(type(self), k)})
         self.f = fun
         names = list(inspect.signature(fun).parameters) if nondiff_argnames else []
         for name in nondiff_argnames:
@@ -340,31 +348,18 @@ class custom_jvp(_Custom):  # the field's name
                 for o, t in zip(outs, tangents, strict=True)
             ]
 
-        outs = custom_jvp_call(*leaves, fun=fun, rule=rule, name=getattr(self.f, "__name__", "custom_jvp"))
+        name = getattr(self.f, "__name__", "custom_jvp")
+        if state.stage is None:
+            outs = custom_jvp_call(*leaves, fun=fun, rule=rule, name=name)
+        else:  # recorded: what the functions close over becomes operands
+            closed = close_jvp(leaves, fun, rule)
+            outs = custom_jvp_call(*closed.args, **closed.params, name=name)
         return tree.unflatten(box[0], outs)
 
 
 def _outputs(f: Any, out: Any) -> tuple[list[Any], list[Any]]:
     arrays, structure = flatten_result("custom derivatives", f, out)
     return arrays, [structure]
-
-
-class SymbolicZero:
-    """A tangent known to be zero, where JAX would pass one: fnn's rules get arrays of zeros instead."""
-
-
-class CustomVJPPrimal:
-    """An argument of a forward rule with symbolic zeros: its value, and whether it is differentiated (it may be)."""
-
-    __slots__ = ("perturbed", "value")
-
-    def __init__(self, value: Any, perturbed: bool = True):
-        self.value, self.perturbed = value, perturbed
-
-
-def custom_vjp_primal_tree_values(given: Any) -> Any:
-    """The values of a pytree of `CustomVJPPrimal`s."""
-    return tree.map(lambda x: x.value if isinstance(x, CustomVJPPrimal) else x, given)
 
 
 class custom_vjp(_Custom):  # the field's name
@@ -427,13 +422,12 @@ class custom_vjp(_Custom):  # the field's name
             found = self.backward(*fixed, tree.unflatten(kept[0], saved), tree.unflatten(box[0], cts))
             return self._cotangents(found, dynamic)
 
-        outs = custom_vjp_call(
-            *leaves,
-            fun=fun,
-            forward=forward,
-            backward=backward,
-            name=getattr(self.f, "__name__", "custom_vjp"),
-        )
+        name = getattr(self.f, "__name__", "custom_vjp")
+        if state.stage is None:
+            outs = custom_vjp_call(*leaves, fun=fun, forward=forward, backward=backward, name=name)
+        else:
+            closed = close_vjp(leaves, fun, forward, backward)
+            outs = custom_vjp_call(*closed.args, **closed.params, name=name)
         return tree.unflatten(box[0], outs)
 
     def _cotangents(self, found: Any, dynamic: tuple) -> list[Any]:

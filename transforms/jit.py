@@ -43,7 +43,9 @@ class Jitted:
         donate_argnums: Sequence[int],
         donate_argnames: Sequence[str],
     ):
-        functools.update_wrapper(self, f)
+        functools.update_wrapper(self, f, updated=())
+        attributes = getattr(f, "__dict__", {}).items()
+        self.__dict__.update({k: x for k, x in attributes if not hasattr(type(self), k)})
         self._f = f
         self._static_nums, self._static_names = _positions(f, static_argnums, static_argnames)
         self._donate_nums, self._donate_names = _positions(f, donate_argnums, donate_argnames)

@@ -51,7 +51,7 @@ class ufunc:
         at: Callable[..., Any] | None = None,
         reduceat: Callable[..., Any] | None = None,
     ):
-        functools.update_wrapper(self, func)
+        functools.update_wrapper(self, func, updated=())
         self._call = func if call is None else call
         self.nin, self.nout, self.identity = operator.index(nin), operator.index(nout), identity
         self.nargs = self.nin if nargs is None else nargs

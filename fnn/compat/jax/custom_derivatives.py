@@ -5,15 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from fnn.transforms.custom import (
-    CustomVJPPrimal,
-    SymbolicZero,
-    custom_gradient,
-    custom_jvp,
-    custom_vjp,
-    custom_vjp_primal_tree_values,
-)
+from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
 from fnn.transforms.remat import checkpoint, checkpoint_name, checkpoint_policies, saved_residuals
+from fnn.transforms.symbolic_zeros import CustomVJPPrimal, SymbolicZero, custom_vjp_primal_tree_values
 
 remat = checkpoint
 __all__ = [
