@@ -52,7 +52,7 @@ class Foreign:
 
 @record(eq=False)
 class Call:
-    """One run of one kernel.
+    """One run of one kernel: of loops, or of functions of a library.
 
     key names the kernel by what it does; program() writes its loops, only when no cache knows the key. args:
     per argument of the kernel the value and the byte offset at which it starts. sizes: its run-time sizes.
@@ -63,7 +63,7 @@ class Call:
 
     label: str
     key: str
-    program: Callable[[], Program]
+    program: Callable[[], Program] | None
     args: list[tuple[Value, int]]
     reads: set[Value]
     writes: set[Value]
@@ -74,22 +74,10 @@ class Call:
     in_place: tuple[tuple[Value, Value], ...] = ()
     sources: tuple[Source, ...] = ()
     text: str = ""  # the loop nest or operation in words, for the printed plan
+    functions: tuple[str, ...] = ()
+    llvm: Callable[[str], str] | None = None
     flops: float | None = None  # arithmetic, where a formula says it; None: counted from the loops
     foreign: Foreign | None = None  # code that is not a kernel's: there is no program then
-
-
-@record(eq=False)
-class LibraryCall:
-    """One run of a library routine by name (cholesky, triangular_solve), on whole contiguous values.
-
-    shapes: of the inputs as the equation declares them; a value may lie in memory in another shape of equal size."""
-
-    name: str
-    params: dict[str, Any]
-    inputs: list[Value]
-    outputs: list[Value]
-    shapes: list[tuple[int, ...]]
-    source: Source | None = None
 
 
 @record(eq=False)
@@ -104,7 +92,7 @@ class ControlCall:
     source: Source | None = None
 
 
-AnyCall = Call | LibraryCall | ControlCall
+AnyCall = Call | ControlCall
 
 
 @record(eq=False)

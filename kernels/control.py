@@ -22,8 +22,7 @@ import numpy as np
 from fnn.core.ir import Graph
 from fnn.core.source import Source
 from fnn.errors import GraphError
-from fnn.kernels.calls import Call, ControlCall, LibraryCall, Lowered, Value
-from fnn.kernels.library import routine
+from fnn.kernels.calls import Call, ControlCall, Lowered, Value
 from fnn.records import field, record
 
 Lower = Callable[[Graph], Lowered]
@@ -31,9 +30,9 @@ Lower = Callable[[Graph], Lowered]
 
 @record(eq=False)
 class Run:
-    """One kernel or library routine. args: per argument the value and the byte offset at which it starts."""
+    """One kernel. args: per argument the value and the byte offset at which it starts."""
 
-    call: Call | LibraryCall
+    call: Call
     args: list[tuple[Value, int]]
     reads: set[Value]
     writes: set[Value]
@@ -246,11 +245,7 @@ _KINDS = {
 }
 
 
-def _run(call: Call | LibraryCall, scope: _Scope) -> Run:
-    if isinstance(call, LibraryCall):
-        args = [(scope(v), 0) for v in (*call.inputs, *call.outputs)]
-        in_place = tuple([(scope(new), scope(old)) for new, old in routine(call).in_place])
-        return Run(call, args, {scope(v) for v in call.inputs}, {scope(v) for v in call.outputs}, in_place)
+def _run(call: Call, scope: _Scope) -> Run:
     return Run(
         call,
         [(scope(v), offset) for v, offset in call.args],

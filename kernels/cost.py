@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterable
 
 from fnn.core.source import Source, short
-from fnn.kernels.calls import Call
 from fnn.kernels.control import Assign, Copy, Loop, Run, Step, Switch
-from fnn.kernels.library import routine
 from fnn.kernels.loops import MATHEMATICS, Block, Program, Value
 from fnn.kernels.plan import Plan
 from fnn.records import record
@@ -113,21 +111,14 @@ class _Counter:
         call = step.call
         nbytes = sum(v.nbytes for v in step.reads) + sum(v.nbytes for v in step.writes)
         transcendentals, exact = 0.0, True
-        if isinstance(call, Call):
-            label, key, sources = call.label, call.key, call.sources
-            if call.flops is not None:
-                flops = call.flops
-            else:
-                flops, transcendentals, exact = count(call.program(), call.tiles)
+        if call.flops is not None:
+            flops = call.flops
         else:
-            found = routine(call)
-            label, key, sources, flops = (
-                call.name,
-                found.key,
-                (call.source,) if call.source else (),
-                found.flops,
-            )
-        self.calls.append(CallCost(label, key, sources, flops, transcendentals, nbytes, times, exact))
+            assert call.program is not None
+            flops, transcendentals, exact = count(call.program(), call.tiles)
+        self.calls.append(
+            CallCost(call.label, call.key, call.sources, flops, transcendentals, nbytes, times, exact)
+        )
         return flops * times, transcendentals * times, nbytes * times
 
 

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 
 from fnn import dtypes
-from fnn.core.source import Source, line_of, short
-from fnn.kernels.calls import Call, Value
+from fnn.core.source import line_of, short
+from fnn.kernels.calls import Value
 from fnn.kernels.control import Run, walk
 from fnn.kernels.cpu import numba_printer
-from fnn.kernels.library import routine
 from fnn.kernels.plan import Plan
 
 MOST = 8  # lines of the user's that are quoted, and calls that are listed
@@ -22,8 +21,7 @@ def sources(plan: Plan) -> dict[str, str]:
     found: dict[str, list[tuple[int, Run]]] = {}
     for number, run in enumerate((s for s in walk(plan.program.steps) if isinstance(s, Run)), 1):
         call = run.call
-        key = call.key if isinstance(call, Call) else routine(call).key
-        found.setdefault(key, []).append((number, run))
+        found.setdefault(call.key, []).append((number, run))
     out = {}
     for key, kernel in plan.kernels.items():
         if kernel.foreign is not None:
@@ -32,7 +30,7 @@ def sources(plan: Plan) -> dict[str, str]:
             assert kernel.text is not None
             mark, text = ";", kernel.text("k" + key)
         else:
-            label = found[key][0][1].call.label if key in found else key  # type: ignore[union-attr]  # a Call
+            label = found[key][0][1].call.label if key in found else key
             mark, text = "#", numba_printer.emit(kernel.program(), _identifier(label))
         heading = _heading(key, found[key]) if key in found else []
         out[key] = "".join(f"{mark} {line}\n" for line in heading) + text
@@ -48,15 +46,14 @@ def _identifier(label: str) -> str:
 def _heading(key: str, runs: list[tuple[int, Run]]) -> Iterator[str]:
     number, run = runs[0]
     call = run.call
-    label = call.label if isinstance(call, Call) else call.name
     calls = ", ".join(f"#{k}" for k, _ in runs[:MOST]) + (", ..." if len(runs) > MOST else "")
-    yield f"{label}: kernel {key}, call{'s' if len(runs) > 1 else ''} {calls} of the plan"
+    yield f"{call.label}: kernel {key}, call{'s' if len(runs) > 1 else ''} {calls} of the plan"
     lines = dict.fromkeys(line for _, r in runs for line in _lines(r))
     for line in list(lines)[:MOST]:
         yield f"  {line}"
     if len(lines) > MOST:
         yield f"  and {len(lines) - MOST} other lines"
-    if isinstance(call, Call):
+    if not call.functions:
         arguments = [f"a{k} {_type(value)}" for k, (value, _) in enumerate(call.args)]
         sizes = [f"s{k}={n}" for k, n in enumerate(call.sizes)]
         yield f"In #{number}: {', '.join([*arguments, *sizes])}; lo, hi within 0, {call.tiles}"
@@ -64,11 +61,7 @@ def _heading(key: str, runs: list[tuple[int, Run]]) -> Iterator[str]:
 
 def _lines(run: Run) -> Iterator[str]:
     """The lines of the user's that a call comes from."""
-    call = run.call
-    places: tuple[Source, ...] = (
-        call.sources if isinstance(call, Call) else (call.source,) if call.source else ()
-    )
-    for source in places:
+    for source in run.call.sources:
         text = linecache.getline(source[0].co_filename, line_of(source)).strip()
         yield f"{short(source)}  {text}".rstrip()
 

@@ -24,10 +24,11 @@ from fnn.core.lowering import Kernel, Library, Loop, NativeCall, PythonCall
 from fnn.core.source import Source
 from fnn.errors import UnsupportedError
 from fnn.kernels import gemm
-from fnn.kernels.calls import AnyCall, Call, ControlCall, Foreign, LibraryCall, Lowered, Value
+from fnn.kernels.calls import AnyCall, Call, ControlCall, Foreign, Lowered, Value
 from fnn.kernels.contraction import Matrix
 from fnn.kernels.cpu import machine
 from fnn.kernels.fuse import Fusion, Group
+from fnn.kernels.library import printed
 from fnn.kernels.loops import Builder, code_of
 from fnn.kernels.nest import BAND, Built, NestBuilder, bytes_moved
 from fnn.kernels.nest_program import last_loads, passes_of, program_of
@@ -36,6 +37,7 @@ from fnn.kernels.ops import Op
 from fnn.kernels.register_loops import register_call
 from fnn.kernels.structure import Structure
 from fnn.kernels.views import View
+from fnn.primitives.lapack import routine
 
 BYTES_PER_NS = 8.0  # memory traffic of one thread
 WORK_PER_NS = 30.0  # additions of one thread
@@ -202,8 +204,7 @@ def _opaque(op: Op) -> AnyCall:
     if isinstance(way, Kernel):
         return _kernel(op, eqn, way, inputs, outputs)
     if isinstance(way, Library):
-        shapes = [a.aval.shape for a in eqn.inputs]
-        return LibraryCall(way.name, eqn.params, inputs, outputs, shapes, eqn.source)
+        return _library(op, eqn, way, inputs, outputs)
     if isinstance(way, Loop):
         call = register_call(way.kind, eqn.params, inputs, outputs, eqn.source)
         return call or ControlCall(way.kind, eqn.params, inputs, outputs, eqn.source)
@@ -285,6 +286,32 @@ def _kernel(op: Op, eqn: Equation, way: Kernel, inputs: list[Value], outputs: li
         sizes=list(program.sizes),
         sources=_sources([op]),
         text=f"{eqn.primitive.name} {_words(ins)} -> {_words(outs)}",
+    )
+
+
+def _library(op: Op, eqn: Equation, way: Library, inputs: list[Value], outputs: list[Value]) -> Call:
+    """A primitive that functions of BLAS and LAPACK compute."""
+    in_avals, out_avals = [a.aval for a in eqn.inputs], [v.aval for v in eqn.outputs]
+    tiles = way.tiles(in_avals)
+    made = printed(eqn.primitive.name, routine(way, in_avals, out_avals, eqn.params), tiles)
+    scratch = [Value((length,), np.dtype(code)) for code, length in made.scratch]
+    types = [[(a.shape, dtypes.short_name(a.dtype)) for a in avals] for avals in (in_avals, out_avals)]
+    return Call(
+        label=eqn.primitive.name,
+        key=made.key,
+        program=None,
+        functions=made.functions,
+        llvm=made.text,
+        args=[(v, 0) for v in (*inputs, *outputs, *scratch)],
+        reads=set(inputs),
+        writes={*outputs, *scratch},
+        tiles=tiles,
+        cost=made.cost,
+        sizes=made.words,
+        in_place=tuple([(outputs[new], inputs[old]) for new, old in made.in_place]),
+        sources=_sources([op]),
+        flops=made.flops,
+        text=f"{eqn.primitive.name} {_words(types[0])} -> {_words(types[1])}, by {', '.join(made.functions)}",
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fnn.kernels.calls import Call, Foreign, LibraryCall, Lowered, Value
+from fnn.kernels.calls import Call, Foreign, Lowered, Value
 from fnn.kernels.control import Assign, Copy, Loop, Lower, Run, Step, Steps, Switch, expand, walk
 from fnn.kernels.cpu.table import (
     BODY,
@@ -34,32 +34,12 @@ from fnn.kernels.cpu.table import (
     switch_row,
     while_row,
 )  # fmt: skip
-from fnn.kernels.library import routine
 from fnn.kernels.loops import Program as LoopProgram
 from fnn.kernels.memory import Memory, Pointer
+from fnn.kernels.sharing import chunk
 from fnn.records import record
 
-# The cost model of threads, in nanoseconds, measured on a 2-core Zen 4: a launch costs 0.5 µs if the workers
-# are awake and about 8 µs if they sleep, so a kernel is shared from SHARED on, in pieces of PIECE (taking one
-# costs about 50 ns), but in no more than MOST pieces.
-SHARED = 10_000
-PIECE = 5_000
-MOST = 64
-
 Address = tuple[int, int]  # base number, byte offset
-
-
-def chunk(cost: float, tiles: int, unit: int) -> int:
-    """How many tiles a thread takes at a time: a multiple of unit; 0: one thread does all.
-
-    >>> chunk(1_000, 64, 1), chunk(40_000, 64, 1), chunk(1e9, 1_000_000, 64)
-    (0, 8, 15680)
-    """
-    if cost < SHARED or tiles < 2:
-        return 0
-    pieces = min(max(2, int(cost) // PIECE), MOST)
-    share = -(-tiles // pieces)
-    return -(-share // unit) * unit
 
 
 @record(frozen=True)
@@ -257,33 +237,15 @@ class _Writer:
             base, at = self.address(value)
             addresses.append((base, at + offset))
         call = step.call
-        if isinstance(call, LibraryCall):
-            found = routine(call)
-            key, tiles, share, sizes = (
-                found.key,
-                found.tiles,
-                chunk(found.shared_cost, found.tiles, 1),
-                found.sizes,
-            )
-            addresses.insert(0, (self.symbol(found.function), 0))
-            self.plan.kernels.setdefault(key, Kernel(None, found.text))
-        else:
-            key, tiles, share, sizes = (
-                call.key,
-                call.tiles,
-                chunk(call.cost, call.tiles, call.unit),
-                call.sizes,
-            )
-            self.plan.kernels.setdefault(
-                key, Kernel(call.program) if call.foreign is None else Kernel(None, foreign=call.foreign)
-            )
-        if sizes:
-            addresses.append(self.sizes(sizes))
+        addresses[:0] = [(self.symbol(name), 0) for name in call.functions]
+        self.plan.kernels.setdefault(call.key, Kernel(call.program, call.llvm, call.foreign))
+        if call.sizes:
+            addresses.append(self.sizes(call.sizes))
         first, count = self.arguments(addresses)
-        if isinstance(call, Call) and call.foreign is not None and call.foreign.python is not None:
-            self.row(python_row(first, count), key)
-        else:
-            self.row(kernel_row(first, count, tiles, share), key)
+        if call.foreign is not None and call.foreign.python is not None:
+            self.row(python_row(first, count), call.key)
+            return
+        self.row(kernel_row(first, count, call.tiles, chunk(call.cost, call.tiles, call.unit)), call.key)
 
     def loop(self, loop: Loop) -> None:
         slots = [slot for slot in loop.slots if slot.value.nbytes]

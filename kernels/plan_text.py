@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from fnn import dtypes
 from fnn.core.source import Source, short
-from fnn.kernels.calls import Call, Value
+from fnn.kernels.calls import Value
 from fnn.kernels.control import Assign, Copy, Loop, Run, Slot, Step, Switch
-from fnn.kernels.library import routine
 from fnn.kernels.memory import Pointer, Storage
-from fnn.kernels.plan import Plan, chunk
+from fnn.kernels.plan import Plan
+from fnn.kernels.sharing import chunk
 
 LEGEND = """#number operations  kernel name  tiles by how many are handed out at once  estimated time  (lines)
     operands -> results, each type[shape]@where it lies
@@ -101,21 +101,15 @@ class _Text:
 
     def run(self, step: Run, pad: str) -> Iterator[str]:
         call = step.call
-        if isinstance(call, Call):
-            label, key, tiles, cost, unit = call.label, call.key, call.tiles, call.cost, call.unit
-            sources, text = call.sources, call.text
-        else:
-            found = routine(call)
-            label, key, tiles, cost, unit = call.name, found.key, found.tiles, found.shared_cost, 1
-            sources, text = (call.source,) if call.source else (), ""
         reads = ", ".join(self.name(v) for v in dict.fromkeys(v for v, _ in step.args if v in step.reads))
         writes = ", ".join(self.name(v) for v in dict.fromkeys(v for v, _ in step.args if v in step.writes))
-        shared = chunk(cost, tiles, unit) or tiles
+        shared = chunk(call.cost, call.tiles, call.unit) or call.tiles
         self.count += 1
-        first = self.first.setdefault(key, self.count)
-        about = f"tiles {tiles} by {shared}  ~{cost / 1e3:.1f} us"
-        yield f"{pad}#{self.count} {label}  kernel {key}  {about}{_where(sources)}"
+        first = self.first.setdefault(call.key, self.count)
+        about = f"tiles {call.tiles} by {shared}  ~{call.cost / 1e3:.1f} us"
+        yield f"{pad}#{self.count} {call.label}  kernel {call.key}  {about}{_where(call.sources)}"
         yield f"{pad}    {reads or 'nothing'} -> {writes or 'nothing'}"
+        text = call.text
         if "\n" in text and first != self.count:
             text = f"{text.splitlines()[0]}, as #{first}"
         if text:

@@ -337,14 +337,22 @@ class Structure:
 
     def opaque(self, eqn: Equation, way: Any, ins: list[Operand]) -> list[Operand]:
         strided = way.strided if isinstance(way, Kernel) else ()
+        by_columns = (way.columns_in, way.columns_out) if isinstance(way, Library) else ((), ())
         views = []
         for k, (x, a) in enumerate(zip(ins, eqn.inputs, strict=True)):
             if k in strided and isinstance(x, View) and _has_rows(x):
                 views.append(x)
                 continue
-            value = self.memory(x, a.aval.shape, a.aval.dtype)
+            if k in by_columns[0]:
+                x = _matrices_turned(self.view(x, a.aval.shape, a.aval.dtype))
+                value = self.memory(x, x.shape, a.aval.dtype)
+            else:
+                value = self.memory(x, a.aval.shape, a.aval.dtype)
             views.append(View(value, a.aval.shape if k in strided else value.shape))
-        outs = [Value(v.aval.shape, v.aval.dtype) for v in eqn.outputs]
+        outs = [
+            Value(_swapped(v.aval.shape) if k in by_columns[1] else v.aval.shape, v.aval.dtype)
+            for k, v in enumerate(eqn.outputs)
+        ]
         after: list[Op] = []
         if isinstance(way, Kernel):
             for (
@@ -363,7 +371,8 @@ class Structure:
         )
         if effect:
             self.effects = self.ops[-1:]
-        return [View(v, v.shape) for v in outs]
+        found = [View(v, v.shape) for v in outs]
+        return [_matrices_turned(v) if k in by_columns[1] else v for k, v in enumerate(found)]
 
     # -- contractions that write where their reader wants
     def redirect(self, view: View, dest: View, atom: Atom) -> bool:
@@ -384,6 +393,15 @@ class Structure:
         self.writers[dest.value] = [op]
         self.movable[dest.value] = op
         return True
+
+
+def _swapped(items: tuple[int, ...]) -> tuple[int, ...]:
+    return (*items[:-2], items[-1], items[-2])
+
+
+def _matrices_turned(view: View) -> View:
+    """Rows and columns exchanged."""
+    return view.transpose(_swapped(tuple(range(len(view.shape)))))
 
 
 def _has_rows(view: View) -> bool:

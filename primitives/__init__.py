@@ -39,7 +39,14 @@ with _names(globals()):
         gather,
         scatter,
     )
+    from fnn.primitives.determinants import det, slogdet
     from fnn.primitives.linalg import cholesky, triangular_solve
+    from fnn.primitives.linear_systems import factored_solve, lu, lu_solve, pivots_to_permutation
+    from fnn.primitives.nonsymmetric import eig, geev
+    from fnn.primitives.orthogonal import geqp3, geqrf, householder_product, ormqr, qr
+    from fnn.primitives.pseudo_inverse import pseudo_inverse
+    from fnn.primitives.spectral import eigh, svd
+    from fnn.primitives.tridiagonal import tridiagonal_solve
     from fnn.primitives.powers import integer_pow, pow
     from fnn.primitives.random_bits import threefry2x32
     from fnn.primitives.reductions import (
@@ -99,6 +106,23 @@ with _names(globals()):
     from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
 
 __all__ = [
+    "eig",
+    "geev",
+    "det",
+    "slogdet",
+    "factored_solve",
+    "lu",
+    "lu_solve",
+    "pivots_to_permutation",
+    "tridiagonal_solve",
+    "geqp3",
+    "geqrf",
+    "householder_product",
+    "ormqr",
+    "qr",
+    "pseudo_inverse",
+    "eigh",
+    "svd",
     "ConvDimensionNumbers",
     "GatherDimensionNumbers",
     "ScatterDimensionNumbers",

@@ -252,6 +252,7 @@ class Interpreter:
 
 def run_call(call: Call, memory: dict[Any, np.ndarray], order: np.random.Generator | None = None) -> None:
     """Run a call on flat arrays, its tiles in any order."""
+    assert call.program is not None
     program = call.program()
     assert program.sizes == call.sizes
     arrays = []

@@ -49,7 +49,7 @@ def execute(lowered: Lowered, arrays: Any, shuffle: bool = True) -> list[np.ndar
     for value, x in zip(lowered.inputs, arrays, strict=True):
         memory[value] = np.array(x).reshape(-1).view(TYPES[code_of(value.dtype)])
     for call in lowered.calls:
-        assert isinstance(call, Call)
+        assert isinstance(call, Call) and call.program is not None
         for value, _ in call.args:
             have(value)
         assert {x for x, _ in call.args} == call.reads | call.writes

@@ -17,6 +17,10 @@ from tests.tolerances import assert_close
 FLOATS = ("f8", "f2", "bf")
 INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
+LAPACK = (
+    "cholesky", "triangular_solve", "lu", "tridiagonal_solve", "slogdet", "det", "geqrf", "geqp3", "householder_product",
+    "ormqr", "qr", "eig", "geev", "eigh", "svd", "pseudo_inverse",
+)  # fmt: skip
 # primitive -> (codes it refuses, why): asking for one of them must raise DtypeError
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "cholesky": (("f2", "bf"), "LAPACK has float32 and float64"),

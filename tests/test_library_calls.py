@@ -1,28 +1,24 @@
-"""LAPACK and BLAS called as kernels, against NumPy."""
+"""Functions of BLAS and LAPACK as kernels: what a routine describes is what the printed kernel and the evaluation do."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
+import fnn
+import fnn.numpy as fnp
+from fnn.core.aval import Aval
 from fnn.errors import UnsupportedError
-from fnn.kernels.cpu import driver as d
-from fnn.kernels.cpu import library_calls, machine
-
-
-def library(text: str, function: str, arrays: int, words: list[int], tiles: int) -> d.Runner:
-    """A program of one call: inputs 1 ... arrays, one output, words, the function."""
-    function_base, words_base = arrays + 3, arrays + 2
-    args = [(function_base, 0), *((1 + i, 0) for i in range(arrays)), (1 + arrays, 0), (words_base, 0)]
-    table = d.Table(
-        np.array([d.kernel_row(0, len(args), tiles, 2)]), np.array(args), ["call"], arrays, 1, 1 + arrays,
-        arrays + 4, words=np.array(words), words_base=words_base, symbols={function_base: function},
-    )  # fmt: skip
-    return d.Runner(table, {"call": machine.compile_text({"kcall": text})["kcall"]})
+from fnn.kernels.library import printed
+from fnn.primitives import lapack
+from fnn.primitives.linalg import cholesky, triangular_solve
+from tests.test_executable import agree
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", [0, 1, 3, 17, 100])
+@pytest.mark.parametrize("n", [0, 1, 3, 17, 100, 130])
 def test_cholesky(dtype: str, n: int):
     rng = np.random.default_rng(n)
     m = rng.standard_normal((5, n, n))
@@ -30,47 +26,53 @@ def test_cholesky(dtype: str, n: int):
     if n > 1:
         a[2] -= 10 * n * np.eye(n, dtype=dtype)  # not positive definite
     given = a + np.triu(np.full((n, n), 7, dtype), 1)  # above the diagonal anything may stand
-    out = np.full_like(a, 9)
-    text = library_calls.cholesky_text("kcall", dtype)
-    library(text, library_calls.cholesky_function(dtype), 1, [n], 5).run((given,), (out,))
-    for i in range(5):
-        if n > 1 and i == 2:
-            assert np.isnan(out[i][np.tril_indices(n)]).all()
-        else:
-            np.testing.assert_allclose(
-                out[i], np.linalg.cholesky(a[i]), rtol=0, atol=2e-5 if dtype == "float32" else 1e-12
-            )
-        assert np.all(np.triu(out[i], 1) == 0)
+    for f in (cholesky, fnn.jit(cholesky)):
+        out = np.asarray(f(fnp.array(given, dtype)))
+        for i in range(5):
+            if n > 1 and i == 2:
+                assert np.isnan(out[i][np.tril_indices(n)]).all()
+            else:
+                np.testing.assert_allclose(
+                    out[i], np.linalg.cholesky(a[i]), rtol=0, atol=2e-5 if dtype == "float32" else 1e-12
+                )
+            assert np.all(np.triu(out[i], 1) == 0)
 
 
-@pytest.mark.parametrize("left_side", [False, True])
-@pytest.mark.parametrize("lower", [False, True])
-@pytest.mark.parametrize("transpose_a", [False, True])
-@pytest.mark.parametrize("unit_diagonal", [False, True])
-def test_triangular_solve(left_side: bool, lower: bool, transpose_a: bool, unit_diagonal: bool):
-    options = {
-        "left_side": left_side, "lower": lower, "transpose_a": transpose_a, "unit_diagonal": unit_diagonal
-    }  # fmt: skip
+def key(primitive: Any, n: int, tiles: int, dtype: str = "float32", **params: Any) -> str:
+    ins = [Aval((tiles, n, n), np.dtype(dtype))] * (1 if primitive is cholesky else 2)
+    way = primitive.lower
+    return printed("k", lapack.routine(way, ins, [primitive.shape(*ins, **params)], params), tiles).key
+
+
+def test_sizes_share_a_kernel() -> None:
+    assert len({key(cholesky, n, tiles) for n in (2, 5, 200) for tiles in (1, 7, 100_000)}) == 1
+    assert key(cholesky, 3, 1) != key(cholesky, 3, 1, "float64")
+    flags = {"left_side": True, "lower": True, "transpose_a": False, "unit_diagonal": False}
+    assert key(triangular_solve, 3, 1, **flags) != key(triangular_solve, 3, 1, **{**flags, "lower": False})
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_pieces_have_workspaces_of_their_own(threads: int) -> None:
+    """Enough matrices that threads share them; every thread count gives the same bits."""
     rng = np.random.default_rng(0)
-    rows, columns = 6, 4
-    n = rows if left_side else columns
-    for dtype, shared in (("float64", False), ("float32", True)):
-        a = (rng.standard_normal((1 if shared else 3, n, n)) * 0.3 + 3 * np.eye(n)).astype(dtype)
-        b, out = rng.standard_normal((3, rows, columns)).astype(dtype), np.empty((3, rows, columns), dtype)
-        text = library_calls.triangular_solve_text("kcall", dtype, **options)
-        words = [rows, columns, 0 if shared else n * n, rows * columns]
-        runner = library(text, library_calls.triangular_solve_function(dtype), 2, words, 3)
-        runner.run((a, b), (out,))
-        triangle = np.tril(a) if lower else np.triu(a)
-        if unit_diagonal:
-            triangle = triangle - triangle * np.eye(n, dtype=dtype) + np.eye(n, dtype=dtype)
-        op = triangle.swapaxes(1, 2) if transpose_a else triangle
-        back = op @ out if left_side else out @ op
-        np.testing.assert_allclose(back, b, atol=1e-12 if dtype == "float64" else 1e-5)
+    a = rng.standard_normal((700, 7, 5)).astype("float32")
+    with fnn.config.using(num_threads=threads):
+        u, s, v = fnn.jit(lambda x: fnp.linalg.svd(x, full_matrices=False))(a)
+    got = np.asarray(u) * np.asarray(s)[:, None] @ np.asarray(v)
+    np.testing.assert_allclose(got, a, atol=2e-5)
+    eager = fnp.linalg.svd(fnp.array(a), full_matrices=False)
+    assert np.array_equal(np.asarray(eager[0]), np.asarray(u))
 
 
 def test_library_calls_say_what_they_cannot_do():
-    with pytest.raises(UnsupportedError, match="float16"):
-        library_calls.cholesky_text("k", "float16")
     with pytest.raises(UnsupportedError, match="no function 'nonsense'"):
-        library_calls.address("nonsense")
+        lapack.address("nonsense")
+
+
+def test_a_loop_calls_the_library() -> None:
+    a = (np.eye(3) * 4 + 0.5).astype("float32")
+
+    def f(x: Any) -> list[Any]:
+        return [fnn.lax.fori_loop(0, 3, lambda _, y: cholesky(y) + x, x)]
+
+    agree(f, a)

@@ -12,7 +12,7 @@ import pytest
 from fnn import dtypes, primitives
 from fnn.core.lowering import Library, Loop
 from fnn.core.primitive import Unsupported, registry
-from fnn.kernels.calls import LibraryCall
+from fnn.kernels.calls import Call
 from fnn.kernels.lower import lower
 from fnn.primitives import arithmetic as a
 from fnn.primitives import comparison as c
@@ -134,6 +134,8 @@ def test_every_primitive(primitive, number):
         return list(out) if primitive.multiple else [out]
 
     graph = graph_of(f, *arrays)
+    if any(isinstance(e.primitive.lower, Library) for e in inline(graph).equations):
+        pytest.skip("functions of a library are no loops")
     with np.errstate(all="ignore"):
         want = [np.asarray(x) for x in graph(*arrays)]
     for got, expected in zip(execute(lower(inline(graph)), arrays), want, strict=True):
@@ -153,6 +155,4 @@ def test_library_and_control_calls_are_left_to_the_planner():
     spd = np.eye(3, dtype="f4") * 2
     lowered = lower(graph_of(lambda x: [cholesky(s.transpose(a.add(x, 0.0), perm=(1, 0)))], spd))
     call = lowered.calls[-1]
-    assert (
-        isinstance(call, LibraryCall) and call.inputs[0].shape == (3, 3) and call.outputs == lowered.outputs
-    )
+    assert isinstance(call, Call) and call.functions == ("spotrf",) and call.writes == set(lowered.outputs)

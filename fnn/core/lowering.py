@@ -7,7 +7,8 @@ every kind share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fnn.records import record
@@ -87,9 +88,21 @@ class Kernel:
 
 @record(frozen=True)
 class Library:
-    """A call of a declared library routine, by name; see kernels/cpu/library_calls.py."""
+    """Functions of BLAS and LAPACK on each matrix of a batch: write(routine, in_avals, out_avals, params) describes
+    what is done with one (`fnn.primitives.lapack.Routine`).
 
-    name: str
+    columns_in, columns_out: operands and results, by number, whose matrices the routine wants stored by columns; a
+    transposed view serves, so often nothing is moved. rank: how many axes of the first operand are its matrix's."""
+
+    write: Callable[..., None]
+    columns_in: tuple[int, ...] = ()
+    columns_out: tuple[int, ...] = ()
+    rank: int = 2
+
+    def tiles(self, in_avals: Sequence[Any]) -> int:
+        """How many matrices there are."""
+        shape = in_avals[0].shape
+        return math.prod(shape[: len(shape) - self.rank])
 
 
 @record(frozen=True)

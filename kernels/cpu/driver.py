@@ -21,7 +21,7 @@ import numpy as np
 from fnn.config import config
 from fnn.errors import ArgumentError
 from fnn.kernels import cache
-from fnn.kernels.cpu import driver_text, library_calls
+from fnn.kernels.cpu import driver_text
 from fnn.kernels.cpu.buffers import FLAGS, LAYOUT, Slot, aligned, api, flags_of
 from fnn.kernels.cpu.driver_text import Head, Status
 from fnn.kernels.cpu.pool import POOL, Native
@@ -58,6 +58,7 @@ from fnn.kernels.cpu.table import (
     switch_row,
     while_row,
 )  # fmt: skip
+from fnn.primitives import lapack
 
 if TYPE_CHECKING:
     from fnn.kernels.calls import Foreign
@@ -106,7 +107,7 @@ class Runner:
         if table.words_base >= 0:
             self._data[table.words_base] = table.words
         self._fixed = {base: a.ctypes.data for base, a in self._data.items()}
-        self._fixed.update((base, library_calls.address(name)) for base, name in table.symbols.items())
+        self._fixed.update((base, lapack.address(name)) for base, name in table.symbols.items())
         self._native = native()
         # Without a known layout the driver cannot read Python's tuples: every call goes the slow way.
         self._enter = self._native.enter or (lambda call, inputs, outputs: Status.INPUTS)
