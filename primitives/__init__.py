@@ -29,6 +29,7 @@ with _names(globals()):
     from fnn.primitives.conversion import bitcast, convert, nextafter, stop_gradient
     from fnn.primitives.convolution import ConvDimensionNumbers, conv_general_dilated
     from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
+    from fnn.primitives.determinants import det, slogdet
     from fnn.primitives.incomplete_beta import betainc, lbeta
     from fnn.primitives.incomplete_gamma import igamma, igamma_grad_a, igammac, random_gamma_grad
     from fnn.primitives.indexing import (
@@ -39,15 +40,12 @@ with _names(globals()):
         gather,
         scatter,
     )
-    from fnn.primitives.determinants import det, slogdet
     from fnn.primitives.linalg import cholesky, triangular_solve
     from fnn.primitives.linear_systems import factored_solve, lu, lu_solve, pivots_to_permutation
     from fnn.primitives.nonsymmetric import eig, geev
     from fnn.primitives.orthogonal import geqp3, geqrf, householder_product, ormqr, qr
-    from fnn.primitives.pseudo_inverse import pseudo_inverse
-    from fnn.primitives.spectral import eigh, svd
-    from fnn.primitives.tridiagonal import tridiagonal_solve
     from fnn.primitives.powers import integer_pow, pow
+    from fnn.primitives.pseudo_inverse import pseudo_inverse
     from fnn.primitives.random_bits import threefry2x32
     from fnn.primitives.reductions import (
         argmax,
@@ -63,6 +61,7 @@ with _names(globals()):
     from fnn.primitives.rounding import ceil, floor, round
     from fnn.primitives.rules import zeros
     from fnn.primitives.sorting import sort, top_k
+    from fnn.primitives.spectral import eigh, svd
     from fnn.primitives.structural import (
         broadcast,
         concatenate,
@@ -103,6 +102,7 @@ with _names(globals()):
         tan,
         tanh,
     )
+    from fnn.primitives.tridiagonal import tridiagonal_solve
     from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
 
 __all__ = [

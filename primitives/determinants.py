@@ -14,7 +14,15 @@ from fnn.core.aval import Aval
 from fnn.core.lowering import Decompose
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.trace import aval_of, shape_of
-from fnn.primitives import complex_numbers, conversion, transcendental, arithmetic, comparison, reductions, structural
+from fnn.primitives import (
+    arithmetic,
+    comparison,
+    complex_numbers,
+    conversion,
+    reductions,
+    structural,
+    transcendental,
+)
 from fnn.primitives.lapack import check_matrices, real_type
 from fnn.primitives.linalg import triangular_solve
 from fnn.primitives.linear_systems import (

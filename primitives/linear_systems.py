@@ -18,7 +18,7 @@ from fnn.core.primitive import Primitive, Sample, not_differentiable
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
-from fnn.primitives import conversion, arithmetic, comparison, structural
+from fnn.primitives import arithmetic, comparison, conversion, structural
 from fnn.primitives.gathering import GatherDimensionNumbers, gather
 from fnn.primitives.lapack import Routine, check_floats, check_matrices, library
 from fnn.primitives.linalg import triangular_solve

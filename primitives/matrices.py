@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fnn.core.trace import aval_of, shape_of
-from fnn.primitives import complex_numbers, arithmetic, comparison, reductions, structural
+from fnn.primitives import arithmetic, comparison, complex_numbers, reductions, structural
 from fnn.primitives.contraction import dot_general
 from fnn.primitives.rules import moveaxis, of_dtype
 

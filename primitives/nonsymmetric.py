@@ -18,7 +18,7 @@ from fnn.core.aval import Aval
 from fnn.core.lowering import Decompose
 from fnn.core.primitive import Primitive, Sample, not_differentiable
 from fnn.core.trace import aval_of, shape_of
-from fnn.primitives import complex_numbers, arithmetic, comparison, reductions, structural
+from fnn.primitives import arithmetic, comparison, complex_numbers, reductions, structural
 from fnn.primitives.lapack import Ask, Routine, check_matrices, library, real_type
 from fnn.primitives.linear_systems import solve
 from fnn.primitives.matrices import (
