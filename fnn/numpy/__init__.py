@@ -250,6 +250,20 @@ with _names(globals()):
         unravel_index,
     )
     from fnn.numpy.linear import cross, einsum, einsum_path, kron, matrix_power
+    from fnn.numpy.nans import (
+        nan_to_num,
+        nanargmax,
+        nanargmin,
+        nancumprod,
+        nancumsum,
+        nanmax,
+        nanmean,
+        nanmin,
+        nanprod,
+        nanstd,
+        nansum,
+        nanvar,
+    )
     from fnn.numpy.padding import pad
     from fnn.numpy.polynomials import (
         poly,
@@ -285,21 +299,9 @@ with _names(globals()):
         gradient,
         interp,
         median,
-        nan_to_num,
-        nanargmax,
-        nanargmin,
-        nancumprod,
-        nancumsum,
-        nanmax,
-        nanmean,
         nanmedian,
-        nanmin,
         nanpercentile,
-        nanprod,
         nanquantile,
-        nanstd,
-        nansum,
-        nanvar,
         percentile,
         quantile,
     )

@@ -15,52 +15,52 @@ from fnn.operations.reductions import all
 from fnn.operations.shaping import broadcast_shapes
 
 
-def isclose(x: Any, y: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
-    """Where |x - y| <= atol + rtol |y|; equal infinities are close, NaN only with equal_nan."""
-    x, y = asarray(x), asarray(y)
-    same = BINARY["equal"](x, y)
-    if not (aval_of(x).is_inexact or aval_of(y).is_inexact):
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    """Where |`a` - `b`| <= atol + rtol |`b`|; equal infinities are close, NaN only with equal_nan."""
+    a, b = asarray(a), asarray(b)
+    same = BINARY["equal"](a, b)
+    if not (aval_of(a).is_inexact or aval_of(b).is_inexact):
         if rtol == 0 and atol == 0:
             return same
-        x, y = (v if not dtypes.is_bool(aval_of(v).dtype) else v.astype(int) for v in (x, y))
-    size = BINARY["add"](atol, BINARY["multiply"](rtol, UNARY["absolute"](y)))
-    near = BINARY["less_equal"](UNARY["absolute"](BINARY["subtract"](x, y)), size)
-    finite = logical_and(UNARY["isfinite"](x), UNARY["isfinite"](y))
+        a, b = (v if not dtypes.is_bool(aval_of(v).dtype) else v.astype(int) for v in (a, b))
+    size = BINARY["add"](atol, BINARY["multiply"](rtol, UNARY["absolute"](b)))
+    near = BINARY["less_equal"](UNARY["absolute"](BINARY["subtract"](a, b)), size)
+    finite = logical_and(UNARY["isfinite"](a), UNARY["isfinite"](b))
     out = logical_or(same, logical_and(near, finite))
     if equal_nan:
-        out = logical_or(out, logical_and(UNARY["isnan"](x), UNARY["isnan"](y)))
+        out = logical_or(out, logical_and(UNARY["isnan"](a), UNARY["isnan"](b)))
     return out
 
 
-def allclose(x: Any, y: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """Whether all elements are close, as `isclose` says."""
-    return all(isclose(x, y, rtol, atol, equal_nan))
+    return all(isclose(a, b, rtol, atol, equal_nan))
 
 
-def array_equal(x: Any, y: Any, equal_nan: bool = False) -> Any:
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     """Whether shapes and all elements are equal."""
-    x, y = asarray(x), asarray(y)
-    if aval_of(x).shape != aval_of(y).shape:
+    a1, a2 = asarray(a1), asarray(a2)
+    if aval_of(a1).shape != aval_of(a2).shape:
         return asarray(False)
-    same = BINARY["equal"](x, y)
+    same = BINARY["equal"](a1, a2)
     if equal_nan:
-        same = logical_or(same, logical_and(UNARY["isnan"](x), UNARY["isnan"](y)))
+        same = logical_or(same, logical_and(UNARY["isnan"](a1), UNARY["isnan"](a2)))
     return all(same)
 
 
-def array_equiv(x: Any, y: Any) -> Any:
+def array_equiv(a1: Any, a2: Any) -> Any:
     """Whether shapes broadcast to each other and all elements are equal."""
-    x, y = asarray(x), asarray(y)
+    a1, a2 = asarray(a1), asarray(a2)
     try:
-        broadcast_shapes(aval_of(x).shape, aval_of(y).shape)
+        broadcast_shapes(aval_of(a1).shape, aval_of(a2).shape)
     except ValueError:
         return asarray(False)
-    return all(BINARY["equal"](x, y))
+    return all(BINARY["equal"](a1, a2))
 
 
-def isscalar(x: Any) -> bool:
-    """Whether x is a number, or an array with no axes."""
-    return np.isscalar(x) or (isinstance(x, (Array, np.ndarray)) and x.ndim == 0)
+def isscalar(element: Any) -> bool:
+    """Whether element is a number, or an array with no axes."""
+    return np.isscalar(element) or (isinstance(element, (Array, np.ndarray)) and element.ndim == 0)
 
 
 def iscomplexobj(x: Any) -> bool:
@@ -83,28 +83,28 @@ def isreal(x: Any) -> Any:
     return BINARY["equal"](asarray(x).imag, 0)
 
 
-def iterable(x: Any) -> bool:
-    """Whether x can be iterated over."""
+def iterable(y: Any) -> bool:
+    """Whether `y` can be iterated over."""
     try:
-        iter(x)
+        iter(y)
     except TypeError:
         return False
     return True
 
 
-def shape(x: Any) -> tuple[int, ...]:
+def shape(a: Any) -> tuple[int, ...]:
     """The shape of an array, a number, or nested lists."""
-    return x.shape if hasattr(x, "shape") else aval_of(asarray(x)).shape
+    return a.shape if hasattr(a, "shape") else aval_of(asarray(a)).shape
 
 
-def ndim(x: Any) -> int:
+def ndim(a: Any) -> int:
     """How many axes something has."""
-    return len(shape(x))
+    return len(shape(a))
 
 
-def size(x: Any, axis: int | None = None) -> int:
+def size(a: Any, axis: int | None = None) -> int:
     """How many elements something has, or along an axis."""
-    sizes = shape(x)
+    sizes = shape(a)
     if axis is not None:
         return sizes[axis]
     n = 1

@@ -62,40 +62,40 @@ def _triangle(name: str, x: Any, k: int, lower: bool) -> Any:
     return select(mask, x, zero) if lower else select(mask, zero, x)
 
 
-def tril(x: Any, k: int = 0) -> Any:
-    """x with zeros above the k-th diagonal of its last two axes."""
-    return _triangle("tril", x, k, True)
+def tril(m: Any, k: int = 0) -> Any:
+    """`m` with zeros above the k-th diagonal of its last two axes."""
+    return _triangle("tril", m, k, True)
 
 
-def triu(x: Any, k: int = 0) -> Any:
-    """x with zeros below the k-th diagonal of its last two axes."""
-    return _triangle("triu", x, k, False)
+def triu(m: Any, k: int = 0) -> Any:
+    """`m` with zeros below the k-th diagonal of its last two axes."""
+    return _triangle("triu", m, k, False)
 
 
-def diag(x: Any, k: int = 0) -> Any:
-    """A matrix with the vector x on its k-th diagonal; of a matrix, that diagonal."""
-    x = array_of("diag", x)
-    rank = aval_of(x).ndim
+def diag(v: Any, k: int = 0) -> Any:
+    """A matrix with the vector `v` on its k-th diagonal; of a matrix, that diagonal."""
+    v = array_of("diag", v)
+    rank = aval_of(v).ndim
     if rank == 2:
-        return diagonal(x, k)
+        return diagonal(v, k)
     if rank != 1:
         raise ShapeError(
-            f"diag: {aval_of(x)} is no vector and no matrix, at {describe(here())}; diagonal takes more axes"
+            f"diag: {aval_of(v)} is no vector and no matrix, at {describe(here())}; diagonal takes more axes"
         )
-    n, off = aval_of(x).shape[0], abs(k)
-    zero = zeros_of(Aval((), aval_of(x).dtype))
+    n, off = aval_of(v).shape[0], abs(k)
+    zero = zeros_of(Aval((), aval_of(v).dtype))
     size = n + off
     # one row of the flattened matrix is size long, so the next diagonal element is size + 1 further
-    flat = pad(x, zero, low=(0,), high=(0,), interior=(size,)) if n else x
+    flat = pad(v, zero, low=(0,), high=(0,), interior=(size,)) if n else v
     start = k if k >= 0 else off * size
     length = aval_of(flat).size
     flat = pad(flat, zero, low=(start,), high=(size * size - start - length,), interior=(0,))
     return to(flat, (size, size))
 
 
-def diagflat(x: Any, k: int = 0) -> Any:
-    """A matrix with all elements of x on its k-th diagonal."""
-    return diag(ravel(x), k)
+def diagflat(v: Any, k: int = 0) -> Any:
+    """A matrix with all elements of `v` on its k-th diagonal."""
+    return diag(ravel(v), k)
 
 
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
@@ -173,14 +173,14 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     return asarray(rows), asarray(columns)
 
 
-def tril_indices_from(x: Any, k: int = 0) -> tuple[Any, Any]:
+def tril_indices_from(arr: Any, k: int = 0) -> tuple[Any, Any]:
     """`tril_indices` of x's shape."""
-    return tril_indices(x.shape[-2], k, x.shape[-1])
+    return tril_indices(arr.shape[-2], k, arr.shape[-1])
 
 
-def triu_indices_from(x: Any, k: int = 0) -> tuple[Any, Any]:
+def triu_indices_from(arr: Any, k: int = 0) -> tuple[Any, Any]:
     """`triu_indices` of x's shape."""
-    return triu_indices(x.shape[-2], k, x.shape[-1])
+    return triu_indices(arr.shape[-2], k, arr.shape[-1])
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Any, ...]:
@@ -188,9 +188,9 @@ def diag_indices(n: int, ndim: int = 2) -> tuple[Any, ...]:
     return (arange(n),) * ndim
 
 
-def diag_indices_from(x: Any) -> tuple[Any, ...]:
+def diag_indices_from(arr: Any) -> tuple[Any, ...]:
     """`diag_indices` of x's shape."""
-    return diag_indices(x.shape[0], x.ndim)
+    return diag_indices(arr.shape[0], arr.ndim)
 
 
 class _Grid:

@@ -87,10 +87,10 @@ ComplexWarning = np.exceptions.ComplexWarning
 finfo, iinfo, promote_types = dtypes.finfo, dtypes.iinfo, dtypes.promote_types
 
 
-def issubdtype(a: Any, b: Any) -> bool:
+def issubdtype(arg1: Any, arg2: Any) -> bool:
     """Whether dtype or category `a` belongs to category (or is dtype) `b`: issubdtype(x.dtype, floating)."""
     plain = lambda d: d.dtype if isinstance(d, _ScalarMeta) else d
-    return dtypes.issubdtype(plain(a), plain(b))
+    return dtypes.issubdtype(plain(arg1), plain(arg2))
 
 
 def result_type(*operands: Any) -> np.dtype:
@@ -125,7 +125,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
         ) from None
 
 
-def angle(x: Any, deg: bool = False) -> Any:
+def angle(z: Any, deg: bool = False) -> Any:
     """The angle of complex numbers in radians, or degrees, from -pi to pi: 0 for positive real ones.
 
     >>> import fnn.numpy as fnp
@@ -134,13 +134,13 @@ def angle(x: Any, deg: bool = False) -> Any:
     """
     from fnn.operations.choice import where
 
-    x = asarray(x)
-    if not aval_of(x).is_inexact:
-        x = x.astype(dtypes.default_float())
-    if dtypes.is_complex(aval_of(x).dtype):
-        out = BINARY["arctan2"](x.imag, x.real)
+    z = asarray(z)
+    if not aval_of(z).is_inexact:
+        z = z.astype(dtypes.default_float())
+    if dtypes.is_complex(aval_of(z).dtype):
+        out = BINARY["arctan2"](z.imag, z.real)
         return out * (180 / math.pi) if deg else out
-    return where(x < 0, 180.0 if deg else math.pi, where(x == x, 0.0, math.nan)).astype(aval_of(x).dtype)
+    return where(z < 0, 180.0 if deg else math.pi, where(z == z, 0.0, math.nan)).astype(aval_of(z).dtype)
 
 
 # Dtypes by name; float32(1.5) is an array.

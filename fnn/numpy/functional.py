@@ -39,14 +39,14 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
     return moveaxis(out, tuple(range(others, others + new)), tuple(range(place, place + new)))
 
 
-def apply_over_axes(func: Callable[..., Any], x: Any, axes: Any) -> Any:
-    """func(x, axis) for one axis after the other, axes that vanish being kept with size 1."""
-    x = array_of("apply_over_axes", x)
+def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
+    """func(`a`, axis) for one axis after the other, axes that vanish being kept with size 1."""
+    a = array_of("apply_over_axes", a)
     for axis in axes if isinstance(axes, (tuple, list)) else (axes,):
-        place = axis_of("apply_over_axes", axis, aval_of(x).ndim)
-        out = func(x, axis=place)
-        x = out if aval_of(out).ndim == aval_of(x).ndim else expand_dims(out, place)
-    return x
+        place = axis_of("apply_over_axes", axis, aval_of(a).ndim)
+        out = func(a, axis=place)
+        a = out if aval_of(out).ndim == aval_of(a).ndim else expand_dims(out, place)
+    return a
 
 
 def vectorize(
@@ -134,18 +134,18 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kwar
 
 
 def convolve(
-    x: Any, y: Any, mode: str = "full", *, precision: Any = None, preferred_element_type: Any = None
+    a: Any, v: Any, mode: str = "full", *, precision: Any = None, preferred_element_type: Any = None
 ) -> Any:
     """The convolution of two vectors. mode: all overlaps ("full"), as many as the longer has ("same"), complete ones
     ("valid")."""
-    return _convolved("convolve", x, y, mode, True)
+    return _convolved("convolve", a, v, mode, True)
 
 
 def correlate(
-    x: Any, y: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None
+    a: Any, v: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None
 ) -> Any:
     """The correlation of two vectors: a convolution with the second one backwards."""
-    return _convolved("correlate", x, y, mode, False)
+    return _convolved("correlate", a, v, mode, False)
 
 
 def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool) -> Any:

@@ -50,7 +50,7 @@ def einsum(
 
 
 def einsum_path(
-    subscripts: Any, /, *operands: Any, optimize: bool | str | list[Any] | tuple[Any, ...] = "greedy"
+    subscripts: Any, /, *operands: Any, optimize: bool | str | list[Any] | tuple[Any, ...] = "auto"
 ) -> tuple[list[tuple[int, ...]], Any]:
     """(the order in which `einsum` would best multiply its operands, a description of it to print), by opt_einsum."""
     import opt_einsum
@@ -181,32 +181,35 @@ def _product(pair: list[tuple[Any, str]], kept: set[str], dtype: Any) -> tuple[A
     return out, "".join([*batch, *[c for c in a if c not in both], *[c for c in b if c not in both]])
 
 
-def kron(x: Any, y: Any) -> Any:
-    """The Kronecker product: y at every element of x, multiplied by it."""
-    x, y = array_of("kron", x), array_of("kron", y)
-    rank = max(aval_of(x).ndim, aval_of(y).ndim)
-    xs, ys = ((1,) * (rank - aval_of(v).ndim) + aval_of(v).shape for v in (x, y))
-    apart = BINARY["multiply"](to(x, [n for s in xs for n in (s, 1)]), to(y, [n for s in ys for n in (1, s)]))
-    return to(apart, [a * b for a, b in zip(xs, ys)])
+def kron(a: Any, b: Any) -> Any:
+    """The Kronecker product: `b` at every element of `a`, multiplied by it."""
+    a, b = array_of("kron", a), array_of("kron", b)
+    rank = max(aval_of(a).ndim, aval_of(b).ndim)
+    xs, ys = ((1,) * (rank - aval_of(v).ndim) + aval_of(v).shape for v in (a, b))
+    apart = BINARY["multiply"](to(a, [n for s in xs for n in (s, 1)]), to(b, [n for s in ys for n in (1, s)]))
+    return to(apart, [left * right for left, right in zip(xs, ys)])
 
 
-def cross(x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     """The cross product of vectors of 3 (or 2) components along an axis."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    x, y = moveaxis(array_of("cross", x), axisa, -1), moveaxis(array_of("cross", y), axisb, -1)
-    sizes = aval_of(x).shape[-1], aval_of(y).shape[-1]
+    a, b = moveaxis(array_of("cross", a), axisa, -1), moveaxis(array_of("cross", b), axisb, -1)
+    sizes = aval_of(a).shape[-1], aval_of(b).shape[-1]
     if not set(sizes) <= {2, 3}:
         raise ShapeError(
             f"cross: the vectors have {sizes[0]} and {sizes[1]} components, at {describe(here())}; 2 or 3 are needed"
         )
     mul, sub = BINARY["multiply"], BINARY["subtract"]
-    a, b = [x[..., k] for k in range(sizes[0])], [y[..., k] for k in range(sizes[1])]
-    last = sub(mul(a[0], b[1]), mul(a[1], b[0]))
+    left, right = [a[..., k] for k in range(sizes[0])], [b[..., k] for k in range(sizes[1])]
+    last = sub(mul(left[0], right[1]), mul(left[1], right[0]))
     if sizes == (2, 2):
         return last
-    a, b = (v if len(v) == 3 else [*v, 0] for v in (a, b))
-    first, second = sub(mul(a[1], b[2]), mul(a[2], b[1])), sub(mul(a[2], b[0]), mul(a[0], b[2]))
+    left, right = (v if len(v) == 3 else [*v, 0] for v in (left, right))
+    first, second = (
+        sub(mul(left[1], right[2]), mul(left[2], right[1])),
+        sub(mul(left[2], right[0]), mul(left[0], right[2])),
+    )
     parts = [
         expand_dims(to_shape(array_of("cross", p), aval_of(last).shape), -1) for p in (first, second, last)
     ]

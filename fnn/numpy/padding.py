@@ -21,8 +21,8 @@ from fnn.primitives import pad as pad_p
 from fnn.primitives.rules import zeros
 
 
-def pad(x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
-    """x with elements added before and behind along every axis.
+def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
+    """array with elements added before and behind along every axis.
 
     pad_width: a number, (before, behind), one such pair per axis, or a dict from axes to them. mode: "constant"
     (constant_values=0), "edge", "reflect", "symmetric", "wrap", "empty", "linear_ramp" (end_values=0), "maximum",
@@ -32,8 +32,8 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     >>> print(fnp.pad(fnp.array([1, 2]), (1, 2), constant_values=9))
     [9 1 2 9 9]
     """
-    x = array_of("pad", x)
-    widths = _pairs("pad_width", pad_width, aval_of(x).ndim)
+    array = array_of("pad", array)
+    widths = _pairs("pad_width", pad_width, aval_of(array).ndim)
     if any(n < 0 for pair in widths for n in pair):
         raise ArgumentError(
             f"pad: the widths {pad_width} are not all 0 or more, at {describe(here())}; slice to take away"
@@ -41,7 +41,7 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     if callable(mode):
         raise UnsupportedError(f"pad: a function as mode, at {describe(here())}; use fnn.numpy.concatenate")
     if mode in ("constant", "empty"):
-        return _constant(x, widths, kwargs.get("constant_values", 0))
+        return _constant(array, widths, kwargs.get("constant_values", 0))
     if mode in ("edge", "reflect", "symmetric", "wrap"):
         if kwargs.get("reflect_type", "even") != "even":
             raise UnsupportedError(
@@ -49,16 +49,16 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
             )
         for axis, (before, behind) in enumerate(widths):
             if before or behind:
-                n = aval_of(x).shape[axis]
+                n = aval_of(array).shape[axis]
                 if not n:
                     raise ArgumentError(
                         f"pad: axis {axis} is empty, so {mode!r} has nothing to repeat, at {describe(here())}"
                     )
                 picks = np.pad(np.arange(n, dtype=np.int32), (before, behind), mode)
-                x = take(x, picks, axis, mode="promise_in_bounds")
-        return x
+                array = take(array, picks, axis, mode="promise_in_bounds")
+        return array
     if mode == "linear_ramp":
-        return _ramp(x, widths, _pairs("end_values", kwargs.get("end_values", 0), aval_of(x).ndim))
+        return _ramp(array, widths, _pairs("end_values", kwargs.get("end_values", 0), aval_of(array).ndim))
     statistics: dict[str, Callable[..., Any]] = {"maximum": max_of, "minimum": min_of, "mean": mean}
     if mode not in statistics or kwargs.get("stat_length") is not None:
         raise ArgumentError(
@@ -66,9 +66,9 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
             "reflect, symmetric, wrap, linear_ramp, maximum, minimum, mean and empty"
         )
     for axis, pair in enumerate(widths):
-        value = to_dtype(statistics[mode](x, axis=axis, keepdims=True), aval_of(x).dtype)
-        x = _beside(x, axis, *[_repeated(value, axis, n) for n in pair])
-    return x
+        value = to_dtype(statistics[mode](array, axis=axis, keepdims=True), aval_of(array).dtype)
+        array = _beside(array, axis, *[_repeated(value, axis, n) for n in pair])
+    return array
 
 
 def _pairs(name: str, given: Any, rank: int) -> list[tuple[Any, Any]]:

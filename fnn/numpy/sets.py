@@ -31,61 +31,67 @@ def isin(
     return logical_not(found) if invert else found
 
 
-def argwhere(x: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
+def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     """The indices of elements that are not 0, one row each. Under jit `size` says how many."""
-    return stack(nonzero(x, size=size, fill_value=fill_value), -1)
+    return stack(nonzero(a, size=size, fill_value=fill_value), -1)
 
 
-def flatnonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
+def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     """The indices of elements of the flattened array that are not 0. Under jit `size` says how many."""
-    return nonzero(ravel(x), size=size, fill_value=fill_value)[0]
+    return nonzero(ravel(a), size=size, fill_value=fill_value)[0]
 
 
-def extract(condition: Any, x: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
+def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
     """The elements where a condition holds, as one row. Under jit `size` says how many."""
-    return compress(ravel(condition), ravel(x), size=size, fill_value=fill_value)
+    return compress(ravel(condition), ravel(arr), size=size, fill_value=fill_value)
 
 
 def compress(
-    condition: Any, x: Any, axis: int | None = None, *, size: int | None = None, fill_value: Any = 0
+    condition: Any,
+    a: Any,
+    axis: int | None = None,
+    *,
+    size: int | None = None,
+    fill_value: Any = 0,
+    out: None = None,
 ) -> Any:
     """The slices along an axis (of the flattened array for None) where a condition holds."""
-    x = array_of("compress", x)
+    a = array_of("compress", a)
     if axis is None:
-        x, axis = ravel(x), 0
+        a, axis = ravel(a), 0
     mask = truth(asarray(condition))
-    place = axis_of("compress", axis, aval_of(x).ndim)
+    place = axis_of("compress", axis, aval_of(a).ndim)
     if size is None:
-        return take(x, nonzero(mask)[0], place, mode="clip")
+        return take(a, nonzero(mask)[0], place, mode="clip")
     return take(
-        x,
-        nonzero(mask, size=size, fill_value=aval_of(x).shape[place])[0],
+        a,
+        nonzero(mask, size=size, fill_value=aval_of(a).shape[place])[0],
         place,
         mode="fill",
         fill_value=fill_value,
     )
 
 
-def delete(x: Any, obj: Any, axis: int | None = None) -> Any:
-    """x without the elements (or slices along an axis) at indices, which must be known."""
-    x = array_of("delete", x)
+def delete(arr: Any, obj: Any, axis: int | None = None, *, assume_unique_indices: bool = False) -> Any:
+    """arr without the elements (or slices along an axis) at indices, which must be known."""
+    arr = array_of("delete", arr)
     if axis is None:
-        x, axis = ravel(x), 0
-    place = axis_of("delete", axis, aval_of(x).ndim)
+        arr, axis = ravel(arr), 0
+    place = axis_of("delete", axis, aval_of(arr).ndim)
     picks = np.delete(
-        np.arange(aval_of(x).shape[place], dtype=np.int32),
+        np.arange(aval_of(arr).shape[place], dtype=np.int32),
         known_value("delete", obj) if not isinstance(obj, slice) else obj,
     )
-    return take(x, picks, place, mode="promise_in_bounds")
+    return take(arr, picks, place, mode="promise_in_bounds")
 
 
-def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
-    """x with values inserted before indices, which must be known."""
-    x, values = array_of("insert", x), asarray(values)
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    """arr with values inserted before indices, which must be known."""
+    arr, values = array_of("insert", arr), asarray(values)
     if axis is None:
-        x, axis = ravel(x), 0
-    place = axis_of("insert", axis, aval_of(x).ndim)
-    n = aval_of(x).shape[place]
+        arr, axis = ravel(arr), 0
+    place = axis_of("insert", axis, aval_of(arr).ndim)
+    n = aval_of(arr).shape[place]
     spots = np.asarray(
         known_value("insert", obj)
         if not isinstance(obj, (int, slice, list))
@@ -95,17 +101,17 @@ def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     )
     flat = np.atleast_1d(spots)
     flat = np.where(flat < 0, flat + n, flat)
-    if flat.size == 1 and aval_of(values).ndim and aval_of(values).ndim == aval_of(x).ndim:
+    if flat.size == 1 and aval_of(values).ndim and aval_of(values).ndim == aval_of(arr).ndim:
         flat = np.repeat(flat, aval_of(values).shape[place])
     order = np.argsort(flat, kind="stable")
     where_new = flat[order] + np.arange(flat.size)
     old = np.delete(np.arange(n + flat.size), where_new)
     from fnn.operations.creation import zeros
 
-    shape = tuple(n + flat.size if d == place else k for d, k in enumerate(aval_of(x).shape))
+    shape = tuple(n + flat.size if d == place else k for d, k in enumerate(aval_of(arr).shape))
     key = lambda picks: (slice(None),) * place + (picks,)
-    out = IndexUpdateHelper(zeros(shape, aval_of(x).dtype))[key(old)].set(x)
-    if spots.ndim == 0 and aval_of(values).ndim and aval_of(values).ndim == aval_of(x).ndim - 1:
+    out = IndexUpdateHelper(zeros(shape, aval_of(arr).dtype))[key(old)].set(arr)
+    if spots.ndim == 0 and aval_of(values).ndim and aval_of(values).ndim == aval_of(arr).ndim - 1:
         values = expand_dims(values, place)
     new = np.empty_like(where_new)
     new[order] = where_new
@@ -113,22 +119,24 @@ def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 
 
 def put_along_axis(
-    x: Any, indices: Any, values: Any, axis: int | None, *, inplace: bool = False, mode: str | None = None
+    arr: Any, indices: Any, values: Any, axis: int | None, *, inplace: bool = False, mode: str | None = None
 ) -> Any:
-    """A copy of x with values written at indices along an axis: the counterpart of take_along_axis."""
-    x, picks = array_of("put_along_axis", x), asarray(indices)
+    """A copy of arr with values written at indices along an axis: the counterpart of take_along_axis."""
+    arr, picks = array_of("put_along_axis", arr), asarray(indices)
     if axis is None:
-        return to(put_along_axis(ravel(x), ravel(picks), values, 0, mode=mode), aval_of(x).shape)
-    place = axis_of("put_along_axis", axis, aval_of(x).ndim)
-    rank = aval_of(x).ndim
-    lines = [to(arange(n), [n if k == d else 1 for k in range(rank)]) for d, n in enumerate(aval_of(x).shape)]
+        return to(put_along_axis(ravel(arr), ravel(picks), values, 0, mode=mode), aval_of(arr).shape)
+    place = axis_of("put_along_axis", axis, aval_of(arr).ndim)
+    rank = aval_of(arr).ndim
+    lines = [
+        to(arange(n), [n if k == d else 1 for k in range(rank)]) for d, n in enumerate(aval_of(arr).shape)
+    ]
     lines[place] = picks
-    return IndexUpdateHelper(x)[tuple(lines)].set(values, mode=mode)
+    return IndexUpdateHelper(arr)[tuple(lines)].set(values, mode=mode)
 
 
-def put(x: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = False) -> Any:
-    """A copy of x with values written at positions of the flattened array."""
-    x = array_of("put", x)
+def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = False) -> Any:
+    """A copy of `a` with values written at positions of the flattened array."""
+    a = array_of("put", a)
     values = ravel(asarray(v))
     count = aval_of(ravel(asarray(ind))).size
     if aval_of(values).size < count:
@@ -136,6 +144,6 @@ def put(x: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = Fa
 
         values = cut(tile(values, -(-count // aval_of(values).size)), 0, 0, count)
     return to(
-        IndexUpdateHelper(ravel(x))[ravel(asarray(ind))].set(cut(values, 0, 0, count), mode=mode),
-        aval_of(x).shape,
+        IndexUpdateHelper(ravel(a))[ravel(asarray(ind))].set(cut(values, 0, 0, count), mode=mode),
+        aval_of(a).shape,
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fnn import dtypes
-from fnn import primitives as P
+from fnn.core.array import SCALAR_TYPES
 from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError, UnsupportedError
+from fnn.numpy.nans import known
 from fnn.operations import reductions
-from fnn.operations.choice import where
+from fnn.operations.choice import conjugate, real, where
 from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY, UNARY
 from fnn.operations.operands import array_of, axes_of, axis_of, to_dtype, to_shape
@@ -28,110 +28,30 @@ add, subtract, multiply, divide = (BINARY[n] for n in ("add", "subtract", "multi
 
 
 def average(
-    x: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
 ) -> Any:
     """The mean along axes, weighted; with `returned` also the sums of the weights."""
-    x = array_of("average", x)
+    a = array_of("average", a)
     if weights is None:
-        out = reductions.mean(x, axis, keepdims=keepdims)
-        count = aval_of(x).size // max(aval_of(out).size, 1)
+        out = reductions.mean(a, axis, keepdims=keepdims)
+        count = aval_of(a).size // max(aval_of(out).size, 1)
         return (
             (out, to_shape(to_dtype(array_of("average", count), aval_of(out).dtype), aval_of(out).shape))
             if returned
             else out
         )
     w = asarray(weights)
-    if aval_of(w).shape != aval_of(x).shape:
+    if aval_of(w).shape != aval_of(a).shape:
         if aval_of(w).ndim != 1 or axis is None or isinstance(axis, (tuple, list)):
             raise ShapeError(
-                f"average: the weights {aval_of(w)} do not fit {aval_of(x)} along axis {axis}, at {describe(here())}"
+                f"average: the weights {aval_of(w)} do not fit {aval_of(a)} along axis {axis}, at {describe(here())}"
             )
-        place = axis_of("average", axis, aval_of(x).ndim)
-        w = to(w, [aval_of(w).size if d == place else 1 for d in range(aval_of(x).ndim)])
-        w = to_shape(w, aval_of(x).shape)
+        place = axis_of("average", axis, aval_of(a).ndim)
+        w = to(w, [aval_of(w).size if d == place else 1 for d in range(aval_of(a).ndim)])
+        w = to_shape(w, aval_of(a).shape)
     total = reductions.sum(w, axis, keepdims=keepdims)
-    out = divide(reductions.sum(multiply(x, w), axis, keepdims=keepdims), total)
+    out = divide(reductions.sum(multiply(a, w), axis, keepdims=keepdims), total)
     return (out, to_dtype(total, aval_of(out).dtype)) if returned else out
-
-
-# -- without NaN ----------------------------------------------------------------------------------------------------
-
-
-def _known(x: Any) -> Any:
-    return BINARY["equal"](x, x)
-
-
-def _without_nan(name: str, reduce: Callable[..., Any], neutral: float) -> Callable[..., Any]:
-    def call(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, **options: Any) -> Any:
-        x = array_of(name, x)
-        if not aval_of(x).is_inexact:
-            return reduce(x, axis, keepdims=keepdims, **options)
-        known = _known(x)
-        result = reduce(where(known, x, neutral), axis, keepdims=keepdims, **options)
-        if name not in ("nanmax", "nanmin"):
-            return result
-        return where(reductions.any(known, axis, keepdims=keepdims), result, np.nan)
-
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "fnn.numpy"  # where it is found by its name
-    call.__doc__ = f"`{name[3:]}` of the elements that are not NaN."
-    return call
-
-
-nansum = _without_nan("nansum", reductions.sum, 0.0)
-nanprod = _without_nan("nanprod", reductions.prod, 1.0)
-nanmax = _without_nan("nanmax", reductions.max_of, -np.inf)
-nanmin = _without_nan("nanmin", reductions.min_of, np.inf)
-nanargmax = _without_nan("nanargmax", reductions.argmax, -np.inf)
-nanargmin = _without_nan("nanargmin", reductions.argmin, np.inf)
-
-
-def nanmean(x: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    """`mean` of the elements that are not NaN."""
-    x = array_of("nanmean", x)
-    return reductions.mean(x, axis, dtype, keepdims=keepdims, where=_known(x))
-
-
-def nanvar(
-    x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False
-) -> Any:
-    """`var` of the elements that are not NaN."""
-    x = array_of("nanvar", x)
-    known = _known(x)
-    return reductions.var(
-        where(known, x, 0) if aval_of(x).is_inexact else x, axis, dtype, None, ddof, keepdims, where=known
-    )
-
-
-def nanstd(
-    x: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False
-) -> Any:
-    """`std` of the elements that are not NaN."""
-    return UNARY["sqrt"](nanvar(x, axis, dtype, out, ddof, keepdims))
-
-
-def nancumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
-    """`cumsum` with NaN as 0."""
-    return reductions.cumsum(nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf), axis, dtype)
-
-
-def nancumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
-    """`cumprod` with NaN as 1."""
-    return reductions.cumprod(nan_to_num(x, nan=1.0, posinf=np.inf, neginf=-np.inf), axis, dtype)
-
-
-def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    """x with NaN and infinities replaced: by 0 and the largest and smallest finite numbers unless told."""
-    x = array_of("nan_to_num", x)
-    if dtypes.is_complex(aval_of(x).dtype):
-        return P.complex(*[nan_to_num(part, copy, nan, posinf, neginf) for part in (P.real(x), P.imag(x))])
-    if not aval_of(x).is_float:
-        return x
-    info = dtypes.finfo(aval_of(x).dtype)
-    high = float(info.max) if posinf is None else posinf
-    low = float(info.min) if neginf is None else neginf
-    x = where(_known(x), x, nan)
-    return where(UNARY["isposinf"](x), high, where(UNARY["isneginf"](x), low, x))
 
 
 # -- quantiles ------------------------------------------------------------------------------------------------------
@@ -140,7 +60,7 @@ _METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
 def quantile(
-    x: Any,
+    a: Any,
     q: Any,
     axis: Any = None,
     out: None = None,
@@ -151,7 +71,7 @@ def quantile(
     """The value that a share q (0 to 1) of the elements along axes lie below; an array of q adds axes in front.
 
     method: between two elements "linear", "lower", "higher", "nearest" or "midpoint". NaN anywhere gives NaN."""
-    return _quantile("quantile", x, q, axis, method, keepdims)
+    return _quantile("quantile", a, q, axis, method, keepdims)
 
 
 def _quantile(
@@ -175,10 +95,10 @@ def _quantile(
     rows = sort(rows, -1)
     length = aval_of(rows).shape[-1]
     q = to_dtype(q, dtype)
-    known = reductions.sum(to_dtype(_known(rows), dtype), -1)  # NaN is sorted last
+    count = reductions.sum(to_dtype(known(rows), dtype), -1)  # NaN is sorted last
     shape = aval_of(q).shape
     q = to(q, (*shape, *[1] * len(lead)))
-    place = multiply(q, subtract(known, 1.0) if skip_nan else float(length - 1))
+    place = multiply(q, subtract(count, 1.0) if skip_nan else float(length - 1))
     place = to_shape(place, (*shape, *lead))
     low, high = UNARY["floor"](place), UNARY["ceil"](place)
     share = subtract(place, low)
@@ -195,7 +115,7 @@ def _quantile(
     else:
         out = a if method == "lower" else b
     out = where(
-        BINARY["greater"](known, 0.0) if skip_nan else BINARY["equal"](known, float(length)), out, np.nan
+        BINARY["greater"](count, 0.0) if skip_nan else BINARY["equal"](count, float(length)), out, np.nan
     )
     return to(out, (*shape, *inner)) if keepdims else out
 
@@ -227,7 +147,7 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def percentile(
-    x: Any,
+    a: Any,
     q: Any,
     axis: Any = None,
     out: None = None,
@@ -236,11 +156,11 @@ def percentile(
     keepdims: bool = False,
 ) -> Any:
     """`quantile` with q in percent (0 to 100)."""
-    return quantile(x, divide(q, 100.0), axis, method=method, keepdims=keepdims)
+    return quantile(a, divide(q, 100.0), axis, method=method, keepdims=keepdims)
 
 
 def nanquantile(
-    x: Any,
+    a: Any,
     q: Any,
     axis: Any = None,
     out: None = None,
@@ -249,11 +169,11 @@ def nanquantile(
     keepdims: bool = False,
 ) -> Any:
     """`quantile` of the elements that are not NaN."""
-    return _quantile("nanquantile", x, q, axis, method, keepdims, skip_nan=True)
+    return _quantile("nanquantile", a, q, axis, method, keepdims, skip_nan=True)
 
 
 def nanpercentile(
-    x: Any,
+    a: Any,
     q: Any,
     axis: Any = None,
     out: None = None,
@@ -262,21 +182,21 @@ def nanpercentile(
     keepdims: bool = False,
 ) -> Any:
     """`percentile` of the elements that are not NaN."""
-    return nanquantile(x, divide(q, 100.0), axis, method=method, keepdims=keepdims)
+    return nanquantile(a, divide(q, 100.0), axis, method=method, keepdims=keepdims)
 
 
 def median(
-    x: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+    a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
 ) -> Any:
     """The middle element along axes, or the mean of the middle two."""
-    return quantile(x, 0.5, axis, method="midpoint", keepdims=keepdims)
+    return quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
 
 
 def nanmedian(
-    x: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+    a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
 ) -> Any:
     """`median` of the elements that are not NaN."""
-    return nanquantile(x, 0.5, axis, method="midpoint", keepdims=keepdims)
+    return nanquantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
 
 
 # -- counts and covariances -----------------------------------------------------------------------------------------
@@ -312,7 +232,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
     )
 
 
-def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = None) -> Any:
     """In which interval between `bins`, which ascend (or descend, if known), each element lies."""
     bins = asarray(bins)
     side = "left" if right else "right"
@@ -322,61 +242,89 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     return subtract(aval_of(bins).size, searchsorted(bins[::-1], x, other))
 
 
-def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """The differences of neighbours along an axis, n times over."""
-    x = array_of("diff", x)
-    if n < 0 or not aval_of(x).ndim:
+    a = array_of("diff", a)
+    if n < 0 or not aval_of(a).ndim:
         raise ArgumentError(
-            f"diff: n={n} of {aval_of(x)}, at {describe(here())}; n must be 0 or more, and the array have an axis"
+            f"diff: n={n} of {aval_of(a)}, at {describe(here())}; n must be 0 or more, and the array have an axis"
         )
-    place = axis_of("diff", axis, aval_of(x).ndim)
-    one = tuple(1 if d == place else k for d, k in enumerate(aval_of(x).shape))
+    place = axis_of("diff", axis, aval_of(a).ndim)
+    one = tuple(1 if d == place else k for d, k in enumerate(aval_of(a).shape))
     parts = [
         to_shape(p, one) if aval_of(p).ndim == 0 else p
         for p in (None if v is None else asarray(v) for v in (prepend,))
         if p is not None
     ]
-    parts.append(x)
+    parts.append(a)
     if append is not None:
         last = asarray(append)
         parts.append(to_shape(last, one) if aval_of(last).ndim == 0 else last)
-    x = concatenate(parts, place) if len(parts) > 1 else x
-    operation = BINARY["not_equal"] if dtypes.is_bool(aval_of(x).dtype) else subtract
+    a = concatenate(parts, place) if len(parts) > 1 else a
+    operation = BINARY["not_equal"] if dtypes.is_bool(aval_of(a).dtype) else subtract
     for _ in range(n):
-        size = aval_of(x).shape[place]
-        x = operation(cut(x, place, min(1, size), size), cut(x, place, 0, max(size - 1, 0)))
-    return x
+        size = aval_of(a).shape[place]
+        a = operation(cut(a, place, min(1, size), size), cut(a, place, 0, max(size - 1, 0)))
+    return a
 
 
-def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """The differences of neighbours in the flattened array, with elements put before and behind."""
-    parts = [ravel(asarray(p)) for p in (to_begin,) if p is not None] + [diff(ravel(array_of("ediff1d", x)))]
+    parts = [ravel(asarray(p)) for p in (to_begin,) if p is not None] + [
+        diff(ravel(array_of("ediff1d", ary)))
+    ]
     parts += [ravel(asarray(p)) for p in (to_end,) if p is not None]
     return concatenate(parts)
 
 
-def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
-    """The slope along axes by central differences, one-sided at the ends; spacing: a number, or one per axis."""
-    f = array_of("gradient", f)
-    f = f if aval_of(f).is_float else to_dtype(f, dtypes.float32)
-    axes = axes_of("gradient", axis, aval_of(f).ndim)
-    steps = list(spacing) * (len(axes) if len(spacing) == 1 else 1) or [1.0] * len(axes)
-    if len(steps) != len(axes) or any(np.ndim(s) for s in steps):
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = None) -> Any:
+    """The slope along axes by central differences, one-sided at the ends, second order inside.
+
+    varargs: the distance of samples, one for all axes or one per axis; or the places of the samples along an axis. Raises
+    ShapeError for axes with fewer than 2 elements."""
+    if edge_order not in (None, 1):
         raise UnsupportedError(
-            f"gradient: spacing {spacing} along {len(axes)} axes, at {describe(here())}; one number per axis"
+            f"gradient: edge_order {edge_order}, at {describe(here())}; the ends are of first order"
         )
-    out = []
-    for d, h in zip(axes, steps):
-        n = aval_of(f).shape[d]
-        if n < 2:
-            raise ShapeError(
-                f"gradient: axis {d} of {aval_of(f)} has fewer than 2 elements, at {describe(here())}"
-            )
-        first = subtract(cut(f, d, 1, 2), cut(f, d, 0, 1))
-        last = subtract(cut(f, d, n - 1, n), cut(f, d, n - 2, n - 1))
-        middle = multiply(subtract(cut(f, d, 2, n), cut(f, d, 0, n - 2)), 0.5)
-        out.append(divide(concatenate([first, middle, last], d), h))
+    f = array_of("gradient", f)
+    f = f if aval_of(f).is_inexact else to_dtype(f, dtypes.default_float())
+    axes = axes_of("gradient", axis, aval_of(f).ndim)
+    steps = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
+    if len(steps) != len(axes):
+        raise ArgumentError(
+            f"gradient: {len(steps)} distances along {len(axes)} axes, at {describe(here())}; one for each"
+        )
+    out = [
+        _slope(f, d, h if type(h) in SCALAR_TYPES else asarray(h)) for d, h in zip(axes, steps, strict=True)
+    ]
     return out[0] if len(out) == 1 else out
+
+
+def _slope(f: Any, d: int, h: Any) -> Any:
+    n = aval_of(f).shape[d]
+    if n < 2:
+        raise ShapeError(
+            f"gradient: axis {d} of {aval_of(f)} has fewer than 2 elements, at {describe(here())}"
+        )
+    first = subtract(cut(f, d, 1, 2), cut(f, d, 0, 1))
+    last = subtract(cut(f, d, n - 1, n), cut(f, d, n - 2, n - 1))
+    if not aval_of(h).ndim:
+        middle = multiply(subtract(cut(f, d, 2, n), cut(f, d, 0, n - 2)), 0.5)
+        return divide(concatenate([first, middle, last], d), h)
+    if aval_of(h).shape != (n,):
+        raise ShapeError(
+            f"gradient: the places {aval_of(h)} along axis {d} of {aval_of(f)}, at {describe(here())}; one for "
+            "each sample"
+        )
+    along = lambda v: to(v, [aval_of(v).size if k == d else 1 for k in range(aval_of(f).ndim)])
+    gaps = diff(h)
+    before, behind = along(gaps[:-1]), along(gaps[1:])
+    low, high = (
+        divide(subtract(cut(f, d, 1, n - 1), cut(f, d, 0, n - 2)), before),
+        divide(subtract(cut(f, d, 2, n), cut(f, d, 1, n - 1)), behind),
+    )
+    middle = divide(add(multiply(low, behind), multiply(high, before)), add(before, behind))
+    return concatenate([divide(first, along(gaps[:1])), middle, divide(last, along(gaps[-1:]))], d)
 
 
 def cov(
@@ -387,35 +335,74 @@ def cov(
     ddof: int | None = None,
     fweights: Any = None,
     aweights: Any = None,
+    *,
+    dtype: Any = None,
 ) -> Any:
-    """The covariance matrix of variables (rows, or columns if not rowvar) over observations."""
-    x = array_of("cov", m)
-    if fweights is not None or aweights is not None:
-        raise UnsupportedError(
-            f"cov: weights are not supported, at {describe(here())}; weigh the observations first"
+    """The covariance matrix of variables (rows, or columns if not rowvar) over observations.
+
+    y: more variables. bias: divide by the number of observations, not by one less; ddof says by how much less. fweights:
+    how often each observation counts, integers; aweights: how much it weighs. Raises ShapeError for more than two axes."""
+    parts = [array_of("cov", asarray(v)) for v in (m, y) if v is not None]
+    if any(aval_of(v).ndim > 2 for v in parts):
+        raise ShapeError(
+            f"cov: {', '.join(str(aval_of(v)) for v in parts)} have more than two axes, at {describe(here())}"
         )
-    x = x if aval_of(x).is_float else to_dtype(x, dtypes.float32)
-    x = expand_dims(x, 0) if aval_of(x).ndim < 2 else x
-    x = x if rowvar or aval_of(x).shape[0] == 1 else moveaxis(x, 0, 1)
-    if y is not None:
-        other = asarray(y)
-        other = (
-            expand_dims(other, 0) if aval_of(other).ndim < 2 else other if rowvar else moveaxis(other, 0, 1)
+    target = dtypes.to_inexact(dtypes.result([aval_of(v) for v in parts])[0])
+    target = target if dtype is None else dtypes.canonicalize(dtype, explicit=True)
+    rows = []
+    for v in parts:
+        v = to_dtype(v, target)
+        v = expand_dims(v, 0) if aval_of(v).ndim < 2 else v
+        rows.append(
+            v if rowvar or (v is not None and aval_of(v).shape[0] == 1 and not rows) else moveaxis(v, 0, 1)
         )
-        x = concatenate([x, other], 0)
+    x = concatenate(rows, 0) if len(rows) > 1 else rows[0]
     count = aval_of(x).shape[1]
     less = (0 if bias else 1) if ddof is None else ddof
-    x = subtract(x, reductions.mean(x, 1, keepdims=True))
-    out = divide(matmul(x, moveaxis(x, 0, 1)), float(max(count - less, 0)))
+    weights, total, squares = None, float(count), float(count)
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is None:
+            continue
+        w = asarray(given)
+        if aval_of(w).shape != (count,):
+            raise ShapeError(
+                f"cov: {name} {aval_of(w)} for {count} observations, at {describe(here())}; one for each"
+            )
+        if name == "fweights" and not dtypes.is_integer(aval_of(w).dtype):
+            raise ArgumentError(f"cov: fweights are integers, not {aval_of(w)}, at {describe(here())}")
+        w = to_dtype(w, dtypes.real_of(target))
+        weights = w if weights is None else multiply(weights, w)
+    if weights is not None:
+        total = reductions.sum(weights)
+        squares = (
+            total
+            if aweights is None
+            else reductions.sum(multiply(weights, to_dtype(asarray(aweights), dtypes.real_of(target))))
+        )
+    centre = (
+        reductions.mean(x, 1, keepdims=True)
+        if weights is None
+        else divide(reductions.sum(multiply(x, weights), 1, keepdims=True), total)
+    )
+    x = subtract(x, centre)
+    other = x if weights is None else multiply(x, weights)
+    # frequencies count as observations; other weights by how evenly they are spread
+    if isinstance(total, float):
+        factor: Any = max(total - less, 0.0)
+    elif less == 0:
+        factor = total
+    else:
+        factor = subtract(total, less if aweights is None else divide(multiply(squares, float(less)), total))
+    out = divide(matmul(other, conjugate(moveaxis(x, 0, 1))), factor)
     return to(out, ()) if aval_of(out).size == 1 else out
 
 
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, dtype: Any = None) -> Any:
     """The correlation matrix: covariances divided by standard deviations."""
-    c = cov(x, y, rowvar)
+    c = cov(x, y, rowvar, dtype=dtype)
     if not aval_of(c).ndim:
         return divide(c, c)
-    scale = UNARY["sqrt"](diagonal(c))
+    scale = UNARY["sqrt"](real(diagonal(c)))
     return divide(divide(c, expand_dims(scale, 1)), scale)
 
 

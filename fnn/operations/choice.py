@@ -58,22 +58,22 @@ def clip(x: Any, /, min: Any = None, max: Any = None, *, a_min: Any = None, a_ma
     return out if high is None else BINARY["minimum"](high, out)
 
 
-def round(x: Any, decimals: int = 0, out: None = None) -> Any:
-    """x rounded to a number of decimals; halves go to even ones. Integers stay what they are unless decimals < 0."""
+def round(a: Any, decimals: int = 0, out: None = None) -> Any:
+    """`a` rounded to a number of decimals; halves go to even ones. Integers stay what they are unless decimals < 0."""
     operands.no_out("round", out)
-    x = array_of("round", x)
-    if dtypes.is_complex(aval_of(x).dtype):
-        return P.complex(round(P.real(x), decimals), round(P.imag(x), decimals))
-    if decimals == 0 or not aval_of(x).is_float:
-        if decimals < 0 and not aval_of(x).is_float:
+    a = array_of("round", a)
+    if dtypes.is_complex(aval_of(a).dtype):
+        return P.complex(round(P.real(a), decimals), round(P.imag(a), decimals))
+    if decimals == 0 or not aval_of(a).is_float:
+        if decimals < 0 and not aval_of(a).is_float:
             raise UnsupportedError(
                 f"round: decimals={decimals} of integers, at {describe(here())}; convert x to a float"
             )
-        return UNARY["rint"](x) if aval_of(x).is_float else x
+        return UNARY["rint"](a) if aval_of(a).is_float else a
     factor = 10.0**decimals
-    if aval_of(x).dtype.itemsize == 2:  # the factor must not overflow
-        return to_dtype(round(P.convert(x, dtype=dtypes.float32), decimals), aval_of(x).dtype)
-    return div(round_p(mul(x, factor), method="nearest_even"), factor)
+    if aval_of(a).dtype.itemsize == 2:  # the factor must not overflow
+        return to_dtype(round(P.convert(a, dtype=dtypes.float32), decimals), aval_of(a).dtype)
+    return div(round_p(mul(a, factor), method="nearest_even"), factor)
 
 
 def astype(x: Any, dtype: Any, copy: bool = False) -> Any:

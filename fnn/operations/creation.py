@@ -25,7 +25,7 @@ from fnn.primitives import copy as copy_p
 
 
 def array(
-    x: Any,
+    object: Any,
     dtype: Any = None,
     copy: bool = True,
     order: str | None = None,
@@ -43,9 +43,9 @@ def array(
     Array([[1, 2],
            [3, 4]], dtype=int32)
     """
-    out = asarray(x, dtype)
+    out = asarray(object, dtype)
     aval = aval_of(out)
-    if copy and out is x and not isinstance(out, Tracer):
+    if copy and out is object and not isinstance(out, Tracer):
         out = copy_p(out)
     if ndmin > aval.ndim:
         from fnn.operations.shaping import to
@@ -55,30 +55,30 @@ def array(
 
 
 def asarray(
-    x: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
+    a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
 ) -> Any:
     """As `array`, but an array that needs no conversion is returned as it is."""
     target = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
-    cls = type(x)
+    cls = type(a)
     if cls is ConcreteArray or cls is Tracer:
-        return x if target is None else astype(x, target)
-    if isinstance(x, (np.ndarray, np.generic)):
-        return from_numpy(x, target)
+        return a if target is None else astype(a, target)
+    if isinstance(a, (np.ndarray, np.generic)):
+        return from_numpy(a, target)
     if cls in SCALAR_TYPES:
-        return as_array(x) if target is None else _number(x, target)
-    if isinstance(x, (list, tuple)):
-        return _from_nested(x, target)
-    convert_self = getattr(x, "__fnn_array__", None) or getattr(x, "__jax_array__", None)
+        return as_array(a) if target is None else _number(a, target)
+    if isinstance(a, (list, tuple)):
+        return _from_nested(a, target)
+    convert_self = getattr(a, "__fnn_array__", None) or getattr(a, "__jax_array__", None)
     if convert_self is not None:
         return asarray(convert_self(), target)
-    if hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
-        return from_numpy(np.asarray(x), target)
-    if hasattr(x, "__dlpack__"):
-        return from_numpy(np.from_dlpack(x), target)
+    if hasattr(a, "__array__") or hasattr(a, "__array_interface__"):
+        return from_numpy(np.asarray(a), target)
+    if hasattr(a, "__dlpack__"):
+        return from_numpy(np.from_dlpack(a), target)
     try:
-        view = memoryview(x)
+        view = memoryview(a)
     except TypeError:
-        return from_numpy(np.asarray(x), target)  # numbers of other kinds; or it says what is wrong
+        return from_numpy(np.asarray(a), target)  # numbers of other kinds; or it says what is wrong
     return from_numpy(np.asarray(view), target)
 
 
@@ -161,9 +161,9 @@ def _rows(x: Any) -> str:
     )
 
 
-def copy(x: Any, order: str | None = None) -> Any:
-    """x in memory of its own (which no one can tell: arrays never change)."""
-    return copy_p(array_of("copy", x))
+def copy(a: Any, order: str | None = None) -> Any:
+    """`a` in memory of its own (which no one can tell: arrays never change)."""
+    return copy_p(array_of("copy", a))
 
 
 # -- of a shape -----------------------------------------------------------------------------------------------------
@@ -229,26 +229,26 @@ def _like(x: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
     return (aval.shape if shape is None else _checked("full_like", shape)), target, weak
 
 
-def zeros_like(x: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """Zeros of x's shape and dtype, unless told otherwise."""
-    sizes, target, weak = _like(x, dtype, shape)
+    sizes, target, weak = _like(a, dtype, shape)
     return _filled(sizes, 0, target, weak)
 
 
-def ones_like(x: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """Ones of x's shape and dtype, unless told otherwise."""
-    sizes, target, weak = _like(x, dtype, shape)
+    sizes, target, weak = _like(a, dtype, shape)
     return _filled(sizes, 1, target, weak)
 
 
-def empty_like(x: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """Zeros of x's shape and dtype, unless told otherwise."""
-    return zeros_like(x, dtype, shape)
+    return zeros_like(prototype, dtype, shape)
 
 
-def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """An array full of a value, of x's shape and dtype unless told otherwise."""
-    sizes, target, _ = _like(x, dtype, shape)
+    sizes, target, _ = _like(a, dtype, shape)
     return full(sizes, fill_value, target)
 
 

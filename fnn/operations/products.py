@@ -61,9 +61,9 @@ _products: dict[tuple[Aval, Aval], dict[str, Any]] = {}  # of operands that meet
 
 
 def matmul(
-    x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+    a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
 ) -> Any:
-    """The matrix product x @ y: the last axis of x with the last but one of y; leading axes broadcast.
+    """The matrix product `a` @ `b`: the last axis of `a` with the last but one of `b`; leading axes broadcast.
 
     Vectors (one axis) are rows on the left and columns on the right. preferred_element_type: the dtype to sum and return
     in. precision is accepted and ignored: products are computed in their dtype. Raises ShapeError where sizes differ.
@@ -72,89 +72,89 @@ def matmul(
     >>> print(fnp.matmul(fnp.eye(2), fnp.array([3.0, 4.0])))
     [3. 4.]
     """
-    x, y = array_of("matmul", x), array_of("matmul", y)
-    known = _products.get((x.aval, y.aval)) if preferred_element_type is None else None
+    a, b = array_of("matmul", a), array_of("matmul", b)
+    known = _products.get((a.aval, b.aval)) if preferred_element_type is None else None
     if known is not None:
-        return dot_general(x, y, **known)
-    xs, ys = _shape(x), _shape(y)
+        return dot_general(a, b, **known)
+    xs, ys = _shape(a), _shape(b)
     if not xs or not ys:
         raise ShapeError(
             f"matmul: the operands have shapes {xs} and {ys}, at {describe(here())}; a product with a scalar is "
             "x * y"
         )
-    a, b = len(xs) - 1, max(len(ys) - 2, 0)
-    if xs[a] != ys[b]:
-        raise _mismatch("matmul", x, y, a, b, "transpose one of them (x.T, x.mT)")
+    i, j = len(xs) - 1, max(len(ys) - 2, 0)
+    if xs[i] != ys[j]:
+        raise _mismatch("matmul", a, b, i, j, "transpose one of them (x.T, x.mT)")
     if len(ys) <= 2:
-        if x.aval.dtype == y.aval.dtype and not dtypes.is_bool(x.aval.dtype):  # nothing is to be converted
+        if a.aval.dtype == b.aval.dtype and not dtypes.is_bool(a.aval.dtype):  # nothing is to be converted
             if len(_products) > 4096:
                 _products.clear()
-            _products[x.aval, y.aval] = {"contract": ((a,), (b,)), "batch": ((), ()), "out_dtype": None}
-        return contract("matmul", x, y, ((a,), (b,)), dtype=preferred_element_type)
+            _products[a.aval, b.aval] = {"contract": ((i,), (j,)), "batch": ((), ()), "out_dtype": None}
+        return contract("matmul", a, b, ((i,), (j,)), dtype=preferred_element_type)
     lead_x, lead_y = xs[:-2] if len(xs) > 2 else (), ys[:-2]
     if not lead_x:  # (m, k) or (k,) with (..., k, n): the leading axes are free, and go to the front
-        out = contract("matmul", x, y, ((a,), (b,)), dtype=preferred_element_type)
+        out = contract("matmul", a, b, ((i,), (j,)), dtype=preferred_element_type)
         return out if len(xs) == 1 else permuted(out, (*range(1, len(ys) - 1), 0, len(ys) - 1))
     lead = operands.broadcast_shapes("matmul", lead_x, lead_y)
     rank = len(lead)
-    x, y = (to_shape(m, (*lead, *_shape(m)[-2:])) if _shape(m)[:-2] != lead else m for m in (x, y))
+    a, b = (to_shape(m, (*lead, *_shape(m)[-2:])) if _shape(m)[:-2] != lead else m for m in (a, b))
     axes = tuple(range(rank))
-    return contract("matmul", x, y, ((rank + 1,), (rank,)), (axes, axes), dtype=preferred_element_type)
+    return contract("matmul", a, b, ((rank + 1,), (rank,)), (axes, axes), dtype=preferred_element_type)
 
 
 def dot(
-    x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+    a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
 ) -> Any:
-    """NumPy's dot: a product with a scalar, of vectors, or the last axis of x with the last but one of y."""
-    x, y = array_of("dot", x), array_of("dot", y)
-    if not _shape(x) or not _shape(y):
-        return BINARY["multiply"](x, y)
-    a, b = len(_shape(x)) - 1, max(len(_shape(y)) - 2, 0)
-    if _shape(x)[a] != _shape(y)[b]:
-        raise _mismatch("dot", x, y, a, b, "transpose one of them (x.T)")
-    return contract("dot", x, y, ((a,), (b,)), dtype=preferred_element_type)
+    """NumPy's dot: a product with a scalar, of vectors, or the last axis of `a` with the last but one of `b`."""
+    a, b = array_of("dot", a), array_of("dot", b)
+    if not _shape(a) or not _shape(b):
+        return BINARY["multiply"](a, b)
+    i, j = len(_shape(a)) - 1, max(len(_shape(b)) - 2, 0)
+    if _shape(a)[i] != _shape(b)[j]:
+        raise _mismatch("dot", a, b, i, j, "transpose one of them (x.T)")
+    return contract("dot", a, b, ((i,), (j,)), dtype=preferred_element_type)
 
 
 def tensordot(
-    x: Any, y: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None
+    a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None
 ) -> Any:
-    """The product summed over axes: the last n of x with the first n of y, or (axes of x, axes of y)."""
-    x, y = array_of("tensordot", x), array_of("tensordot", y)
+    """The product summed over axes: the last n of `a` with the first n of `b`, or (axes of `a`, axes of `b`)."""
+    a, b = array_of("tensordot", a), array_of("tensordot", b)
     if isinstance(axes, (tuple, list)):
         left, right = axes
-        xa, ya = axes_of("tensordot", left, len(_shape(x))), axes_of("tensordot", right, len(_shape(y)))
+        xa, ya = axes_of("tensordot", left, len(_shape(a))), axes_of("tensordot", right, len(_shape(b)))
     else:
-        if axes > min(len(_shape(x)), len(_shape(y))):
+        if axes > min(len(_shape(a)), len(_shape(b))):
             raise ShapeError(
-                f"tensordot: {aval_of(x)} and {aval_of(y)} do not both have {axes} axes, at {describe(here())}"
+                f"tensordot: {aval_of(a)} and {aval_of(b)} do not both have {axes} axes, at {describe(here())}"
             )
-        xa, ya = tuple(range(len(_shape(x)) - axes, len(_shape(x)))), tuple(range(axes))
+        xa, ya = tuple(range(len(_shape(a)) - axes, len(_shape(a)))), tuple(range(axes))
     if len(xa) != len(ya):
         raise ArgumentError(f"tensordot: {axes} are not equally many axes of both, at {describe(here())}")
-    for a, b in zip(xa, ya):
-        if _shape(x)[a] != _shape(y)[b]:
-            raise _mismatch("tensordot", x, y, a, b, "choose other axes")
-    return contract("tensordot", x, y, (xa, ya), dtype=preferred_element_type)
+    for i, j in zip(xa, ya):
+        if _shape(a)[i] != _shape(b)[j]:
+            raise _mismatch("tensordot", a, b, i, j, "choose other axes")
+    return contract("tensordot", a, b, (xa, ya), dtype=preferred_element_type)
 
 
-def inner(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """The product summed over the last axis of both."""
-    x, y = array_of("inner", x), array_of("inner", y)
-    if not _shape(x) or not _shape(y):
-        return BINARY["multiply"](x, y)
-    return tensordot(x, y, ((-1,), (-1,)), preferred_element_type=preferred_element_type)
+    a, b = array_of("inner", a), array_of("inner", b)
+    if not _shape(a) or not _shape(b):
+        return BINARY["multiply"](a, b)
+    return tensordot(a, b, ((-1,), (-1,)), preferred_element_type=preferred_element_type)
 
 
-def outer(x: Any, y: Any, out: None = None) -> Any:
-    """All products of an element of x with one of y: shape (x.size, y.size)."""
+def outer(a: Any, b: Any, out: None = None) -> Any:
+    """All products of an element of `a` with one of `b`: shape (`a`.size, `b`.size)."""
     operands.no_out("outer", out)
-    x, y = ravel(x), ravel(y)
-    return BINARY["multiply"](to(x, (aval_of(x).size, 1)), to(y, (1, aval_of(y).size)))
+    a, b = ravel(a), ravel(b)
+    return BINARY["multiply"](to(a, (aval_of(a).size, 1)), to(b, (1, aval_of(b).size)))
 
 
-def vdot(x: Any, y: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
-    """The sum of the products of all elements of two arrays of equal size; x is conjugated."""
-    return dot(conjugate(ravel(x)), ravel(y), preferred_element_type=preferred_element_type)
+def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """The sum of the products of all elements of two arrays of equal size; `a` is conjugated."""
+    return dot(conjugate(ravel(a)), ravel(b), preferred_element_type=preferred_element_type)
 
 
 def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:

@@ -77,7 +77,7 @@ def _total(
 
 
 def sum(
-    x: Any,
+    a: Any,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -89,18 +89,18 @@ def sum(
     """The sum along axes; bools and narrow integers are summed in 32 bits, 16-bit floats rounded once at the end.
 
     axis: a number, a tuple, or None for all. dtype: of the sum. keepdims: keep the axes, with size 1. where: which
-    elements count. Raises ArgumentError for an axis that x does not have.
+    elements count. Raises ArgumentError for an axis that `a` does not have.
 
     >>> import fnn.numpy as fnp
     >>> print(fnp.sum(fnp.ones((2, 3)), axis=1))
     [3. 3.]
     """
     no_out("sum", out)
-    return _total("sum", P.reduce_sum, "add", 0, x, axis, dtype, keepdims, initial, where, promote_integers)
+    return _total("sum", P.reduce_sum, "add", 0, a, axis, dtype, keepdims, initial, where, promote_integers)
 
 
 def prod(
-    x: Any,
+    a: Any,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -112,7 +112,7 @@ def prod(
     """The product along axes; arguments as in `sum`."""
     no_out("prod", out)
     return _total(
-        "prod", P.reduce_prod, "multiply", 1, x, axis, dtype, keepdims, initial, where, promote_integers
+        "prod", P.reduce_prod, "multiply", 1, a, axis, dtype, keepdims, initial, where, promote_integers
     )
 
 
@@ -139,7 +139,7 @@ def _number(x: Any, where: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def mean(
-    x: Any,
+    a: Any,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -149,14 +149,17 @@ def mean(
 ) -> Any:
     """The arithmetic mean along axes; arguments as in `sum`. Integers give floats; the mean of nothing is NaN."""
     no_out("mean", out)
-    x, target = _inexact(array_of("mean", x), dtype)
-    axes = axes_of("mean", axis, aval_of(x).ndim)
-    total = reduce_with(P.reduce_sum, _masked("mean", x, where, 0), axes, keepdims)
-    return _back(div(total, _number(x, where, axes, keepdims)), target)
+    a, target = _inexact(array_of("mean", a), dtype)
+    axes = axes_of("mean", axis, aval_of(a).ndim)
+    total = reduce_with(P.reduce_sum, _masked("mean", a, where, 0), axes, keepdims)
+    return _back(div(total, _number(a, where, axes, keepdims)), target)
+
+
+mean_of = mean
 
 
 def var(
-    x: Any,
+    a: Any,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -164,18 +167,21 @@ def var(
     keepdims: bool = False,
     *,
     where: Any = None,
+    mean: Any = None,
     correction: float | None = None,
 ) -> Any:
-    """The variance along axes: the mean square distance from the mean, divided by count - ddof; real for complex x."""
+    """The variance along axes: the mean square distance from the mean, divided by count - ddof; real for complex `a`.
+
+    mean: the mean with its axes kept, where it is known."""
     no_out("var", out)
-    x, target = _inexact(array_of("var", x), dtype)
-    axes = axes_of("var", axis, aval_of(x).ndim)
-    centre = mean(x, axes, keepdims=True, where=where)
-    spread = square(abs_p(BINARY["subtract"](x, centre)))
+    a, target = _inexact(array_of("var", a), dtype)
+    axes = axes_of("var", axis, aval_of(a).ndim)
+    centre = mean_of(a, axes, keepdims=True, where=where) if mean is None else array_of("var", mean)
+    spread = square(abs_p(BINARY["subtract"](a, centre)))
     target = dtypes.real_of(target)
     total = reduce_with(P.reduce_sum, _masked("var", spread, where, 0), axes, keepdims)
     less = ddof if correction is None else correction
-    count = _number(x, where, axes, keepdims)
+    count = _number(a, where, axes, keepdims)
     # with count <= ddof the variance is undefined, not negative
     count = (
         max(count - less, 0.0)
@@ -186,7 +192,7 @@ def var(
 
 
 def std(
-    x: Any,
+    a: Any,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -194,10 +200,11 @@ def std(
     keepdims: bool = False,
     *,
     where: Any = None,
+    mean: Any = None,
     correction: float | None = None,
 ) -> Any:
     """The standard deviation along axes: the square root of `var`."""
-    return sqrt(var(x, axis, dtype, out, ddof, keepdims, where=where, correction=correction))
+    return sqrt(var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
 # -- extremes and logic ---------------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ def _extreme_of_complex(primitive: Any, sign: int, x: Any, axes: tuple[int, ...]
 
 def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) -> Callable[..., Any]:
     def call(
-        x: Any,
+        a: Any,
         axis: Any = None,
         out: None = None,
         keepdims: bool = False,
@@ -226,24 +233,24 @@ def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) 
         where: Any = None,
     ) -> Any:
         no_out(name, out)
-        x = array_of(name, x)
-        axes = axes_of(name, axis, aval_of(x).ndim)
+        a = array_of(name, a)
+        axes = axes_of(name, axis, aval_of(a).ndim)
         if where is not None:
             if initial is None:
                 raise ArgumentError(
                     f"{name}: where= needs initial=, what the {name} of nothing is, at {describe(here())}"
                 )
-            x = _masked(name, x, where, initial)
-        if initial is None and not _count(aval_of(x).shape, axes):
+            a = _masked(name, a, where, initial)
+        if initial is None and not _count(aval_of(a).shape, axes):
             raise ShapeError(
-                f"{name}: {aval_of(x)} has no elements along the axes {axes}, so there is no {name}imum, at "
+                f"{name}: {aval_of(a)} has no elements along the axes {axes}, so there is no {name}imum, at "
                 f"{describe(here())}; give initial="
             )
-        if dtypes.is_complex(aval_of(x).dtype):
-            out = _extreme_of_complex(primitive, sign, x, axes, keepdims)
+        if dtypes.is_complex(aval_of(a).dtype):
+            out = _extreme_of_complex(primitive, sign, a, axes, keepdims)
         else:
-            reduce = on_bools if dtypes.is_bool(aval_of(x).dtype) else primitive
-            out = reduce_with(reduce, x, axes, keepdims)
+            reduce = on_bools if dtypes.is_bool(aval_of(a).dtype) else primitive
+            out = reduce_with(reduce, a, axes, keepdims)
         return out if initial is None else BINARY[combine](out, initial)
 
     call.__name__ = call.__qualname__ = name
@@ -259,54 +266,54 @@ max_of = _extreme("max", P.reduce_max, P.reduce_or, "maximum", 1)
 min_of = _extreme("min", P.reduce_min, P.reduce_and, "minimum", -1)
 
 
-def all(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def all(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """Whether every element along axes holds (is not 0)."""
     no_out("all", out)
-    x = truth(array_of("all", x))
+    a = truth(array_of("all", a))
     return reduce_with(
-        P.reduce_and, _masked("all", x, where, True), axes_of("all", axis, aval_of(x).ndim), keepdims
+        P.reduce_and, _masked("all", a, where, True), axes_of("all", axis, aval_of(a).ndim), keepdims
     )
 
 
-def any(x: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def any(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """Whether some element along axes holds (is not 0)."""
     no_out("any", out)
-    x = truth(array_of("any", x))
+    a = truth(array_of("any", a))
     return reduce_with(
-        P.reduce_or, _masked("any", x, where, False), axes_of("any", axis, aval_of(x).ndim), keepdims
+        P.reduce_or, _masked("any", a, where, False), axes_of("any", axis, aval_of(a).ndim), keepdims
     )
 
 
-def ptp(x: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
     """The largest element minus the smallest, along axes."""
     no_out("ptp", out)
-    return sub(max_of(x, axis, keepdims=keepdims), min_of(x, axis, keepdims=keepdims))
+    return sub(max_of(a, axis, keepdims=keepdims), min_of(a, axis, keepdims=keepdims))
 
 
-def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """How many elements along axes are not 0."""
-    return sum(truth(array_of("count_nonzero", x)), axis, keepdims=keepdims)
+    return sum(truth(array_of("count_nonzero", a)), axis, keepdims=keepdims)
 
 
 # -- positions ------------------------------------------------------------------------------------------------------
 
 
 def _position(name: str, find: Any, extreme: Callable[..., Any], text: str) -> Callable[..., Any]:
-    def call(x: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+    def call(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
         no_out(name, out)
-        x = array_of(name, x)
-        rank = aval_of(x).ndim
-        if dtypes.is_complex(aval_of(x).dtype):
-            best = extreme(x, axis, keepdims=True)
-            x = BINARY["bitwise_or"](BINARY["equal"](x, best), ne(x, x))
+        a = array_of(name, a)
+        rank = aval_of(a).ndim
+        if dtypes.is_complex(aval_of(a).dtype):
+            best = extreme(a, axis, keepdims=True)
+            a = BINARY["bitwise_or"](BINARY["equal"](a, best), ne(a, a))
             primitive = P.argmax
         else:
             primitive = find
         if axis is None:
-            found = primitive(ravel(x), axis=0, dtype=dtypes.default_int())
+            found = primitive(ravel(a), axis=0, dtype=dtypes.default_int())
             return to(found, (1,) * rank) if keepdims else found
         place = axis_of(name, axis, rank)
-        found = primitive(x, axis=place, dtype=dtypes.default_int())
+        found = primitive(a, axis=place, dtype=dtypes.default_int())
         return expand_dims(found, place) if keepdims else found
 
     call.__name__ = call.__qualname__ = name
@@ -332,16 +339,16 @@ argmin = _position(
 
 
 def _running(name: str, primitive: Any, text: str) -> Callable[..., Any]:
-    def call(x: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    def call(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
         no_out(name, out)
-        x = array_of(name, x)
+        a = array_of(name, a)
         if dtype is not None:
-            x = astype(x, dtype)
-        elif dtypes.is_bool(aval_of(x).dtype):
-            x = to_dtype(x, dtypes.default_int())
+            a = astype(a, dtype)
+        elif dtypes.is_bool(aval_of(a).dtype):
+            a = to_dtype(a, dtypes.default_int())
         if axis is None:
-            x, axis = ravel(x), 0
-        return primitive(x, axis=axis_of(name, axis, aval_of(x).ndim), reverse=False)
+            a, axis = ravel(a), 0
+        return primitive(a, axis=axis_of(name, axis, aval_of(a).ndim), reverse=False)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "fnn.numpy"  # where it is found by its name

@@ -47,7 +47,7 @@ def _positions(length: int) -> Any:
 
 
 def take(
-    x: Any,
+    a: Any,
     indices: Any,
     axis: int | None = None,
     out: None = None,
@@ -56,49 +56,55 @@ def take(
     indices_are_sorted: bool = False,
     fill_value: Any = None,
 ) -> Any:
-    """The elements of x at integer indices along an axis (of the flattened array for None).
+    """The elements of `a` at integer indices along an axis (of the flattened array for None).
 
     mode: what indices out of range give: NaN or the like ("fill", the default, or fill_value), the nearest element
     ("clip"), or one counted around the end ("wrap"). Negative indices count from the end."""
     operands.no_out("take", out)
-    x, picks = array_of("take", x), asarray(indices)
+    a, picks = array_of("take", a), asarray(indices)
     if axis is None:
-        x, axis = ravel(x), 0
-    place = axis_of("take", axis, aval_of(x).ndim)
+        a, axis = ravel(a), 0
+    place = axis_of("take", axis, aval_of(a).ndim)
     if mode == "wrap":
-        picks, mode = BINARY["remainder"](picks, aval_of(x).shape[place]), "promise_in_bounds"
-    return read(x, (slice(None),) * place + (picks,), mode_of(mode, "fill"), fill_value)
+        picks, mode = BINARY["remainder"](picks, aval_of(a).shape[place]), "promise_in_bounds"
+    return read(a, (slice(None),) * place + (picks,), mode_of(mode, "fill"), fill_value)
 
 
 def take_along_axis(
-    x: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None
+    arr: Any,
+    indices: Any,
+    axis: int | None = -1,
+    mode: str | None = None,
+    fill_value: Any = None,
+    *,
+    wrap_negative_indices: bool = True,
 ) -> Any:
-    """x[..., indices[..., i, ...], ...] for every place i along the axis; the other axes go along (or broadcast)."""
-    x, picks = array_of("take_along_axis", x), array_of("take_along_axis", indices)
+    """arr[..., indices[..., i, ...], ...] for every place i along the axis; the other axes go along (or broadcast)."""
+    arr, picks = array_of("take_along_axis", arr), array_of("take_along_axis", indices)
     if not dtypes.is_integer(aval_of(picks).dtype):
         raise ArgumentError(
             f"take_along_axis: the indices {aval_of(picks)} are not integers, at {describe(here())}; convert them "
             "with astype(int)"
         )
     if axis is None:
-        x, picks, axis = ravel(x), ravel(picks), 0
-    rank = aval_of(x).ndim
+        arr, picks, axis = ravel(arr), ravel(picks), 0
+    rank = aval_of(arr).ndim
     if aval_of(picks).ndim != rank:
         raise ShapeError(
-            f"take_along_axis: {aval_of(x)} and the indices {aval_of(picks)} must have equally many axes, at "
+            f"take_along_axis: {aval_of(arr)} and the indices {aval_of(picks)} must have equally many axes, at "
             f"{describe(here())}; write indices[..., None]"
         )
     place = axis_of("take_along_axis", axis, rank)
     free = lambda s: (*s[:place], 1, *s[place + 1 :])
-    lead = operands.broadcast_shapes("take_along_axis", free(aval_of(x).shape), free(aval_of(picks).shape))
-    x = to_shape(x, (*lead[:place], aval_of(x).shape[place], *lead[place + 1 :]))
+    lead = operands.broadcast_shapes("take_along_axis", free(aval_of(arr).shape), free(aval_of(picks).shape))
+    arr = to_shape(arr, (*lead[:place], aval_of(arr).shape[place], *lead[place + 1 :]))
     picks = to_shape(picks, (*lead[:place], aval_of(picks).shape[place], *lead[place + 1 :]))
-    picks = wrapped(picks, aval_of(x).shape[place])
+    picks = wrapped(picks, aval_of(arr).shape[place]) if wrap_negative_indices else picks
     others = rest(rank, (place,))
     numbers = GatherDimensionNumbers((), (place,), (place,), others, others)
-    sizes = tuple([1 if d == place else min(n, 1) for d, n in enumerate(aval_of(x).shape)])
+    sizes = tuple([1 if d == place else min(n, 1) for d, n in enumerate(aval_of(arr).shape)])
     return gather(
-        x,
+        arr,
         to(picks, (*aval_of(picks).shape, 1)),
         dimension_numbers=numbers,
         slice_sizes=sizes,
@@ -107,39 +113,39 @@ def take_along_axis(
     )
 
 
-def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal of the plane of two axes, `offset` places to the right, as the last axis."""
-    x = array_of("diagonal", x)
-    if aval_of(x).ndim < 2:
+    a = array_of("diagonal", a)
+    if aval_of(a).ndim < 2:
         raise ShapeError(
-            f"diagonal: {aval_of(x)} has no two axes, at {describe(here())}; diag makes a matrix of a vector"
+            f"diagonal: {aval_of(a)} has no two axes, at {describe(here())}; diag makes a matrix of a vector"
         )
-    x = moveaxis(x, (axis1, axis2), (-2, -1))
-    *lead, n, m = aval_of(x).shape
+    a = moveaxis(a, (axis1, axis2), (-2, -1))
+    *lead, n, m = aval_of(a).shape
     length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
     if not length:
-        return to(cut(x, len(lead), 0, 0), (*lead, 0)) if m else zeros(aval_of(x).update(shape=(*lead, 0)))
+        return to(cut(a, len(lead), 0, 0), (*lead, 0)) if m else zeros(aval_of(a).update(shape=(*lead, 0)))
     start = offset if offset >= 0 else -offset * m
-    return cut(to(x, (*lead, n * m)), len(lead), start, start + (length - 1) * (m + 1) + 1, m + 1)
+    return cut(to(a, (*lead, n * m)), len(lead), start, start + (length - 1) * (m + 1) + 1, m + 1)
 
 
 def trace(
-    x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
 ) -> Any:
     """The sum of the diagonal of the plane of two axes."""
     operands.no_out("trace", out)
-    return sum(diagonal(x, offset, axis1, axis2), -1, dtype)
+    return sum(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
-def repeat(x: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
+def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
     """Every element along an axis (of the flattened array for None) `repeats` times in succession.
 
     repeats: a number, or an array with one number per element. Traced numbers need total_repeat_length."""
-    x = array_of("repeat", x)
+    a = array_of("repeat", a)
     if axis is None:
-        x, axis = ravel(x), 0
-    place = axis_of("repeat", axis, aval_of(x).ndim)
-    size = aval_of(x).shape[place]
+        a, axis = ravel(a), 0
+    place = axis_of("repeat", axis, aval_of(a).ndim)
+    size = aval_of(a).shape[place]
     if total_repeat_length is None:
         if isinstance(repeats, Tracer):
             repeats = repeats.concrete(
@@ -147,33 +153,33 @@ def repeat(x: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
             )
         times = np.asarray(repeats)
         if times.size == 1:
-            return repeat_each(x, int(times.reshape(())), place)
+            return repeat_each(a, int(times.reshape(())), place)
         if times.shape != (size,):
             raise ShapeError(
                 f"repeat: {times.shape} repeats for an axis of size {size}, at {describe(here())}; they must be equal"
             )
-        return take(x, np.repeat(np.arange(size, dtype=np.int32), times), place, mode="promise_in_bounds")
+        return take(a, np.repeat(np.arange(size, dtype=np.int32), times), place, mode="promise_in_bounds")
     times = to_shape(
         array_of("repeat", repeats) if not isinstance(repeats, (list, tuple)) else np.asarray(repeats),
         (size,),
     )
     ends = cumsum(times)
     picks = searchsorted(ends, _positions(operator.index(total_repeat_length)), side="right")
-    return take(x, BINARY["minimum"](picks, max(size - 1, 0)), place, mode="clip")
+    return take(a, BINARY["minimum"](picks, max(size - 1, 0)), place, mode="clip")
 
 
-def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:
+def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:
     """The indices of elements that are not 0, one array per axis. Under jit `size` says how many; missing ones are
     fill_value (0)."""
-    x = array_of("nonzero", x)
-    mask, shape = truth(x), aval_of(x).shape
+    a = array_of("nonzero", a)
+    mask, shape = truth(a), aval_of(a).shape
     if size is None:
         if isinstance(mask, Tracer):
             try:
                 mask = mask.concrete("nonzero")
             except ConcretizationError:
                 raise NonConcreteBooleanIndexError(
-                    f"nonzero (or where with one argument) of a traced {aval_of(x)} at {describe(here())}: how many are "
+                    f"nonzero (or where with one argument) of a traced {aval_of(a)} at {describe(here())}: how many are "
                     "not 0 is not known while tracing; say how many at most: size=n, or use where(mask, x, y)"
                 ) from None
         return tuple([ConcreteArray(i.astype(INT32), Aval(i.shape, INT32)) for i in np.nonzero(mask.value)])
@@ -212,7 +218,7 @@ def nonzero(x: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 
 
 def sort(
-    x: Any,
+    a: Any,
     axis: int | None = -1,
     *,
     kind: None = None,
@@ -220,17 +226,17 @@ def sort(
     stable: bool = True,
     descending: bool = False,
 ) -> Any:
-    """x in ascending order along an axis (flattened for None); NaN last."""
-    x = array_of("sort", x)
+    """`a` in ascending order along an axis (flattened for None); NaN last."""
+    a = array_of("sort", a)
     if axis is None:
-        x, axis = ravel(x), 0
-    place = axis_of("sort", axis, aval_of(x).ndim)
-    out = P.sort(x, axis=place, keys=1, stable=stable)[0]
+        a, axis = ravel(a), 0
+    place = axis_of("sort", axis, aval_of(a).ndim)
+    out = P.sort(a, axis=place, keys=1, stable=stable)[0]
     return flip(out, place) if descending else out
 
 
 def argsort(
-    x: Any,
+    a: Any,
     axis: int | None = -1,
     *,
     kind: None = None,
@@ -238,27 +244,27 @@ def argsort(
     stable: bool = True,
     descending: bool = False,
 ) -> Any:
-    """The indices that sort x along an axis (flattened for None); equal elements keep their order."""
-    x = array_of("argsort", x)
+    """The indices that sort `a` along an axis (flattened for None); equal elements keep their order."""
+    a = array_of("argsort", a)
     if axis is None:
-        x, axis = ravel(x), 0
-    place = axis_of("argsort", axis, aval_of(x).ndim)
-    shape = aval_of(x).shape
+        a, axis = ravel(a), 0
+    place = axis_of("argsort", axis, aval_of(a).ndim)
+    shape = aval_of(a).shape
     places = P.iota(dtype=INT32, shape=shape, dimension=place)
     if descending:
-        x, places = flip(x, place), flip(places, place)
-    out = P.sort(x, places, axis=place, keys=1, stable=True)[1]
+        a, places = flip(a, place), flip(places, place)
+    out = P.sort(a, places, axis=place, keys=1, stable=True)[1]
     return flip(out, place) if descending else out
 
 
-def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
+def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
     """Indices such that the element in place kth is where it would be sorted, smaller ones before it."""
-    return argsort(x, axis)
+    return argsort(a, axis)
 
 
-def partition(x: Any, kth: int, axis: int = -1) -> Any:
-    """x rearranged so that the element in place kth is where it would be sorted, smaller ones before it."""
-    return sort(x, axis)
+def partition(a: Any, kth: int, axis: int = -1) -> Any:
+    """`a` rearranged so that the element in place kth is where it would be sorted, smaller ones before it."""
+    return sort(a, axis)
 
 
 def lexsort(keys: Any, axis: int = -1) -> Any:
@@ -270,30 +276,30 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     return P.sort(*arrays[::-1], places, axis=place, keys=len(arrays), stable=True)[-1]
 
 
-def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None, *, method: str | None = None) -> Any:
-    """Where the elements of v would have to be inserted into the sorted x to keep it sorted, by binary search.
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, method: str | None = None) -> Any:
+    """Where the elements of v would have to be inserted into the sorted `a` to keep it sorted, by binary search.
 
     side: before ("left") or behind ("right") equal elements."""
     if side not in ("left", "right"):
         raise ArgumentError(f'searchsorted: side is "left" or "right", not {side!r}, at {describe(here())}')
-    x = array_of("searchsorted", x)
-    if aval_of(x).ndim != 1:
-        raise ShapeError(f"searchsorted: {aval_of(x)} has not one axis, at {describe(here())}")
+    a = array_of("searchsorted", a)
+    if aval_of(a).ndim != 1:
+        raise ShapeError(f"searchsorted: {aval_of(a)} has not one axis, at {describe(here())}")
     if sorter is not None:
-        x = take(x, sorter, 0)
-    x, v = meet("searchsorted", x, array_of("searchsorted", v), spread=False)
-    v = to_dtype(v, aval_of(x).dtype)
-    size, shape = aval_of(x).size, aval_of(v).shape
+        a = take(a, sorter, 0)
+    a, v = meet("searchsorted", a, array_of("searchsorted", v), spread=False)
+    v = to_dtype(v, aval_of(a).dtype)
+    size, shape = aval_of(a).size, aval_of(v).shape
     low = zeros(Aval(shape, INT32))
     if not size:
         return low
-    if aval_of(x).is_inexact:  # NaN is sorted last
+    if aval_of(a).is_inexact:  # NaN is sorted last
         v = where(BINARY["not_equal"](v, v), np.inf, v) if side == "left" else v
     numbers = GatherDimensionNumbers((), (0,), (0,))
     for width in [1 << k for k in reversed(range(size.bit_length()))]:
         middle = add(low, width)
         at = gather(
-            x,
+            a,
             to(sub(middle, 1), (*shape, 1)),
             dimension_numbers=numbers,
             slice_sizes=(1,),

@@ -33,7 +33,7 @@ def to(x: Any, shape: Sequence[int]) -> Any:
 
 
 def reshape(
-    x: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None
+    a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None
 ) -> Any:
     """The same elements, row by row, in another shape; one size may be -1 and follows from the others.
 
@@ -43,49 +43,49 @@ def reshape(
     >>> fnp.reshape(fnp.arange(6), (2, -1)).shape
     (2, 3)
     """
-    x = array_of("reshape", x)
+    a = array_of("reshape", a)
     wanted = sizes_of("reshape", newshape if shape is None else shape)
-    size = aval_of(x).size
+    size = aval_of(a).size
     if wanted.count(-1) == 1:
         others = math.prod([n for n in wanted if n != -1])
         if others == 0 or size % others:
             raise ShapeError(
-                f"reshape: {aval_of(x)} has {size} elements, which do not divide into the shape {wanted}, at "
+                f"reshape: {aval_of(a)} has {size} elements, which do not divide into the shape {wanted}, at "
                 f"{describe(here())}"
             )
         wanted = tuple([size // others if n == -1 else n for n in wanted])
     if any(n < 0 for n in wanted) or math.prod(wanted) != size:
         raise ShapeError(
-            f"reshape: {aval_of(x)} has {size} elements, the shape {wanted} asks for {math.prod(wanted)}, at "
+            f"reshape: {aval_of(a)} has {size} elements, the shape {wanted} asks for {math.prod(wanted)}, at "
             f"{describe(here())}; one size may be -1 and follows from the others"
         )
     if order == "F":
-        return transpose(to(transpose(x), wanted[::-1]))
+        return transpose(to(transpose(a), wanted[::-1]))
     if order not in ("C", "A"):
         raise ArgumentError(f'reshape: order is "C" or "F", not {order!r}, at {describe(here())}')
-    return to(x, wanted)
+    return to(a, wanted)
 
 
-def ravel(x: Any, order: str = "C") -> Any:
-    """All elements of x, row by row, along one axis."""
-    return reshape(x, (-1,) if aval_of(array_of("ravel", x)).size else (0,), order)
+def ravel(a: Any, order: str = "C") -> Any:
+    """All elements of `a`, row by row, along one axis."""
+    return reshape(a, (-1,) if aval_of(array_of("ravel", a)).size else (0,), order)
 
 
-def transpose(x: Any, axes: Any = None) -> Any:
-    """x with its axes permuted; reversed if none are given.
+def transpose(a: Any, axes: Any = None) -> Any:
+    """`a` with its axes permuted; reversed if none are given.
 
-    axes: for each axis of the result, the axis of x it is."""
-    x = array_of("transpose", x)
-    rank = len(_shape(x))
+    axes: for each axis of the result, the axis of `a` it is."""
+    a = array_of("transpose", a)
+    rank = len(_shape(a))
     if axes is None:
-        return permuted(x, tuple(reversed(range(rank))))
+        return permuted(a, tuple(reversed(range(rank))))
     perm = axes_of("transpose", tuple(axes), rank)
     if len(perm) != rank:
         raise ShapeError(
-            f"transpose: {aval_of(x)} has {rank} axes, the permutation {tuple(axes)} names {len(perm)}, at "
+            f"transpose: {aval_of(a)} has {rank} axes, the permutation {tuple(axes)} names {len(perm)}, at "
             f"{describe(here())}"
         )
-    return permuted(x, perm)
+    return permuted(a, perm)
 
 
 def permuted(x: Any, perm: Sequence[int]) -> Any:
@@ -101,19 +101,19 @@ def matrix_transpose(x: Any) -> Any:
     return swapaxes(x, -1, -2)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """x with two axes exchanged."""
-    x = array_of("swapaxes", x)
-    perm = list(range(len(_shape(x))))
-    a, b = (axis_of("swapaxes", axis, len(perm)) for axis in (axis1, axis2))
-    perm[a], perm[b] = b, a
-    return permuted(x, perm)
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    """`a` with two axes exchanged."""
+    a = array_of("swapaxes", a)
+    perm = list(range(len(_shape(a))))
+    first, b = (axis_of("swapaxes", axis, len(perm)) for axis in (axis1, axis2))
+    perm[first], perm[b] = b, first
+    return permuted(a, perm)
 
 
-def moveaxis(x: Any, source: Any, destination: Any) -> Any:
-    """x with some axes moved to other places, the others in their order."""
-    x = array_of("moveaxis", x)
-    rank = len(_shape(x))
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    """`a` with some axes moved to other places, the others in their order."""
+    a = array_of("moveaxis", a)
+    rank = len(_shape(a))
     sources, targets = axes_of("moveaxis", source, rank), axes_of("moveaxis", destination, rank)
     if len(sources) != len(targets):
         raise ArgumentError(
@@ -122,22 +122,22 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     perm = [d for d in range(rank) if d not in sources]
     for target, axis in sorted(zip(targets, sources)):
         perm.insert(target, axis)
-    return permuted(x, perm)
+    return permuted(a, perm)
 
 
-def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
-    """x with one axis moved before the axis `start`."""
-    x = array_of("rollaxis", x)
-    rank = len(_shape(x))
+def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    """`a` with one axis moved before the axis `start`."""
+    a = array_of("rollaxis", a)
+    rank = len(_shape(a))
     source = axis_of("rollaxis", axis, rank)
     target = start + rank if start < 0 else start
-    return moveaxis(x, source, target - (source < target))
+    return moveaxis(a, source, target - (source < target))
 
 
-def squeeze(x: Any, axis: Any = None) -> Any:
-    """x without axes of size 1: all of them, or the given ones. Raises ShapeError if a given one has another size."""
-    x = array_of("squeeze", x)
-    shape = _shape(x)
+def squeeze(a: Any, axis: Any = None) -> Any:
+    """`a` without axes of size 1: all of them, or the given ones. Raises ShapeError if a given one has another size."""
+    a = array_of("squeeze", a)
+    shape = _shape(a)
     gone = (
         tuple(d for d, n in enumerate(shape) if n == 1)
         if axis is None
@@ -146,19 +146,19 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     wrong = [d for d in gone if shape[d] != 1]
     if wrong:
         raise ShapeError(
-            f"squeeze: axis {wrong[0]} of {aval_of(x)} has size {shape[wrong[0]]}, not 1, at {describe(here())}"
+            f"squeeze: axis {wrong[0]} of {aval_of(a)} has size {shape[wrong[0]]}, not 1, at {describe(here())}"
         )
-    return to(x, [n for d, n in enumerate(shape) if d not in gone])
+    return to(a, [n for d, n in enumerate(shape) if d not in gone])
 
 
-def expand_dims(x: Any, axis: Any) -> Any:
-    """x with axes of size 1 inserted, so that they are the axes `axis` of the result."""
-    x = array_of("expand_dims", x)
+def expand_dims(a: Any, axis: Any) -> Any:
+    """`a` with axes of size 1 inserted, so that they are the axes `axis` of the result."""
+    a = array_of("expand_dims", a)
     count = len(axis) if isinstance(axis, (tuple, list)) else 1
-    rank = len(_shape(x)) + count
+    rank = len(_shape(a)) + count
     new = axes_of("expand_dims", axis, rank)
-    sizes = iter(_shape(x))
-    return to(x, [1 if d in new else next(sizes) for d in range(rank)])
+    sizes = iter(_shape(a))
+    return to(a, [1 if d in new else next(sizes) for d in range(rank)])
 
 
 def _at_least(rank: int, x: Any) -> Any:
@@ -186,46 +186,46 @@ def atleast_3d(*xs: Any) -> Any:
     return _at_least(3, xs[0]) if len(xs) == 1 else [_at_least(3, x) for x in xs]
 
 
-def flip(x: Any, axis: Any = None) -> Any:
-    """x backwards along axes; along all of them for None."""
-    x = array_of("flip", x)
-    return P.rev(x, axes=axes_of("flip", axis, len(_shape(x))))
+def flip(m: Any, axis: Any = None) -> Any:
+    """`m` backwards along axes; along all of them for None."""
+    m = array_of("flip", m)
+    return P.rev(m, axes=axes_of("flip", axis, len(_shape(m))))
 
 
-def fliplr(x: Any) -> Any:
-    """x backwards along axis 1."""
-    return flip(x, 1)
+def fliplr(m: Any) -> Any:
+    """`m` backwards along axis 1."""
+    return flip(m, 1)
 
 
-def flipud(x: Any) -> Any:
-    """x backwards along axis 0."""
-    return flip(x, 0)
+def flipud(m: Any) -> Any:
+    """`m` backwards along axis 0."""
+    return flip(m, 0)
 
 
-def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    """x turned by k quarters in the plane of two axes, from the first towards the second."""
-    x = array_of("rot90", x)
-    a, b = axes_of("rot90", axes, len(_shape(x)))
+def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+    """`m` turned by k quarters in the plane of two axes, from the first towards the second."""
+    m = array_of("rot90", m)
+    a, b = axes_of("rot90", axes, len(_shape(m)))
     k %= 4
     if k == 0:
-        return x
+        return m
     if k == 2:
-        return flip(x, (a, b))
-    return flip(swapaxes(x, a, b), a) if k == 1 else swapaxes(flip(x, a), a, b)
+        return flip(m, (a, b))
+    return flip(swapaxes(m, a, b), a) if k == 1 else swapaxes(flip(m, a), a, b)
 
 
 # -- broadcasting ---------------------------------------------------------------------------------------------------
 
 
-def broadcast_to(x: Any, shape: Any) -> Any:
-    """x repeated to a shape that it broadcasts to. Raises ShapeError where it does not."""
-    x = array_of("broadcast_to", x)
+def broadcast_to(array: Any, shape: Any) -> Any:
+    """array repeated to a shape that it broadcasts to. Raises ShapeError where it does not."""
+    array = array_of("broadcast_to", array)
     wanted = sizes_of("broadcast_to", shape)
-    if operands.broadcast_shapes("broadcast_to", _shape(x), wanted) != wanted:
+    if operands.broadcast_shapes("broadcast_to", _shape(array), wanted) != wanted:
         raise ShapeError(
-            f"broadcast_to: {aval_of(x)} does not broadcast to the shape {wanted}, at {describe(here())}"
+            f"broadcast_to: {aval_of(array)} does not broadcast to the shape {wanted}, at {describe(here())}"
         )
-    return to_shape(x, wanted)
+    return to_shape(array, wanted)
 
 
 def broadcast_arrays(*xs: Any) -> list[Any]:
@@ -287,7 +287,7 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
     return xs[0] if len(xs) == 1 else P.concatenate(*xs, axis=place)
 
 
-def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Any:
+def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
     """Arrays of one shape along a new axis; they are promoted. Raises ShapeError where shapes differ."""
     xs = _several("stack", arrays)
     shapes = {_shape(x) for x in xs}
@@ -300,25 +300,25 @@ def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Any:
     return concatenate([expand_dims(x, place) for x in xs], place, dtype)
 
 
-def vstack(arrays: Any, dtype: Any = None) -> Any:
+def vstack(tup: Any, dtype: Any = None) -> Any:
     """Arrays below each other: rows, or along axis 0."""
-    return concatenate([_at_least(2, x) for x in _several("vstack", arrays)], 0, dtype)
+    return concatenate([_at_least(2, x) for x in _several("vstack", tup)], 0, dtype)
 
 
-def hstack(arrays: Any, dtype: Any = None) -> Any:
+def hstack(tup: Any, dtype: Any = None) -> Any:
     """Arrays beside each other: along axis 1, or 0 if they have one axis."""
-    xs = [_at_least(1, x) for x in _several("hstack", arrays)]
+    xs = [_at_least(1, x) for x in _several("hstack", tup)]
     return concatenate(xs, 0 if len(_shape(xs[0])) == 1 else 1, dtype)
 
 
-def dstack(arrays: Any, dtype: Any = None) -> Any:
+def dstack(tup: Any, dtype: Any = None) -> Any:
     """Arrays behind each other, along axis 2."""
-    return concatenate([_at_least(3, x) for x in _several("dstack", arrays)], 2, dtype)
+    return concatenate([_at_least(3, x) for x in _several("dstack", tup)], 2, dtype)
 
 
-def column_stack(arrays: Any) -> Any:
+def column_stack(tup: Any) -> Any:
     """Columns (one axis) and matrices beside each other."""
-    xs = [array_of("column_stack", x) for x in _several("column_stack", arrays)]
+    xs = [array_of("column_stack", x) for x in _several("column_stack", tup)]
     return concatenate([to(x, (aval_of(x).size, 1)) if len(_shape(x)) < 2 else x for x in xs], 1)
 
 
@@ -343,9 +343,9 @@ def block(arrays: Any) -> Any:
     return build(arrays, 0)
 
 
-def append(x: Any, values: Any, axis: int | None = None) -> Any:
-    """x followed by values along an axis; both flattened for None."""
-    return concatenate([array_of("append", x), array_of("append", values)], axis)
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """arr followed by values along an axis; both flattened for None."""
+    return concatenate([array_of("append", arr), array_of("append", values)], axis)
 
 
 def cut(x: Any, axis: int, start: int, limit: int, step: int = 1) -> Any:
@@ -356,11 +356,11 @@ def cut(x: Any, axis: int, start: int, limit: int, step: int = 1) -> Any:
     return P.slice(x, start=tuple(low), limit=tuple(high), step=tuple(steps))
 
 
-def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """x cut along an axis: into a number of parts (sizes differing by at most 1), or at the given indices."""
-    x = array_of("array_split", x)
-    place = axis_of("array_split", axis, len(_shape(x)))
-    size = _shape(x)[place]
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """ary cut along an axis: into a number of parts (sizes differing by at most 1), or at the given indices."""
+    ary = array_of("array_split", ary)
+    place = axis_of("array_split", axis, len(_shape(ary)))
+    size = _shape(ary)[place]
     if isinstance(indices_or_sections, (tuple, list, np.ndarray)) or len(_shape_of_any(indices_or_sections)):
         bounds = [
             0,
@@ -380,40 +380,40 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
         bounds = [0]
         for k in range(parts):
             bounds.append(bounds[-1] + each + (k < more))
-    return [cut(x, place, a, max(a, b)) for a, b in itertools.pairwise(bounds)]
+    return [cut(ary, place, a, max(a, b)) for a, b in itertools.pairwise(bounds)]
 
 
 def _shape_of_any(x: Any) -> tuple[int, ...]:
     return tuple(getattr(x, "shape", ()))
 
 
-def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """x cut along an axis: into equal parts, or at the given indices. Raises ShapeError where parts are not equal."""
-    x = array_of("split", x)
-    place = axis_of("split", axis, len(_shape(x)))
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """ary cut along an axis: into equal parts, or at the given indices. Raises ShapeError where parts are not equal."""
+    ary = array_of("split", ary)
+    place = axis_of("split", axis, len(_shape(ary)))
     if not isinstance(indices_or_sections, (tuple, list)) and not _shape_of_any(indices_or_sections):
         parts = operator.index(indices_or_sections)
-        if parts < 1 or _shape(x)[place] % parts:
+        if parts < 1 or _shape(ary)[place] % parts:
             raise ShapeError(
-                f"split: axis {place} of {aval_of(x)} does not divide into {parts} equal parts, at "
+                f"split: axis {place} of {aval_of(ary)} does not divide into {parts} equal parts, at "
                 f"{describe(here())}; array_split allows unequal ones"
             )
-    return array_split(x, indices_or_sections, place)
+    return array_split(ary, indices_or_sections, place)
 
 
-def hsplit(x: Any, indices_or_sections: Any) -> list[Any]:
-    """x cut along axis 1, or 0 if it has one axis."""
-    return split(x, indices_or_sections, 0 if len(_shape(array_of("hsplit", x))) == 1 else 1)
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """ary cut along axis 1, or 0 if it has one axis."""
+    return split(ary, indices_or_sections, 0 if len(_shape(array_of("hsplit", ary))) == 1 else 1)
 
 
-def vsplit(x: Any, indices_or_sections: Any) -> list[Any]:
-    """x cut along axis 0."""
-    return split(x, indices_or_sections, 0)
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """ary cut along axis 0."""
+    return split(ary, indices_or_sections, 0)
 
 
-def dsplit(x: Any, indices_or_sections: Any) -> list[Any]:
-    """x cut along axis 2."""
-    return split(x, indices_or_sections, 2)
+def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """ary cut along axis 2."""
+    return split(ary, indices_or_sections, 2)
 
 
 def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
@@ -426,18 +426,18 @@ def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
 # -- repeating --------------------------------------------------------------------------------------------------------
 
 
-def tile(x: Any, reps: Any) -> Any:
-    """x repeated as a whole, reps times along each axis."""
-    x = array_of("tile", x)
+def tile(A: Any, reps: Any) -> Any:
+    """`A` repeated as a whole, reps times along each axis."""
+    A = array_of("tile", A)
     times = sizes_of("tile", reps)
     if any(n < 0 for n in times):
         raise ArgumentError(f"tile: {times} has a negative number of repeats, at {describe(here())}")
-    rank = max(len(times), len(_shape(x)))
+    rank = max(len(times), len(_shape(A)))
     times = (1,) * (rank - len(times)) + times
-    shape = (1,) * (rank - len(_shape(x))) + _shape(x)
+    shape = (1,) * (rank - len(_shape(A))) + _shape(A)
     apart = tuple([size for pair in zip(times, shape) for size in pair])
-    x = to(x, [size for n in shape for size in (1, n)])
-    return to(to_shape(x, apart), [t * n for t, n in zip(times, shape)])
+    A = to(A, [size for n in shape for size in (1, n)])
+    return to(to_shape(A, apart), [t * n for t, n in zip(times, shape)])
 
 
 def repeat_each(x: Any, times: int, axis: int) -> Any:
@@ -463,22 +463,22 @@ def _rolled(x: Any, shift: Any, axes: tuple[int, ...]) -> Any:
     return x
 
 
-def roll(x: Any, shift: Any, axis: Any = None) -> Any:
-    """x with its elements moved by `shift` places along axes, around the end; axis=None: as one row."""
-    x = array_of("roll", x)
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    """`a` with its elements moved by `shift` places along axes, around the end; axis=None: as one row."""
+    a = array_of("roll", a)
     if axis is None:
-        return to(roll(ravel(x), shift, 0), _shape(x))
-    axes = axes_of("roll", axis, len(_shape(x)))
+        return to(roll(ravel(a), shift, 0), _shape(a))
+    axes = axes_of("roll", axis, len(_shape(a)))
     if isinstance(shift, Tracer):
-        return _rolled(x, shift, axes)
+        return _rolled(a, shift, axes)
     shifts = sizes_of("roll", shift)
     if len(shifts) == 1:
         shifts = shifts * len(axes)
     if len(axes) == 1 and len(shifts) > 1:
         axes = axes * len(shifts)
     for d, by in zip(axes, shifts, strict=True):
-        size = _shape(x)[d]
+        size = _shape(a)[d]
         by = by % size if size else 0
         if by:
-            x = P.concatenate(cut(x, d, size - by, size), cut(x, d, 0, size - by), axis=d)
-    return x
+            a = P.concatenate(cut(a, d, size - by, size), cut(a, d, 0, size - by), axis=d)
+    return a
