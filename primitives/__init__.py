@@ -30,6 +30,7 @@ with _names(globals()):
     from fnn.primitives.convolution import ConvDimensionNumbers, conv_general_dilated
     from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
     from fnn.primitives.determinants import det, slogdet
+    from fnn.primitives.exponential_integrals import expi, expn, zeta
     from fnn.primitives.incomplete_beta import betainc, lbeta
     from fnn.primitives.incomplete_gamma import igamma, igamma_grad_a, igammac, random_gamma_grad
     from fnn.primitives.indexing import (
@@ -61,6 +62,7 @@ with _names(globals()):
     from fnn.primitives.rounding import ceil, floor, round
     from fnn.primitives.rules import zeros
     from fnn.primitives.sorting import sort, top_k
+    from fnn.primitives.special_functions import dawsn, erfcx, ndtri, spence
     from fnn.primitives.spectral import eigh, svd
     from fnn.primitives.structural import (
         broadcast,
@@ -161,6 +163,7 @@ __all__ = [
     "cummin",
     "cumprod",
     "cumsum",
+    "dawsn",
     "digamma",
     "div",
     "dot_general",
@@ -170,9 +173,12 @@ __all__ = [
     "erf",
     "erf_inv",
     "erfc",
+    "erfcx",
     "exp",
     "exp2",
+    "expi",
     "expm1",
+    "expn",
     "floor",
     "gather",
     "ge",
@@ -194,6 +200,7 @@ __all__ = [
     "max",
     "min",
     "mul",
+    "ndtri",
     "ne",
     "neg",
     "nextafter",
@@ -229,6 +236,7 @@ __all__ = [
     "sinh",
     "slice",
     "sort",
+    "spence",
     "sqrt",
     "square",
     "stop_gradient",
@@ -241,4 +249,5 @@ __all__ = [
     "triangular_solve",
     "xor",
     "zeros",
+    "zeta",
 ]

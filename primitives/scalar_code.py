@@ -118,12 +118,13 @@ def evaluation(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def scipy_function(name: str) -> Callable[..., Any]:
-    """A function of scipy.special over NumPy's arrays, imported when it is first evaluated; in the operands' type."""
+    """A function of scipy.special over NumPy's arrays, imported when it is first evaluated: computed with 64
+    bits, as SciPy's functions for 32 bits are less exact, and rounded to the operands' type."""
 
     def run(*xs: Any) -> Any:
         from scipy import special
 
-        return np.asarray(getattr(special, name)(*xs)).astype(_type_of(xs))
+        return np.asarray(getattr(special, name)(*[np.asarray(x, F8) for x in xs])).astype(_type_of(xs))
 
     return run
 

@@ -106,6 +106,13 @@ erfc = _unary(P.erfc, "1 - erf(x), exact where erf is near 1.")
 erf_inv = _unary(P.erf_inv, "The inverse of erf.")
 lgamma = _unary(P.lgamma, "The logarithm of the absolute value of the gamma function.")
 digamma = _unary(P.digamma, "The derivative of lgamma.")
+bessel_i0e = _unary(P.bessel_i0e, "exp(-abs(x)) times the modified Bessel function of order 0.")
+bessel_i1e = _unary(P.bessel_i1e, "exp(-abs(x)) times the modified Bessel function of order 1.")
+igamma = _binary(P.igamma, "The regularised lower incomplete gamma function of x = a at y.")
+igammac = _binary(P.igammac, "1 - igamma, exact where it is small.")
+igamma_grad_a = _binary(P.igamma_grad_a, "The derivative of igamma in its first argument.")
+random_gamma_grad = _binary(P.random_gamma_grad, "How a gamma variate y grows with its shape parameter x.")
+zeta = _binary(P.zeta, "The Hurwitz zeta function: the sum of (y + k)^-x over k >= 0.")
 square = _unary(P.square, "x * x.")
 population_count = _unary(P.population_count, "The number of one bits.")
 clz = _unary(P.clz, "The number of leading zero bits.")
@@ -236,6 +243,23 @@ def stop_gradient(x: Any) -> Any:
     return tree.map(one, x)
 
 
+def betainc(a: Any, b: Any, x: Any) -> Array:
+    """The regularised incomplete beta function."""
+    return P.betainc(*operands("betainc", a, b, x))
+
+
+regularized_incomplete_beta = betainc
+
+
+def polygamma(m: Any, x: Any) -> Array:
+    """The m-th derivative of digamma, where m holds whole numbers above 0, as floating point."""
+    m, x = operands("polygamma", m, x)
+    order = P.stop_gradient(m)
+    odd = P.eq(P.rem(order, P.convert(2, dtype=x.dtype)), P.convert(0, dtype=x.dtype))
+    size = P.mul(P.exp(P.lgamma(P.add(order, 1.0))), P.zeta(P.add(order, 1.0), x))
+    return P.select(odd, P.neg(size), size)
+
+
 def reciprocal(x: Any) -> Array:
     """1 / x."""
     x = as_array(x)
@@ -253,6 +277,9 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "bessel_i0e",
+    "bessel_i1e",
+    "betainc",
     "bitcast_convert_type",
     "bitwise_and",
     "bitwise_not",
@@ -279,6 +306,9 @@ __all__ = [
     "floor",
     "ge",
     "gt",
+    "igamma",
+    "igamma_grad_a",
+    "igammac",
     "imag",
     "integer_pow",
     "is_finite",
@@ -295,9 +325,12 @@ __all__ = [
     "neg",
     "nextafter",
     "population_count",
+    "polygamma",
     "pow",
+    "random_gamma_grad",
     "real",
     "reciprocal",
+    "regularized_incomplete_beta",
     "rem",
     "round",
     "rsqrt",
@@ -315,4 +348,5 @@ __all__ = [
     "sub",
     "tan",
     "tanh",
+    "zeta",
 ]

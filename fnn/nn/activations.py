@@ -19,12 +19,7 @@ from fnn import numpy as fnp
 from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
 from fnn.errors import ArgumentError, ShapeError
-
-
-def floating(x: Any) -> Array:
-    """x as an array of floating-point numbers."""
-    array = as_array(x)
-    return array if array.aval.is_inexact else lax.convert_element_type(array, dtypes.default_float())
+from fnn.operations.exponentials import floating
 
 
 def identity(x: Any) -> Array:

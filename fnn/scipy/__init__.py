@@ -1,0 +1,13 @@
+"""fnn.scipy: functions of SciPy over fnn's arrays, under SciPy's names, as jax.scipy has them.
+
+>>> import fnn
+>>> print(fnn.scipy.special.gammaln(5.0))
+3.1780539
+"""
+
+from fnn.lazy import names as _names
+
+with _names(globals()):
+    from fnn.scipy import special, stats
+
+__all__ = ["special", "stats"]
