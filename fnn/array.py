@@ -20,7 +20,7 @@ import numpy as np
 from fnn import dtypes, tree
 from fnn import operations as O
 from fnn import primitives as P
-from fnn.core.array import SCALAR_TYPES, Array, ConcreteArray
+from fnn.core.array import SCALAR_TYPES, Array, ConcreteArray, from_numpy
 from fnn.core.source import describe, here
 from fnn.core.trace import Tracer
 from fnn.errors import ArgumentError, ImmutableError, UnsupportedError
@@ -283,7 +283,60 @@ def _delete(self: Any) -> None:
     """Accepted for JAX's sake: memory is freed when the last reference goes."""
 
 
+class Shard:
+    """The part of an array that one device holds: all of it."""
+
+    __slots__ = ("data",)
+    replica_id = 0
+
+    def __init__(self, data: Any):
+        self.data = data
+
+    @property
+    def device(self) -> Device:
+        """The device that holds the part."""
+        return CPU
+
+    @property
+    def index(self) -> tuple[slice, ...]:
+        """Where in the array the part lies."""
+        return (slice(None),) * self.data.ndim
+
+    def __repr__(self) -> str:
+        return f"Shard(device={CPU!r}, index={self.index}, replica_id=0, data={self.data})"
+
+
+def _part(self: Any, index: int) -> Any:
+    """The part of the array on a device of this process: the array itself on the only one."""
+    if index != 0:
+        raise ArgumentError(
+            f"there is no part {index} of an array, at {describe(here())}; one device holds all of it"
+        )
+    return self
+
+
+def _compressed(self: Any, condition: Any, axis: int | None = None, **options: Any) -> Any:
+    """The slices along an axis (of the flattened array for None) where a condition holds; see fnn.numpy.compress."""
+    return importlib.import_module("fnn.numpy.sets").compress(condition, self, axis, **options)
+
+
+def _tobytes(self: Any, order: str = "C") -> bytes:
+    """The elements as bytes, row by row."""
+    return np.asarray(self.concrete("tobytes()") if isinstance(self, Tracer) else self).tobytes(order)  # type: ignore[arg-type]  # NumPy checks
+
+
+def _byteswapped(self: Any) -> Any:
+    """The array with the bytes of every element in the opposite order."""
+    return from_numpy(
+        np.asarray(self.concrete("byteswap()") if isinstance(self, Tracer) else self).byteswap(), self.dtype
+    )
+
+
 _METHODS: dict[str, Any] = {
+    "addressable_data": _part, "tobytes": _tobytes, "byteswap": _byteswapped, "clone": _copied,
+    "is_deleted": lambda self: False, "is_ready": lambda self: True, "copy_to_host_async": lambda self: None,
+    "on_device_size_in_bytes": lambda self: self.nbytes, "platform": lambda self: CPU.platform,
+    "unsafe_buffer_pointer": lambda self: self.value.ctypes.data,
     "reshape": _reshape, "transpose": _transpose, "copy": _copied, "item": _item, "tolist": _tolist,
     "block_until_ready": _ready, "devices": _devices, "to_device": _to_device, "delete": _delete,
     "__array_namespace__": _namespace, "__iter__": _iterate, "__contains__": _contains, "__reversed__": _reversed,
@@ -304,6 +357,7 @@ _OPERATIONS: dict[str, Callable[[], Any]] = {
     "trace": lambda: O.selection.trace, "nonzero": lambda: O.selection.nonzero,
     "searchsorted": lambda: O.selection.searchsorted, "argpartition": lambda: O.selection.argpartition,
     "__getitem__": lambda: O.reading.index,
+    "choose": lambda: importlib.import_module("fnn.numpy.functional").choose, "compress": lambda: _compressed,
 }  # fmt: skip
 _CONCRETE: dict[str, Any] = {
     "__bool__": _bool, "__index__": _index, "__repr__": _repr, "__dlpack__": _dlpack, "__buffer__": _buffer,
@@ -316,6 +370,14 @@ _CONCRETE: dict[str, Any] = {
     "__deepcopy__": lambda self, memo: self,
 }  # fmt: skip
 _PROPERTIES: dict[str, Any] = {
+    "addressable_shards": (
+        lambda self: [Shard(self)],
+        "The parts of the array on devices of this process: one.",
+    ),
+    "global_shards": (lambda self: [Shard(self)], "The parts of the array on all devices: one."),
+    "is_fully_addressable": (lambda self: True, "Whether this process can read all of the array: it can."),
+    "is_fully_replicated": (lambda self: True, "Whether every device holds all of the array: the one does."),
+    "committed": (lambda self: True, "Whether the array stays on its device: there is one."),
     "T": (lambda self: O.shaping.transpose(self), "The array with its axes reversed."),
     "mT": (lambda self: O.shaping.matrix_transpose(self), "The array with its last two axes exchanged."),
     "real": (lambda self: O.choice.real(self), "The real part; the array itself if it is real."),

@@ -137,7 +137,6 @@ with _names(globals()):
         optimization_barrier,
         platform_dependent,
         stage,
-        with_sharding_constraint,
     )
     from fnn.lax.rounding import mulhi, ragged_dot, reduce_precision
     from fnn.lax.slicing import (
@@ -157,6 +156,7 @@ with _names(globals()):
         scatter_max,
         scatter_min,
         scatter_mul,
+        scatter_sub,
         slice,
         slice_in_dim,
     )
@@ -201,6 +201,7 @@ with _names(globals()):
         transpose,
     )
     from fnn.lax.windows import reduce_window
+    from fnn.sharding import with_sharding_constraint
     from fnn.transforms.associative_scan import associative_scan
     from fnn.transforms.collectives import (
         all_gather,

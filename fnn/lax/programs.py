@@ -46,11 +46,6 @@ def platform_dependent(
     return chosen(*args)
 
 
-def with_sharding_constraint(x: Any, shardings: Any) -> Any:
-    """The pytree itself, its leaves as arrays: there is one device."""
-    return tree.map(as_array, x)
-
-
 def stage(x: Any, /) -> Array:
     """x as an array."""
     return as_array(x)
@@ -138,5 +133,4 @@ __all__ = [
     "optimization_barrier",
     "platform_dependent",
     "stage",
-    "with_sharding_constraint",
 ]

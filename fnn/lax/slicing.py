@@ -225,6 +225,29 @@ def _scatter(combine: str) -> Any:
 scatter, scatter_add, scatter_mul = _scatter("set"), _scatter("add"), _scatter("mul")
 scatter_min, scatter_max = _scatter("min"), _scatter("max")
 
+
+def scatter_sub(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: Any = None,
+) -> Array:
+    """operand less updates in windows, one for each index vector."""
+    return scatter_add(
+        operand,
+        scatter_indices,
+        P.neg(as_array(updates)),
+        dimension_numbers,
+        indices_are_sorted=indices_are_sorted,
+        unique_indices=unique_indices,
+        mode=mode,
+    )
+
+
 __all__ = [
     "GatherDimensionNumbers",
     "GatherScatterMode",
@@ -242,6 +265,7 @@ __all__ = [
     "scatter_max",
     "scatter_min",
     "scatter_mul",
+    "scatter_sub",
     "slice",
     "slice_in_dim",
 ]
