@@ -1,4 +1,4 @@
-"""Looking inside of transformed and compiled functions: print, callback, breakpoint."""
+"""Looking inside of transformed and compiled functions: print, callback, check."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from fnn.core.source import describe, here
 from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError
 from fnn.transforms.callbacks import debug_callback
+from fnn.transforms.checks import check
 
-__all__ = ["callback", "print"]
+__all__ = ["callback", "check", "print"]
 
 _show = print
 

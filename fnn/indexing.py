@@ -64,7 +64,7 @@ class IndexUpdateRef:
     key: Any
 
     def _write(self, how: str, values: Any, mode: Any, sorted: bool, unique: bool, wrap: bool = True) -> Any:
-        return write(self.array, self.key, values, how, mode_of(mode, "drop"), sorted, unique)
+        return write(self.array, self.key, values, how, mode_of(mode, "drop"), sorted, unique, mode is None)
 
     def set(
         self,
@@ -121,7 +121,14 @@ class IndexUpdateRef:
     def _on_ones(self, values: Any, mode: Any, sorted: bool, unique: bool) -> Any:
         ones = P.broadcast(array_of("at", 1), shape=self.array.shape, axes=())
         return write(
-            to_dtype(ones, self.array.dtype), self.key, values, "mul", mode_of(mode, "drop"), sorted, unique
+            to_dtype(ones, self.array.dtype),
+            self.key,
+            values,
+            "mul",
+            mode_of(mode, "drop"),
+            sorted,
+            unique,
+            mode is None,
         )
 
     def min(
@@ -165,7 +172,13 @@ class IndexUpdateRef:
         wrap_negative_indices: bool = True,
     ) -> Any:
         """x[i]; places out of range read the nearest one ("clip": the default) or fill_value (mode="fill": NaN)."""
-        return read(self.array, self.key, mode_of(mode, "clip" if fill_value is None else "fill"), fill_value)
+        return read(
+            self.array,
+            self.key,
+            mode_of(mode, "clip" if fill_value is None else "fill"),
+            fill_value,
+            mode is None and fill_value is None,
+        )
 
 
 _COMBINED = {
@@ -202,7 +215,14 @@ def _where_mask(x: Any, mask: Any, changed: Any) -> Any:
 
 
 def write(
-    x: Any, key: Any, values: Any, how: str, mode: str = "drop", sorted: bool = False, unique: bool = False
+    x: Any,
+    key: Any,
+    values: Any,
+    how: str,
+    mode: str = "drop",
+    sorted: bool = False,
+    unique: bool = False,
+    checked: bool = False,
 ) -> Any:
     """x with values written ("set") or combined ("add", "mul", "min", "max") at key."""
     values = array_of(f"x.at[...].{how}", values)
@@ -211,7 +231,7 @@ def write(
     mask = _single_mask(key)
     if mask is not None and aval_of(values).ndim <= x.ndim - mask.ndim:
         return _where_mask(x, mask, values if how == "set" else _COMBINED[how](x, values))
-    plan = plan_of(x.aval.shape, key)
+    plan = plan_of(x.aval.shape, key, checked)
     shape = plan.shape()
     try:
         fits = operands.broadcast_shapes("at", aval_of(values).shape, shape) == shape

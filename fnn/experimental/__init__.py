@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from fnn.transforms.callbacks import io_callback
+from fnn.lazy import names as _names
 
-__all__ = ["io_callback"]
+with _names(globals()):
+    from fnn.experimental import checkify
+    from fnn.transforms.callbacks import io_callback
+
+__all__ = ["checkify", "io_callback"]

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from fnn import primitives as P
+from fnn.config import config
 from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
 from fnn.errors import ArgumentError, IndexingError, ShapeError
 from fnn.primitives.gathering import GatherDimensionNumbers
 from fnn.primitives.scattering import ScatterDimensionNumbers
+from fnn.transforms.checks import check_starts
 
 
 class GatherScatterMode(enum.Enum):
@@ -118,7 +120,10 @@ def _starts(x: Array, start_indices: Any) -> list[Array]:
 def dynamic_slice(operand: Any, start_indices: Any, slice_sizes: Sequence[int]) -> Array:
     """A box of static size that starts where integer arrays say, moved inside if it sticks out."""
     x = as_array(operand)
-    return P.dynamic_slice(x, *_starts(x, start_indices), sizes=tuple(int(n) for n in slice_sizes))
+    starts, sizes = _starts(x, start_indices), tuple(int(n) for n in slice_sizes)
+    if config.check_indices:
+        check_starts(starts, sizes, x.shape)
+    return P.dynamic_slice(x, *starts, sizes=sizes)
 
 
 def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: int = 0) -> Array:
@@ -141,7 +146,10 @@ def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool
 def dynamic_update_slice(operand: Any, update: Any, start_indices: Any) -> Array:
     """operand with a box replaced, moved inside if it sticks out."""
     x, new = operands_of_one_dtype(operand, update)
-    return P.dynamic_update_slice(x, new, *_starts(x, start_indices))
+    starts = _starts(x, start_indices)
+    if config.check_indices:
+        check_starts(starts, new.shape, x.shape)
+    return P.dynamic_update_slice(x, new, *starts)
 
 
 def operands_of_one_dtype(operand: Any, update: Any) -> tuple[Array, Array]:

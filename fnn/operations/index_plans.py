@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes
-from fnn.core.array import Array, ConcreteArray
+from fnn.config import config
+from fnn.core.array import Array, ConcreteArray, as_array
 from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.core.trace import Tracer, aval_of
@@ -27,6 +28,7 @@ from fnn.operations.creation import asarray
 from fnn.operations.operands import to_dtype
 from fnn.primitives import add, lt, select
 from fnn.records import field, record
+from fnn.transforms.checks import check_indices
 
 Shape = tuple[int, ...]
 
@@ -164,8 +166,9 @@ def _ellipsis_rank(items: list[Any], shape: Shape) -> int:
     return len(shape) - used
 
 
-def plan_of(shape: Shape, key: Any) -> Plan:
-    """What becomes of every axis. Raises IndexingError for what is no index, or is out of range."""
+def plan_of(shape: Shape, key: Any, checked: bool = False) -> Plan:
+    """What becomes of every axis. Raises IndexingError for what is no index, or is out of range; checked: for index
+    arrays and traced integers too, if `config.check_indices` says so."""
     items = _items(key)
     if any(is_mask(i) for i in items):
         items = _masks_as_integers(items, shape)
@@ -182,6 +185,8 @@ def plan_of(shape: Shape, key: Any) -> Plan:
                 axis += 1
         else:
             plan.items.append(_axis_of(item, axis, shape))
+            if checked and config.check_indices and plan.items[-1].kind == "array":
+                check_indices(as_array(item), axis, shape)
             axis += 1
     arrays = plan.arrays
     if arrays:

@@ -21,11 +21,12 @@ _BASIC = {int, slice, type(None), type(Ellipsis)}  # what NumPy reads as a view,
 
 def index(x: Any, key: Any) -> Any:
     """x[key]."""
-    return read(x, key, "clip", None)
+    return read(x, key, "clip", None, True)
 
 
-def read(x: Any, key: Any, mode: str, fill_value: Any) -> Any:
-    """x[key]; mode says what places out of range read ("clip", "fill", "promise_in_bounds")."""
+def read(x: Any, key: Any, mode: str, fill_value: Any, checked: bool = False) -> Any:
+    """x[key]; mode says what places out of range read ("clip", "fill", "promise_in_bounds"); checked: they are errors
+    where `config.check_indices` says so."""
     if type(x) is ConcreteArray and state.stage is None:
         kinds = {type(key)} if type(key) is not tuple else set(map(type, key))
         if kinds <= _BASIC:
@@ -35,7 +36,7 @@ def read(x: Any, key: Any, mode: str, fill_value: Any) -> Any:
                 pass  # the plan says what is wrong
             else:
                 return ConcreteArray(np.asarray(value), x.aval.update(shape=value.shape))
-    plan = plan_of(x.aval.shape, key)
+    plan = plan_of(x.aval.shape, key, checked)
     arrays = plan.arrays
     x = _sliced(x, plan)
     if not arrays:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fnn import dtypes
 from fnn import primitives as P
+from fnn.config import config
 from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.source import describe, here
@@ -35,6 +36,7 @@ from fnn.primitives import (
     sub,
 )
 from fnn.primitives.rules import rest, zeros
+from fnn.transforms.checks import check_indices
 
 INT32 = np.dtype("int32")
 
@@ -65,9 +67,10 @@ def take(
     if axis is None:
         a, axis = ravel(a), 0
     place = axis_of("take", axis, aval_of(a).ndim)
+    unmoded = mode is None and fill_value is None
     if mode == "wrap":
         picks, mode = BINARY["remainder"](picks, aval_of(a).shape[place]), "promise_in_bounds"
-    return read(a, (slice(None),) * place + (picks,), mode_of(mode, "fill"), fill_value)
+    return read(a, (slice(None),) * place + (picks,), mode_of(mode, "fill"), fill_value, unmoded)
 
 
 def take_along_axis(
@@ -99,6 +102,8 @@ def take_along_axis(
     lead = operands.broadcast_shapes("take_along_axis", free(aval_of(arr).shape), free(aval_of(picks).shape))
     arr = to_shape(arr, (*lead[:place], aval_of(arr).shape[place], *lead[place + 1 :]))
     picks = to_shape(picks, (*lead[:place], aval_of(picks).shape[place], *lead[place + 1 :]))
+    if mode is None and fill_value is None and config.check_indices:
+        check_indices(picks, place, aval_of(arr).shape)
     picks = wrapped(picks, aval_of(arr).shape[place]) if wrap_negative_indices else picks
     others = rest(rank, (place,))
     numbers = GatherDimensionNumbers((), (place,), (place,), others, others)

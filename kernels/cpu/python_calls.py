@@ -43,7 +43,7 @@ class PythonCalls:
                 for place, aval, value in zip(places[len(inputs) :], outputs, function(*given), strict=True):
                     np.copyto(_array(place, aval), value)
             except BaseException as error:  # of any kind: it goes on in the thread's own Python
-                if foreign.source is not None:
+                if foreign.source is not None and describe(foreign.source) not in str(error):
                     error.add_note(
                         f"raised by a callback in a compiled program, from {describe(foreign.source)}"
                     )
