@@ -43,6 +43,7 @@ with _names(globals()):
     from fnn.core.array import Array
     from fnn.core.ir import Graph
     from fnn.core.primitive import Primitive
+    from fnn.core.source import named_call, named_scope
     from fnn.errors import FnnError
     from fnn.lax import stop_gradient
     from fnn.module import Module
@@ -110,6 +111,8 @@ __all__ = [
     "linearize",
     "make_ir",
     "make_jaxpr",
+    "named_call",
+    "named_scope",
     "nn",
     "numpy",
     "optim",

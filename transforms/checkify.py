@@ -23,6 +23,7 @@ from fnn.transforms.checks import Site, check, check_p
 from fnn.transforms.control import cond_p
 from fnn.transforms.flattening import call_name, flatten_arguments
 from fnn.transforms.passes.dce import dce
+from fnn.transforms.passes.inline import decomposed
 from fnn.transforms.scan import scan_p
 from fnn.transforms.while_loop import split, while_p
 
@@ -89,9 +90,7 @@ class Error:
 
 
 tree.register_pytree_node(
-    Error,
-    lambda e: ((e._code, e._payloads), e._sites),
-    lambda sites, children: Error(children[0], children[1], sites),
+    Error, lambda e: ((e._code, e._payloads), e._sites), lambda sites, children: Error(*children, sites)
 )
 
 
@@ -261,6 +260,10 @@ class _Checking:
 
         return self.inside(p["graph"], [*found[:size], *map(at, found[size:])], sites, shapes)
 
+    def bounded(self, eqn: Equation, args: list[Any]) -> list[Any]:
+        """A while loop of at most so many steps, as one that counts."""
+        return self.run(decomposed(eqn), args)
+
     def loop(self, eqn: Equation, args: list[Any]) -> list[Any]:
         """while: the error is carried along. The test is checked before the loop and after each step."""
         p = eqn.params
@@ -331,6 +334,7 @@ _RULES: dict[str, Callable[[_Checking, Equation, list[Any]], list[Any]]] = {
     "cond": _Checking.cond,
     "scan": _Checking.scan,
     "while": _Checking.loop,
+    "bounded_while": _Checking.bounded,
 }
 
 

@@ -321,10 +321,16 @@ def _by_hand(
 
 @filtered
 def fori_loop(
-    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: Any = None
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Any], Any],
+    init_val: Any,
+    *,
+    unroll: Any = None,
+    max_steps: int | None = None,
 ) -> Any:
     """x = body_fun(i, x) for i from lower to upper - 1: differentiable both ways where the bounds are known
-    numbers.
+    numbers, or max_steps says how many steps there are at most (see `while_loop`).
 
     >>> import fnn
     >>> print(fnn.lax.fori_loop(0, 5, lambda i, x: x + i, 0))
@@ -342,6 +348,7 @@ def fori_loop(
         lambda c: P.lt(c[0], c[1]),
         named(lambda c: (P.add(c[0], np.ones((), dtype)), c[1], body_fun(c[0], c[2])), body_fun),
         (*start, init_val),
+        max_steps=max_steps,
     )[2]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.ir import Graph, Literal, Var
 from fnn.core.lowering import Loop
-from fnn.core.primitive import Primitive, Sample
+from fnn.core.primitive import Primitive, Sample, registry
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Stage, Tracer, aval_of, closed_stage, stage
 from fnn.core.tracebacks import filtered
@@ -60,7 +62,16 @@ def _evaluate(*args: Any, **p: Any) -> list[Any]:
     return run_equation(while_p, args, p, p["body"])
 
 
-def _jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
+def _again(p: dict[str, Any]) -> Callable[..., list[Any]]:
+    """The loop of the same kind with other graphs: bounded as this one is."""
+    return (
+        functools.partial(registry["bounded_while"], max_steps=p["max_steps"])
+        if "max_steps" in p
+        else while_p
+    )
+
+
+def loop_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
     test, body = p["test"], p["body"]
     (left, right, carry), (_, tright, tcarry) = _parts(primals, p), _parts(tangents, p)
     consts = tuple(t is not None for t in tright)
@@ -82,7 +93,7 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> 
 
     step = body.cached(("while jvp", consts, active), make)
     wide = Graph([*test.inputs, *(Var(aval_of(t)) for t in tcarry)], test.outputs, test.equations)
-    outs = while_p(
+    outs = _again(p)(
         *left,
         *right,
         *pick(tright, consts),
@@ -109,7 +120,8 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     def pull(cts: Sequence[Any]) -> Any:
         raise DifferentiationError(
             f"the while_loop at {place} has no reverse-mode derivative: its number of steps, and so the size of what must be "
-            "saved, is not known. Use fori_loop with bounds that are Python numbers, or scan, with a cond inside where steps "
+            "saved, is not known. Say how many at most: while_loop(..., max_steps=1000). "
+            "Or use fori_loop with bounds that are Python numbers, or scan, with a cond inside where steps "
             "are to be skipped; or use forward mode (jvp, jacfwd); or make the counter the condition: "
             "while_loop(lambda c: c[0] < 100, ...) with c[0] increased by a constant has a known number of steps."
         )
@@ -189,7 +201,7 @@ def _as_scan(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any], step
     return outs, (None if pull is None else lambda cts: [None] * cut + list(pull(cts))), active
 
 
-def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
+def loop_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     test, body = p["test"], p["body"]
     left, right, carry = map(tuple, _parts(flags, p))
     cut = len(left) + len(right)
@@ -221,7 +233,7 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, 
             lambda: closed_stage(lambda *xs: [P.reduce_or(lanes(*xs)[0], axes=(0,))], lanes.in_avals),
         )
         consts = [*args[:lc], *consts]
-    outs = while_p(
+    outs = _again(p)(
         *args[: len(left)],
         *consts,
         *values,
@@ -251,9 +263,9 @@ while_p = Primitive(
     floor=graph_floor,
     shape=_shape,
     evaluate=_evaluate,
-    jvp=_jvp,
+    jvp=loop_jvp,
     vjp=_vjp,
-    batch=_batch,
+    batch=loop_batch,
     lower=Loop("while"),
     samples=lambda: [_sample(3, 4), _sample(3, 0), _sample(0, 2)],
 )
@@ -307,12 +319,19 @@ def settle(
 
 
 @filtered
-def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+def while_loop(
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Any,
+    *,
+    max_steps: int | None = None,
+) -> Any:
     """carry = body_fun(carry) while cond_fun(carry), starting from init_val, a pytree whose types stay the
     same.
 
-    Reverse mode needs a loop that counts in a way that is known when it is traced (see the error it raises);
-    forward mode always works. Under vmap it runs until every element is done.
+    max_steps: the loop ends after so many steps in any case. Reverse mode needs it, as it keeps something of every step
+    (memory for max_steps of them), unless the loop counts in a way that is known when it is traced; forward mode
+    always works. Under vmap the loop runs until every element is done.
 
     >>> import fnn
     >>> print(fnn.lax.while_loop(lambda x: x < 100.0, lambda x: 2.0 * x, 3.0))
@@ -320,9 +339,9 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     """
     carry, structure = flatten_arguments("while_loop", init_val)
     if config.disable_jit and not any(type(x) is Tracer for x in carry):
-        value = init_val
-        while bool(cond_fun(value)):
-            value = body_fun(value)
+        value, steps = init_val, 0
+        while bool(cond_fun(value)) and steps != max_steps:
+            value, steps = body_fun(value), steps + 1
         return value
     one = tree.structure((init_val,))
 
@@ -349,7 +368,11 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
             f"while_loop at {describe(here())}: {function_place(cond_fun)} must return one bool, not "
             f"{', '.join(map(str, test_graph.out_avals))}"
         )
-    outs = while_p(
+    if max_steps is not None:
+        if operator.index(max_steps) <= 0:
+            return tree.unflatten(structure, carry)
+        from fnn.transforms import bounded_while  # noqa: F401  # which makes use of this module
+    outs = _again({} if max_steps is None else {"max_steps": operator.index(max_steps)})(
         *test_more,
         *body_more,
         *carry,

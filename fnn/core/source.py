@@ -3,13 +3,18 @@ needs it."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from types import CodeType
-from typing import Any
+from typing import Any, TypeVar
 
-Source = tuple[CodeType, int]
+F = TypeVar("F", bound=Callable[..., Any])
+
+Source = tuple[CodeType, int] | tuple[CodeType, int, str]  # code, instruction, and the scope if there is one
 
 _package = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # In a checkout three of the sub-packages are links to folders beside the package.
@@ -36,6 +41,7 @@ class _Current(threading.local):
     source: Source | None = (
         None  # set while a recorded operation is transformed: what it gives rise to keeps its line
     )
+    scope: str = ""  # the names of the scopes around, "encoder/attention"
 
 
 current = _Current()
@@ -54,14 +60,15 @@ def here(depth: int = 1) -> Source | None:
         if known is None:
             known = is_internal(code.co_filename)
         if not known:
-            return code, frame.f_lasti
+            scope = current.scope
+            return (code, frame.f_lasti, scope) if scope else (code, frame.f_lasti)
         frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
     return None
 
 
 def line_of(source: Source) -> int:
     """The line of a source."""
-    code, instruction = source
+    code, instruction = source[:2]
     return next(
         (line for lo, hi, line in code.co_lines() if lo <= instruction < hi and line is not None),
         code.co_firstlineno,
@@ -72,14 +79,51 @@ def describe(source: Source | None) -> str:
     """'path/file.py:12 (function)' for a source made by `here`."""
     if source is None:
         return "an unknown place"
-    return f"{source[0].co_filename}:{line_of(source)} ({source[0].co_name})"
+    return f"{source[0].co_filename}:{line_of(source)} ({source[0].co_name}){_scope(source)}"
+
+
+def _scope(source: Source) -> str:
+    return f" in {source[2]}" if len(source) > 2 else ""
 
 
 def short(source: Source | None) -> str:
     """'file.py:12', for the margin of a printed graph."""
     if source is None:
         return "?"
-    return f"{os.path.basename(source[0].co_filename)}:{line_of(source)}"
+    return f"{os.path.basename(source[0].co_filename)}:{line_of(source)}{_scope(source)}"
+
+
+@contextlib.contextmanager
+def named_scope(name: str) -> Iterator[None]:
+    """What is computed inside of the `with` block carries a name, which plans, profiles, printed graphs and errors show
+    beside the line: `with fnn.named_scope("attention"): ...`. Scopes nest: "encoder/attention".
+
+    >>> import fnn
+    >>> with fnn.named_scope("scale"):
+    ...     graph = fnn.make_ir(lambda x: x * 2.0)(1.0)
+    >>> print(graph.text(sources=True).splitlines()[1].split(" ")[-2:])
+    ['in', 'scale']
+    """
+    outer = current.scope
+    current.scope = f"{outer}/{name}" if outer else name
+    try:
+        yield
+    finally:
+        current.scope = outer
+
+
+def named_call(f: F | None = None, *, name: str | None = None) -> Any:
+    """f in a `named_scope` of its own name, or the one given; also as a decorator: `@fnn.named_call(name="block")`."""
+    if f is None:
+        return lambda f: named_call(f, name=name)
+    scope = name or getattr(f, "__name__", "call")
+
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with named_scope(scope):
+            return f(*args, **kwargs)
+
+    return call
 
 
 def function_place(f: Any) -> str:
