@@ -89,9 +89,12 @@ class Error:
         )
 
 
-tree.register_pytree_node(
-    Error, lambda e: ((e._code, e._payloads), e._sites), lambda sites, children: Error(*children, sites)
-)
+def _error_of(sites: Any, children: Any) -> Error:
+    code, payloads = children
+    return Error(code, payloads, sites)
+
+
+tree.register_pytree_node(Error, lambda e: ((e._code, e._payloads), e._sites), _error_of)
 
 
 def init_error() -> Error:

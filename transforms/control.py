@@ -12,16 +12,17 @@ from fnn import tree
 from fnn.config import config
 from fnn.core.array import as_array
 from fnn.core.aval import Aval, same_type
-from fnn.core.ir import Graph, Var
+from fnn.core.ir import Graph, Var, effects_of
 from fnn.core.lowering import Loop
-from fnn.core.primitive import Primitive, Sample
+from fnn.core.primitive import Primitive, Sample, registry
 from fnn.core.source import describe, function_place, here
 from fnn.core.trace import Tracer, aval_of, closed_stage, shape_of, stage
 from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, ShapeError, TreeError
 from fnn.transforms.autodiff import fill
-from fnn.transforms.calls import graph_floor, staged
+from fnn.transforms.calls import free_axes, graph_floor, staged
 from fnn.transforms.compiled import run
+from fnn.transforms.costs import nanoseconds
 from fnn.transforms.flattening import argument_name, flatten_arguments
 from fnn.transforms.rewrite import Flags, batch_graph, jvp_graph, pick, reach_float, spread_out, vjp_graphs
 
@@ -108,15 +109,57 @@ def _batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], params: dict[
         force = either(batch_graph(g, frame.size, frame.name, inner)[1] for g in branches)
         mapped = tuple(batch_graph(g, frame.size, frame.name, inner, force)[0] for g in branches)
         return cond_p(*args, branches=mapped), force
-    every = (True,) * len(
-        branches[0].outputs
-    )  # elements may go different ways: all branches run, each picks its own
+    every = (True,) * len(branches[0].outputs)
+    if _one_by_one(branches, frame):
+        return _element_by_element(branches, inner, args), every
+    # elements may go different ways: all branches run, each picks its own
     results = [batch_graph(g, frame.size, frame.name, inner, every)[0](*args[1:]) for g in branches]
     outs = results[-1]
     for i in range(len(branches) - 2, -1, -1):
         mine = P.le(args[0], np.int32(i))
         outs = [P.select(spread_right(mine, x), x, y) for x, y in zip(results[i], outs, strict=True)]
     return outs, every
+
+
+COSTLY = 20_000.0  # nanoseconds of a branch that is worth a loop over the elements
+
+
+def _one_by_one(branches: tuple[Graph, ...], frame: Any) -> bool:
+    """Whether elements of a batch that go different ways are better computed one after another, each in its branch, than
+    all in all branches: where a branch is costly and does not get much faster by working on many elements at once (if
+    they share out evenly); and where a branch has an effect, which only those that take it may have."""
+    if any(frame.name in free_axes(g) for g in branches if frame.name is not None):
+        return False  # it exchanges values with the other elements
+    if any(map(effects_of, branches)):
+        return True
+    alone = [nanoseconds(g) for g in branches]
+    together = sum(nanoseconds(g, frame.size) for g in branches)
+    return max(alone) >= COSTLY and frame.size * sum(alone) / len(alone) <= 0.75 * together
+
+
+def _element_by_element(branches: tuple[Graph, ...], inner: Flags, args: Sequence[Any]) -> list[Any]:
+    """A loop over the batch: every element takes its branch."""
+    fixed = [x for x, f in zip(args[1:], inner, strict=True) if not f]
+
+    def body(*xs: Any) -> list[Any]:
+        shared, (index, *own) = iter(xs[: len(fixed)]), xs[len(fixed) :]
+        rest = iter(own)
+        return cond_p(index, *[next(rest) if f else next(shared) for f in inner], branches=branches)
+
+    avals = branches[0].in_avals
+    types = [a.strong() for a, f in zip(avals, inner, strict=True) if not f]
+    types += [Aval((), np.dtype("int32")), *(a.strong() for a in pick(avals, inner))]
+    graph = branches[0].cached(("one by one", branches, inner), lambda: closed_stage(body, types))
+    return registry["scan"](
+        *fixed,
+        args[0],
+        *pick(args[1:], inner),
+        graph=graph,
+        consts=len(fixed),
+        carry=0,
+        length=shape_of(args[0])[0],
+        reverse=False,
+    )
 
 
 def _samples() -> list[Sample]:
@@ -207,7 +250,8 @@ def cond(
 
     pred is a scalar bool or number. The functions return the same structure, shapes and dtypes (else
     TreeError or ShapeError). Under vmap with a pred that differs over the batch both run and each element
-    takes its own.
+    takes its own; where a branch is costly, or has an effect, the elements go one after another instead, each through
+    its branch alone.
 
     >>> import fnn
     >>> print(fnn.grad(lambda x: fnn.lax.cond(x > 0, lambda x: x * x, lambda x: -x, x))(3.0))
