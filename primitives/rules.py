@@ -63,7 +63,8 @@ _ZEROS: dict[np.dtype, ConcreteArray] = {}
 
 def rest(rank: int, *used: Sequence[int]) -> tuple[int, ...]:
     """The axes below rank that are in none of `used`."""
-    return tuple([d for d in range(rank) if not any(d in u for u in used)])
+    gone = {d for axes in used for d in axes}
+    return tuple([d for d in range(rank) if d not in gone])
 
 
 def shifted(axes: Sequence[int]) -> tuple[int, ...]:
@@ -277,33 +278,49 @@ def elementwise(
         return out, total
 
     @functools.lru_cache(None)
-    def backward(needs: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[bool, ...], bool]:
-        """The operands with a cotangent, which operands it takes to compute them, and whether the result."""
+    def backward(needs: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+        """The operands with a cotangent, those that it does not take to compute them, and whether the result."""
         wanted = tuple([i for i, p in enumerate(partials) if needs[i] and p is not None])
         used = frozenset().union(*[uses[i] for i in wanted])
-        return wanted, tuple([k + 1 in used for k in range(len(needs))]), 0 in used
+        return wanted, tuple([k for k in range(len(needs)) if k + 1 not in used]), 0 in used
 
     def vjp(needs: Sequence[bool], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         out = prim(*args, **params)
-        wanted, using, using_out = backward(tuple(needs))
+        wanted, unused, using_out = backward(tuple(needs))
         if not wanted:
             return out, None
-        kept = [a if use else None for a, use in zip(args, using)]
-        result, rank = out if using_out else None, len(out.aval.shape)
-        avals = [aval_of(args[i]) for i in wanted]
+        kept = [*args]
+        for k in unused:
+            kept[k] = None
+        result, rank, count = out if using_out else None, len(out.aval.shape), len(args)
 
-        def pull(ct: Any) -> list[Any]:
-            cts: list[Any] = [None] * len(kept)
-            for i, aval in zip(wanted, avals):
-                partial = partials[i]
-                if callable(partial):
-                    term = partial(ct, result, *kept, **params)
-                else:
-                    term = ct if partial == 1 else P.neg(ct)
-                if len(aval.shape) < rank:
-                    term = P.reduce_sum(term, axes=tuple(range(rank)))
-                cts[i] = of_dtype(term, aval.dtype)
-            return cts
+        def cotangent(ct: Any, partial: Any, aval: Aval) -> Any:
+            if partial == 1:
+                term = ct
+            elif partial == -1:
+                term = P.neg(ct)
+            else:
+                term = partial(ct, result, *kept, **params)
+            if len(aval.shape) < rank:
+                term = P.reduce_sum(term, axes=tuple(range(rank)))
+            return of_dtype(term, aval.dtype)
+
+        if len(wanted) == 1:
+            (i,) = wanted
+            only, aval = partials[i], aval_of(args[i])
+
+            def pull(ct: Any) -> list[Any]:
+                cts = [None] * count
+                cts[i] = cotangent(ct, only, aval)
+                return cts
+        else:
+            avals = [aval_of(args[i]) for i in wanted]
+
+            def pull(ct: Any) -> list[Any]:
+                cts = [None] * count
+                for i, aval in zip(wanted, avals):
+                    cts[i] = cotangent(ct, partials[i], aval)
+                return cts
 
         return out, pull
 

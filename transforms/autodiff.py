@@ -12,6 +12,7 @@ from fnn.core.source import Source, current, here
 from fnn.core.trace import Trace, Tracer, aval_of
 
 Flat = Callable[..., Sequence[Any]]
+_ONE = (True,)
 
 
 class Forward(Trace):
@@ -28,8 +29,10 @@ class Forward(Trace):
         if primitive.prepare:
             self.forbid_captures([*out, *tangent], params)
         if primitive.multiple:
-            return [o if t is None else Tracer(self, o, t) for o, t in zip(out, tangent, strict=True)]
-        return out if tangent is None else Tracer(self, out, tangent)
+            return [
+                o if t is None else Tracer(self, o, t, aval_of(o)) for o, t in zip(out, tangent, strict=True)
+            ]
+        return out if tangent is None else Tracer(self, out, tangent, aval_of(out))
 
 
 class Tape(Trace):
@@ -41,23 +44,34 @@ class Tape(Trace):
 
     def __init__(self) -> None:
         super().__init__()
-        self.nodes: list[tuple[Callable[..., Any], list[int | None], Any, Source | None]] = []
+        self.nodes: list[tuple[Callable[..., Any], Sequence[int | None], Any, Source | None]] = []
         self.slots = 0
 
     def track(self, value: Any) -> Tracer:
         self.slots += 1
-        return Tracer(self, value, self.slots)
+        return Tracer(self, value, self.slots, aval_of(value))
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        parents = [a.note if type(a) is Tracer and a.trace is self else None for a in args]
-        needs = tuple([p is not None for p in parents])
-        values = [a.value if n else a for a, n in zip(args, needs)]
+        parents: Sequence[int | None]
+        values: Sequence[Any]
+        if len(args) == 1:  # the common counts without comprehensions, which cost as much as all the rest
+            parents, needs, values = (args[0].note,), _ONE, (args[0].value,)
+        elif len(args) == 2:
+            x, y = args
+            i = x.note if type(x) is Tracer and x.trace is self else None
+            j = y.note if type(y) is Tracer and y.trace is self else None
+            parents, needs = (i, j), (i is not None, j is not None)
+            values = (x if i is None else x.value, y if j is None else y.value)
+        else:
+            parents = [a.note if type(a) is Tracer and a.trace is self else None for a in args]
+            needs = tuple([p is not None for p in parents])
+            values = [a.value if n else a for a, n in zip(args, needs)]
         if not primitive.multiple:
             out, pull = primitive.vjp(needs, values, params)
             if pull is None:
                 return out
             self.slots = slot = self.slots + 1
-            result = Tracer(self, out, slot)
+            result = Tracer(self, out, slot, aval_of(out))
             self.nodes.append((pull, parents, slot, result.source))
             return result
         out, pull, active = primitive.vjp(needs, values, params)
@@ -84,7 +98,7 @@ def jvp_flat(f: Flat, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[
     """f over lists of arrays, with its derivative along tangents; None is a zero tangent, in and out."""
     with Forward() as trace:
         pairs = zip(primals, tangents, strict=True)
-        outs = f(*[x if t is None else Tracer(trace, x, t) for x, t in pairs])
+        outs = f(*[x if t is None else Tracer(trace, x, t, aval_of(x)) for x, t in pairs])
         mine = [trace.owns(o) for o in outs]
         values = [o.value if m else o for o, m in zip(outs, mine, strict=True)]
         return values, [o.note if m else None for o, m in zip(outs, mine, strict=True)]
@@ -117,7 +131,10 @@ def vjp_flat(
                 if type(slots) is int:
                     ct = table.pop(slots, None)
                     if ct is not None:
-                        _accumulate(table, parents, back(ct))
+                        for parent, found in zip(parents, back(ct)):  # as many as there are operands
+                            if parent is not None and found is not None:
+                                have = table.get(parent)
+                                table[parent] = found if have is None else P.add(have, found)
                 else:
                     several = [None if s is None else table.pop(s, None) for s in slots]
                     if any(c is not None for c in several):

@@ -27,9 +27,9 @@ class Batch(Trace):
         super().__init__()
         self.size, self.name = size, name
 
-    def aval(self, tracer: Tracer) -> Aval:
-        whole = aval_of(tracer.value)
-        return Aval(whole.shape[1:], whole.dtype, whole.weak_type)
+    def track(self, value: Any) -> Tracer:
+        whole = aval_of(value)
+        return Tracer(self, value, None, Aval(whole.shape[1:], whole.dtype, whole.weak_type))
 
     def concrete(self, tracer: Tracer, what: str, error: type[ConcretizationError]) -> Any:
         raise error(
@@ -49,8 +49,8 @@ class Batch(Trace):
         if primitive.prepare:
             self.forbid_captures(out, params)
         if primitive.multiple:
-            return [Tracer(self, o, None) if f else o for o, f in zip(out, flag, strict=True)]
-        return Tracer(self, out, None) if flag else out
+            return [self.track(o) if f else o for o, f in zip(out, flag, strict=True)]
+        return self.track(out) if flag else out
 
 
 def vmap_flat(
@@ -65,7 +65,7 @@ def vmap_flat(
             if name is not None:
                 state.axes = {**outer, name: trace}
             try:
-                outs = f(*[Tracer(trace, x, None) if b else x for x, b in zip(args, flags, strict=True)])
+                outs = f(*[trace.track(x) if b else x for x, b in zip(args, flags, strict=True)])
             finally:
                 state.axes = outer
             mine = [trace.owns(o) for o in outs]

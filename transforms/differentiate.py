@@ -10,6 +10,7 @@ import numpy as np
 
 from fnn import dtypes, tree
 from fnn import primitives as P
+from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.source import function_place
 from fnn.core.trace import aval_of
@@ -161,6 +162,11 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return (out, pull, tree.unflatten(kept[1], tail)) if has_aux else (out, pull)
 
 
+@functools.cache
+def _one(dtype: np.dtype) -> ConcreteArray:
+    return ConcreteArray(np.ones((), dtype), Aval((), dtype))
+
+
 def _has_float0(ct: Any) -> bool:
     return any(getattr(x, "dtype", None) == dtypes.float0 for x in tree.leaves(ct))
 
@@ -252,7 +258,7 @@ def value_and_grad(
 
         outs, pull = vjp_flat(_with_tail(flat, kept), leaves, needs)
         value = outs[0]
-        one = np.ones((), aval_of(value).dtype)
+        one = _one(aval_of(value).dtype)
         cts = pull([one] + [None] * (len(outs) - 1), once=True)
         grads = tree.unflatten(structure, [_tangent(c, x.aval) for c, x in zip(cts, leaves, strict=True)])
         grads = grads[0] if isinstance(argnums, int) else grads

@@ -151,9 +151,7 @@ class Primitive:
         self.multiple, self.prepare, self.floor = multiple, prepare, floor
         self.evaluate_for, self.effect = evaluate_for, effect
         self.types: dict[Any, Any] = {}  # (operand avals, parameters) -> result aval
-        self.ready: dict[
-            Any, tuple[Callable[..., Any], Aval]
-        ] = {}  # what `run` needs, by the types of operands
+        self.ready: dict[Any, Callable[..., ConcreteArray]] = {}  # what `run` calls, by the types of operands
         if name in registry:
             raise ValueError(f"a primitive named {name} exists already")
         registry[name] = self
@@ -203,7 +201,6 @@ class Primitive:
         """Compute now, with NumPy."""
         if self.multiple:
             return self._run_multiple(args, params)
-        values: Sequence[Any]
         if len(args) == 2:  # most operations; comprehensions cost as much as their evaluation
             x, y = args
             if type(x) is ConcreteArray:
@@ -214,48 +211,67 @@ class Primitive:
                 other, y = y.aval, y._value
             else:
                 other = type(y)
-            types, values, gone = (one, other), (x, y), x is None or y is None
-        else:
-            types = tuple([a.aval if type(a) is ConcreteArray else type(a) for a in args])
-            values = [a._value if type(a) is ConcreteArray else a for a in args]
-            gone = any(v is None for v in values)
-        if gone:
-            values = [a.value if type(a) is ConcreteArray else a for a in args]  # says that it was donated
-        key = (types, config.enable_x64, *params.items()) if params else (types, config.enable_x64)
-        evaluate, aval = self.ready.get(key) or self._make_ready(key, args, params)
-        try:
-            within = _quiet.pop()
-        except IndexError:
-            within = _without_warnings()
-        try:
-            out = within(evaluate, *values)
-        finally:
-            _quiet.append(within)
-        if type(out) is not ndarray:
-            out = np.asarray(out)
-        if out.dtype is not aval.dtype and out.dtype != aval.dtype:
-            out = out.astype(aval.dtype)
-        if config.debug_nans or config.debug_infs:
-            forbid_nonfinite(self, values, [out])
-        return ConcreteArray(out, aval)
+            key = (
+                (one, other, config.enable_x64, *params.items())
+                if params
+                else (one, other, config.enable_x64)
+            )
+            if x is not None and y is not None:  # nothing was donated
+                return (self.ready.get(key) or self._make_ready(key, args, params))(x, y)
+        types = [a.aval if type(a) is ConcreteArray else type(a) for a in args]
+        values = [a.value if type(a) is ConcreteArray else a for a in args]
+        key = (*types, config.enable_x64, *params.items())
+        return (self.ready.get(key) or self._make_ready(key, args, params))(*values)
+
+    def prepared(self, args: Sequence[Any], params: dict[str, Any]) -> Callable[..., ConcreteArray]:
+        """What `run` calls on the NumPy arrays and the numbers of operands of these types."""
+        types = [a.aval if type(a) is ConcreteArray else type(a) for a in args]
+        key = (*types, config.enable_x64, *params.items())
+        return self.ready.get(key) or self._make_ready(key, args, params)
 
     def _make_ready(
         self, key: tuple, args: Sequence[Any], params: dict[str, Any]
-    ) -> tuple[Callable[..., Any], Aval]:
+    ) -> Callable[..., ConcreteArray]:
         aval = self.out_aval(tuple([aval_of(a) for a in args]), params)
-        types = key[0]
+        types = key[: len(args)]
         if not all(
             isinstance(t, Aval) or t in SCALAR_TYPES for t in types
         ):  # NumPy's: the type says too little
-            return functools.partial(self.evaluate, **params), aval
+            return self._computation(functools.partial(self.evaluate, **params), aval)
         if self.evaluate_for is not None:
-            ready = self.evaluate_for(types, params), aval
+            evaluate = self.evaluate_for(types, params)
         else:
-            ready = functools.partial(self.evaluate, **params) if params else self.evaluate, aval
+            evaluate = functools.partial(self.evaluate, **params) if params else self.evaluate
+        ready = self._computation(evaluate, aval)
         if len(self.ready) > 4096:
             self.ready.clear()
         self.ready[key] = ready
         return ready
+
+    def _computation(self, evaluate: Callable[..., Any], aval: Aval) -> Callable[..., ConcreteArray]:
+        """From NumPy arrays and numbers to an array of this type."""
+        dtype, new, quiet = aval.dtype, object.__new__, _quiet
+
+        def compute(*values: Any) -> ConcreteArray:
+            try:
+                within = quiet.pop()
+            except IndexError:
+                within = _without_warnings()
+            try:
+                out = within(evaluate, *values)
+            finally:
+                quiet.append(within)
+            if type(out) is not ndarray:
+                out = np.asarray(out)
+            if out.dtype is not dtype and out.dtype != dtype:
+                out = out.astype(dtype)
+            if config.debug_nans or config.debug_infs:
+                forbid_nonfinite(self, values, [out])
+            made = new(ConcreteArray)  # without its __init__, which costs as much as all of this
+            made._value, made.aval = out, aval
+            return made
+
+        return compute
 
     def _run_multiple(self, args: Sequence[Any], params: dict[str, Any]) -> list[Any]:
         if self.prepare is not None:  # it holds a function of the user's, which is simply called

@@ -33,14 +33,11 @@ class Tracer(Array):
     """An array inside a trace: `value` is what it stands for one trace further out (None if unknown),
     `note` what its trace keeps about it: a variable, a tangent, a tape slot."""
 
-    __slots__ = ("trace", "value", "note", "source")
+    __slots__ = ("trace", "value", "note", "aval", "source")
 
-    def __init__(self, trace: Trace, value: Any, note: Any):
-        self.trace, self.value, self.note, self.source = trace, value, note, here(3)  # a trace makes it
-
-    @property
-    def aval(self) -> Aval:  # type: ignore[override]  # a property here, a slot in concrete arrays
-        return self.trace.aval(self)
+    def __init__(self, trace: Trace, value: Any, note: Any, aval: Aval):
+        self.trace, self.value, self.note, self.aval = trace, value, note, aval
+        self.source = here(3)  # a trace makes it
 
     def concrete(self, what: str, error: type[ConcretizationError] = ConcretizationError) -> Any:
         """The array this stands for, if it is known while tracing."""
@@ -120,9 +117,6 @@ class Trace:
         state.depth -= 1
         self.alive = False
 
-    def aval(self, tracer: Tracer) -> Aval:
-        return aval_of(tracer.value)
-
     def argument_hint(self, tracer: Tracer) -> str:
         """Which argument of the user's function a tracer is, where that is known; '' or a sentence part."""
         return ""
@@ -179,10 +173,7 @@ class Stage(Trace):
     def input(self, aval: Aval) -> Tracer:
         var = Var(aval)
         self.inputs.append(var)
-        return Tracer(self, None, var)
-
-    def aval(self, tracer: Tracer) -> Aval:
-        return tracer.note.aval
+        return Tracer(self, None, var, aval)
 
     def atom(self, x: Any) -> Atom:
         """The operand that stands for x in this graph; outer tracers become further inputs."""
@@ -205,11 +196,11 @@ class Stage(Trace):
         source: Source | None
         if primitive.multiple:
             outputs = [Var(a) for a in aval]
-            result: Any = [Tracer(self, None, v) for v in outputs]
+            result: Any = [Tracer(self, None, v, v.aval) for v in outputs]
             source = result[0].source if result else here()
         else:
             outputs = [Var(aval)]
-            result = Tracer(self, None, outputs[0])
+            result = Tracer(self, None, outputs[0], aval)
             source = result.source
         self.equations.append(Equation(primitive, inputs, outputs, params, source))
         return result

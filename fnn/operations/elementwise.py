@@ -60,20 +60,22 @@ def unary(
         if cls is not ConcreteArray and cls is not Tracer:
             x = operand(name, x)
         key = key_of(x)
-        plan = plans.get((key, config.enable_x64))
+        traced = cls is Tracer or state.stage is not None
+        plan: Any = plans.get((key, traced, config.enable_x64))
         if plan is None:
             aval = aval_of_key(key)
             if booleans is not None and dtypes.is_bool(aval.dtype):
                 plan = booleans, None
             else:
                 plan = compute, operands.fixes(name, (key,), mode)[0]
-            _keep(plans, (key, config.enable_x64), plan)
-        function: Any
-        function, fix = plan
+            plan = _keep(plans, (key, traced, config.enable_x64), plan, x)
+        function, prepared, fix = plan
         if fix is not None:
             x = fix(x)
-        if type(function) is Primitive and cls is not Tracer and state.stage is None:
-            return function.run((x,), {})
+        if prepared is not None:
+            value = x._value if type(x) is ConcreteArray else x
+            if value is not None:
+                return prepared(value)
         return function(x)
 
     return _documented(call, name, text)
@@ -103,7 +105,7 @@ def binary(
         else:
             y = operand(name, y)
             b = key_of(y)
-        plan: Any = plans.get((a, b, config.enable_x64))
+        plan: Any = plans.get((a, b, traced, config.enable_x64))
         if plan is None:
             dtype, _ = operands.common_dtype(name, [aval_of_key(a), aval_of_key(b)])
             logical = booleans is not None and dtypes.is_bool(dtype)
@@ -111,21 +113,34 @@ def binary(
                 booleans if logical else compute,
                 *operands.fixes(name, (a, b), "same" if logical else mode),
             )
-            _keep(plans, (a, b, config.enable_x64), plan)
-        function, fix_x, fix_y = plan
+            plan = _keep(plans, (a, b, traced, config.enable_x64), plan, x, y)
+        function, prepared, fix_x, fix_y = plan
         if fix_x is not None:
             x = fix_x(x)
         if fix_y is not None:
             y = fix_y(y)
-        return function(x, y) if traced or type(function) is not Primitive else function.run((x, y), {})
+        if prepared is not None:
+            u = x._value if type(x) is ConcreteArray else x
+            v = y._value if type(y) is ConcreteArray else y
+            if u is not None and v is not None:  # nothing was donated
+                return prepared(u, v)
+        return function(x, y)
 
     return _documented(call, name, text)
 
 
-def _keep(plans: dict[Any, Any], key: Any, plan: Any) -> None:
+def _keep(plans: dict[Any, Any], key: tuple[Any, ...], plan: tuple[Any, ...], *xs: Any) -> tuple[Any, ...]:
+    """Keeps what to do with operands as these: (function, what computes it on their values without a trace if that is
+    one primitive, fixes...)."""
+    function, *fixes = plan
+    prepared = None
+    if type(function) is Primitive and not key[-2]:
+        met = [x if fix is None else fix(x) for x, fix in zip(xs, fixes, strict=True)]
+        prepared = function.prepared(met, {})
     if len(plans) > 2048:
         plans.clear()
-    plans[key] = plan
+    plans[key] = function, prepared, *fixes
+    return plans[key]
 
 
 def _refuse_bool(instead: str) -> Function:

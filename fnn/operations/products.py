@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fnn import dtypes
+from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
 from fnn.core.source import describe, here
-from fnn.core.trace import aval_of
+from fnn.core.trace import aval_of, state
 from fnn.errors import ArgumentError, ShapeError
 from fnn.operations import operands
 from fnn.operations.choice import conjugate
@@ -75,6 +76,8 @@ def matmul(
     a, b = array_of("matmul", a), array_of("matmul", b)
     known = _products.get((a.aval, b.aval)) if preferred_element_type is None else None
     if known is not None:
+        if type(a) is type(b) is ConcreteArray and state.stage is None:
+            return dot_general.run((a, b), known)
         return dot_general(a, b, **known)
     xs, ys = _shape(a), _shape(b)
     if not xs or not ys:
