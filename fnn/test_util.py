@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fnn import dtypes, tree
-from fnn.core.array import as_array
+from fnn.core.array import as_array, from_numpy
 from fnn.core.source import function_place
 from fnn.errors import ArgumentError
 from fnn.transforms.differentiate import jvp, vjp
@@ -130,7 +130,7 @@ def _direction(values: Any, seed: int) -> Any:
         numbers = draw.standard_normal(x.shape)
         if dtypes.kind(x.dtype) == "c":
             numbers = numbers + 1j * draw.standard_normal(x.shape)
-        return as_array(np.asarray(numbers).astype(x.dtype))
+        return from_numpy(numbers, x.dtype)
 
     return tree.map(one, values)
 
@@ -140,11 +140,10 @@ def _difference(f: Callable[..., Any], args: tuple, direction: Any, step: float)
 
     def moved(sign: float) -> Any:
         def one(x: Any, d: Any) -> Any:
-            return (
-                as_array(np.asarray(x) + (sign * step * np.asarray(d)).astype(as_array(x).dtype))
-                if _floating(x)
-                else x
-            )
+            if not _floating(x):
+                return x
+            dtype = as_array(x).dtype
+            return from_numpy(np.asarray(x) + (sign * step * np.asarray(d)).astype(dtype), dtype)
 
         return f(*tree.map(one, args, direction))
 

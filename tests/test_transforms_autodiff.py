@@ -174,3 +174,11 @@ def test_hessian_vector_products_agree() -> None:
         close(fnn.grad(lambda u: fnp.vdot(fnn.grad(f)(u), t))(v), want, 1e-10)
         close(fnn.grad(lambda u: fnn.jvp(f, (u,), (t,))[1])(v), want, 1e-10)
         close(fnn.vjp(fnn.grad(f), v)[1](t)[0], want, 1e-10)
+
+
+def test_jacobians_of_float64_without_the_flag() -> None:
+    x = fnp.asarray([1.0, 2.0], "float64")
+    for jacobian in (fnn.jacrev, fnn.jacfwd, lambda f: fnn.hessian(lambda x: fnp.sum(f(x)) * x[0])):
+        found = fnn.jit(jacobian(lambda x: x**3))(x)
+        assert found.dtype == fnp.float64 and found.shape == (2, 2)
+    close(fnn.jacrev(lambda x: x**3)(x), np.diag([3.0, 12.0]))

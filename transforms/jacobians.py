@@ -10,6 +10,7 @@ import numpy as np
 
 from fnn import dtypes, tree
 from fnn import primitives as P
+from fnn.core.array import Array, from_numpy
 from fnn.core.source import function_place
 from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, DifferentiationError
@@ -18,13 +19,13 @@ from fnn.transforms.differentiate import jvp, vjp
 from fnn.transforms.flattening import chosen_name, flatten_arguments
 
 
-def _basis(leaves: list[Any]) -> list[np.ndarray]:
+def _basis(leaves: list[Any]) -> list[Array]:
     """For every leaf the rows of the identity that fall on it: shape (total, *leaf.shape)."""
     total, at, out = sum(x.aval.size for x in leaves), 0, []
     for x in leaves:
         rows = np.zeros((total, x.aval.size), x.aval.dtype)
         rows[at : at + x.aval.size] = np.eye(x.aval.size, dtype=x.aval.dtype)
-        out.append(rows.reshape(total, *x.aval.shape))
+        out.append(from_numpy(rows.reshape(total, *x.aval.shape), x.aval.dtype, copy=False))
         at += x.aval.size
     return out
 
