@@ -9,11 +9,12 @@ lengths, and every integer that a function is told. So one kernel serves all siz
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable
 
 from fnn.errors import UnsupportedError
 from fnn.kernels.sharing import chunk, pieces
-from fnn.primitives.lapack import REALS, Clear, Copy, Place, Routine, Zero
+from fnn.primitives.lapack import REALS, Clear, Copy, Lines, Place, Routine, Zero
 from fnn.primitives.lapack import Call as FunctionCall
 from fnn.records import record
 
@@ -72,6 +73,8 @@ class _Writer:
         self.routine = routine
         self.functions: dict[str, str] = {}
         for step in routine.steps:
+            if isinstance(step, Lines):
+                self.functions = {step.function: "%function", f"{step.function} data": "%data"}
             if isinstance(step, FunctionCall):
                 self.functions.setdefault(step.function, f"%function{len(self.functions)}")
         self.entry: list[str] = []
@@ -112,6 +115,8 @@ class _Writer:
                 f"{offset} = mul i64 {index}, {step}",
                 f"{name} = getelementptr i8, ptr {name}.all, i64 {offset}",
             ]
+        if len(r.steps) == 1 and isinstance(r.steps[0], Lines):
+            return self.lines(r.steps[0])
         for step in r.steps:
             if isinstance(step, Copy):
                 self.copy(step)
@@ -121,7 +126,7 @@ class _Writer:
                 nbytes = self.word(step.target.size * _BYTES[step.target.code])
                 target = self.at(step.target)
                 self.tile.append(f"call void @llvm.memset.p0.i64(ptr {target}, i8 0, i64 {nbytes}, i1 false)")
-            else:
+            elif isinstance(step, FunctionCall):
                 self.call(step)
         lines = [
             "define void @{SYMBOL}(ptr %arguments, i64 %lo, i64 %hi) {",
@@ -146,6 +151,50 @@ class _Writer:
             "",
         ]
         return "\n".join(lines)
+
+    def lines(self, step: Lines) -> str:
+        """A call for all tiles: pointers, lengths and strides as NumPy's inner loops take them."""
+        places = (step.source, step.target)
+        sizes = [self.word(p.size) for p in places]
+        steps = [self.word(p.size * _BYTES[p.code]) for p in places]
+        kind = "float" if REALS[step.source.code] == "f4" else "double"
+        self.entry += [
+            "%count = sub i64 %hi, %lo",
+            f"%from.offset = mul i64 %lo, {steps[0]}",
+            f"%into.offset = mul i64 %lo, {steps[1]}",
+            f"%from = getelementptr i8, ptr %in{step.source.number}.all, i64 %from.offset",
+            f"%into = getelementptr i8, ptr %out{step.target.number}.all, i64 %into.offset",
+            f"%factor.bits = bitcast i64 {self.word(struct.unpack('<q', struct.pack('<d', step.factor))[0])} to double",
+            "%factor = alloca double",
+            "%factor.value = fptrunc double %factor.bits to float" if kind == "float" else "",
+            f"store {kind} {'%factor.value' if kind == 'float' else '%factor.bits'}, ptr %factor",
+            "%pointers = alloca [3 x ptr]",
+            "%dimensions = alloca [3 x i64]",
+            "%strides = alloca [5 x i64]",
+        ]
+        inner = [str(_BYTES[p.code]) for p in places]
+        for array, kind, values in (
+            ("%pointers", "ptr", ["%from", "%factor", "%into"]),
+            ("%dimensions", "i64", ["%count", *sizes]),
+            ("%strides", "i64", [steps[0], "0", steps[1], *inner]),
+        ):
+            for k, value in enumerate(values):
+                at = self.name("at")
+                self.entry += [
+                    f"{at} = getelementptr {kind}, ptr {array}, i64 {k}",
+                    f"store {kind} {value}, ptr {at}",
+                ]
+        return "\n".join(
+            [
+                "define void @{SYMBOL}(ptr %arguments, i64 %lo, i64 %hi) {",
+                "entry:",
+                *[f"  {line}" for line in self.entry if line],
+                "  call void %function(ptr %pointers, ptr %dimensions, ptr %strides, ptr %data)",
+                "  ret void",
+                "}",
+                "",
+            ]
+        )
 
     def pointer(self, name: str, argument: int) -> None:
         at = self.name("argument")

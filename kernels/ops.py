@@ -21,14 +21,16 @@ Mask = tuple[tuple[int, bool], ...]  # ((size, reduced?), ...)
 
 
 class Scalar:
-    """A constant operand, the same at every point. `text` says it exactly, NaN and infinities included."""
+    """A constant operand, the same at every point. `text` says it exactly, NaN and infinities included; `given` is the
+    Python number that it was made of, which a wider dtype holds with more digits."""
 
-    __slots__ = ("dtype", "text")
+    __slots__ = ("dtype", "text", "given")
 
     def __init__(self, value: Any, dtype: np.dtype):
         """value: a Python number or an array of one element; it is converted to dtype (and so rounded to
         it)."""
         array = np.asarray(value)
+        self.given = value if type(value) is float else None
         if array.dtype.names:
             array = array.view("u8")
         elif array.dtype != dtype:
@@ -45,7 +47,11 @@ class Scalar:
         return number(self.text, code_of(self.dtype))
 
     def cast(self, dtype: np.dtype) -> Scalar:
-        return self if dtype == self.dtype else Scalar(np.asarray(self.number).astype(self.dtype), dtype)
+        if dtype == self.dtype:
+            return self
+        if self.given is not None and dtype.kind == "f":
+            return Scalar(self.given, dtype)
+        return Scalar(np.asarray(self.number).astype(self.dtype), dtype)
 
 
 def number(text: str, code: str) -> int | float | bool:

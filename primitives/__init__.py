@@ -31,6 +31,7 @@ with _names(globals()):
     from fnn.primitives.cumulative import cumlogsumexp, cummax, cummin, cumprod, cumsum
     from fnn.primitives.determinants import det, slogdet
     from fnn.primitives.exponential_integrals import expi, expn, zeta
+    from fnn.primitives.fourier import fft
     from fnn.primitives.incomplete_beta import betainc, lbeta
     from fnn.primitives.incomplete_gamma import igamma, igamma_grad_a, igammac, random_gamma_grad
     from fnn.primitives.indexing import (
@@ -108,6 +109,7 @@ with _names(globals()):
     from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
 
 __all__ = [
+    "fft",
     "eig",
     "geev",
     "det",

@@ -64,6 +64,16 @@ class Zero:
     target: Place
 
 
+@record(frozen=True)
+class Lines:
+    """An inner loop of NumPy's, by name, over all lines (matrices) at once: source and factor to target."""
+
+    function: str
+    source: Place
+    target: Place
+    factor: float
+
+
 Argument = Place | int | float | str | Ask | None
 
 
@@ -103,7 +113,7 @@ class Routine:
     inputs: list[Place]
     outputs: list[Place]
     letter: str
-    steps: list[Copy | Clear | Zero | Call] = field(default_factory=list)
+    steps: list[Copy | Clear | Zero | Call | Lines] = field(default_factory=list)
     works: list[Place] = field(default_factory=list)
     order: int = 0
     flops: float = 0.0
@@ -129,6 +139,10 @@ class Routine:
 
     def zero(self, target: Place) -> None:
         self.steps.append(Zero(target))
+
+    def lines(self, function: str, source: Place, target: Place, factor: float) -> None:
+        """The one step of a routine whose function walks the batch itself."""
+        self.steps.append(Lines(function, source, target, factor))
 
     def work(self, code: str, size: int) -> Place:
         """Scratch memory, uninitialised."""
@@ -170,6 +184,15 @@ def routine(way: Library, ins: Sequence[Aval], outs: Sequence[Aval], params: dic
 # -- SciPy's functions ---------------------------------------------------------------------------------------
 
 
+_MODULES = {"pocketfft": "fnn.primitives.fourier"}
+_SOURCES: dict[str, Callable[[str], int]] = {}
+
+
+def register_addresses(prefix: str, find: Callable[[str], int]) -> None:
+    """Names that begin with this word are addresses that `find` knows."""
+    _SOURCES[prefix] = find
+
+
 @functools.cache
 def address(name: str) -> int:
     """The address of a BLAS or LAPACK function by its usual name, e.g. "spotrf" or "dtrsm".
@@ -179,6 +202,10 @@ def address(name: str) -> int:
     Raises:
         UnsupportedError: SciPy offers no such function.
     """
+    prefix, _, rest = name.partition(" ")
+    if rest:
+        importlib.import_module(_MODULES[prefix])  # a stored program names it before anything else has
+        return _SOURCES[prefix](name)
     for library in ("cython_blas", "cython_lapack"):
         module = importlib.import_module(f"scipy.linalg.{library}")  # only here: the import takes long
         capsule = module.__pyx_capi__.get(name)
@@ -272,6 +299,8 @@ def _run(found: Routine, inputs: list[np.ndarray], outputs: list[np.ndarray], ti
     info = np.zeros((), np.int32)
     ready = []
     for step in found.steps:
+        if isinstance(step, Lines):
+            raise AssertionError("a function that walks the batch itself is evaluated by its primitive")
         if isinstance(step, Call):
             cells, moving = _cells(step, found, info, flat)
             ready.append(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fnn
 from fnn import dtypes
 from fnn.kernels.lower import lower
 from fnn.primitives import arithmetic as a
@@ -397,3 +398,8 @@ def test_unrolled_programs_become_few_short_kernels():
     lowered = lower(graph)
     assert all(call.text and call.key for call in kernels(lowered))
     assert 2 < len(lowered.calls) < 40 and max(call.text.count("\n") for call in kernels(lowered)) < 300
+
+
+def test_a_python_number_keeps_its_digits_beside_float64() -> None:
+    x = fnn.numpy.array([1.0, 2.0], "float64")
+    assert np.array_equal(np.asarray(fnn.jit(lambda x: x * (1 / 3))(x)), np.asarray(x) * (1 / 3))

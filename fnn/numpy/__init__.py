@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 
 with _names(globals()):
     from fnn.core.array import Array as ndarray
-    from fnn.numpy import linalg
+    from fnn.numpy import fft, linalg
     from fnn.numpy.bits import frexp, gcd, lcm, ldexp, packbits, spacing, unpackbits
     from fnn.numpy.comparing import (
         allclose,
@@ -440,7 +440,7 @@ __all__ = [
     "cumsum", "cumulative_prod", "cumulative_sum", "deg2rad", "degrees", "delete", "diag", "diag_indices",
     "diag_indices_from", "diagflat", "diagonal", "diff", "digitize", "divide", "divmod", "dot", "double", "dsplit",
     "dstack", "dtype", "e", "ediff1d", "einsum", "einsum_path", "empty", "empty_like", "equal", "euler_gamma", "exp",
-    "exp2", "expand_dims", "expm1", "extract", "eye", "fabs", "fill_diagonal", "finfo", "fix", "flatnonzero",
+    "exp2", "expand_dims", "expm1", "extract", "eye", "fabs", "fft", "fill_diagonal", "finfo", "fix", "flatnonzero",
     "flexible", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_", "float_power", "floating",
     "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_dlpack", "frombuffer", "fromfile", "fromfunction",
     "fromiter", "frompyfunc", "fromstring", "full", "full_like", "gcd", "generic", "geomspace", "get_printoptions",

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Sequence
 
 _ELSEWHERE = {
-    "fft": "Fourier transforms are not there yet; outside of transformations numpy.fft computes them",
     "random": "fnn.random draws numbers from keys: fnn.random.normal(fnn.random.key(0), (3,))",
     "matrix": "use arrays with two axes",
     "copyto": "arrays never change: use x.at[...].set(v)",
