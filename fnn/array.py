@@ -250,14 +250,21 @@ def _devices(self: Any) -> set[Device]:
     return {CPU}
 
 
-def _dlpack(self: Any, **options: Any) -> Any:
+def _dlpack(
+    self: Any,
+    *,
+    stream: None = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
     """The array for other libraries, without a copy where its memory allows it; see the DLPack protocol."""
     value = self.value
-    if not value.flags.c_contiguous or not value.flags.writeable:
+    if copy is not False and not (value.flags.c_contiguous and value.flags.writeable):
         value = np.array(value, order="C")  # consumers may write; and some know no strides
     try:
-        return value.__dlpack__(**options)
-    except (TypeError, BufferError) as error:
+        return value.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+    except (TypeError, BufferError, ValueError) as error:
         raise UnsupportedError(f"DLPack export of {self.aval}, at {describe(here())}: {error}") from None
 
 
@@ -266,7 +273,9 @@ def _buffer(self: Any, flags: int) -> memoryview:
 
 
 def _namespace(self: Any, *, api_version: str | None = None) -> Any:
-    """fnn.numpy, as the array API standard asks."""
+    """fnn.numpy, as the array API standard asks; ArgumentError for a version it is not."""
+    if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+        raise ArgumentError(f"the array API {api_version!r} is not there, at {describe(here())}; 2024.12 is")
     return importlib.import_module("fnn.numpy")
 
 

@@ -231,6 +231,11 @@ def issubdtype(a: Any, b: Any) -> bool:
     return issubclass(a if isinstance(a, type) else _INFO[a].category, b)
 
 
+def _dtype_of(given: Any) -> Any:
+    """The dtype of an array; a dtype as it is."""
+    return given.dtype if hasattr(given, "aval") or isinstance(given, (np.ndarray, np.generic)) else given
+
+
 def finfo(dtype: DTypeLike) -> Any:
     """Limits of a floating dtype (`eps`, `max`, `min`, `tiny`, `bits`, ...), like `numpy.finfo`, for bfloat16
     too.
@@ -238,15 +243,15 @@ def finfo(dtype: DTypeLike) -> Any:
     >>> float(finfo(bfloat16).eps)
     0.0078125
     """
-    resolved = as_dtype(dtype)
+    resolved = as_dtype(_dtype_of(dtype))
     if not (is_float(resolved) or is_complex(resolved)):
         raise DtypeError(f"finfo: {resolved} is not a floating dtype; iinfo has the limits of integers")
     return ml_dtypes.finfo(resolved) if resolved is bfloat16 else np.finfo(resolved)
 
 
 def iinfo(dtype: DTypeLike) -> np.iinfo[Any]:
-    """Limits of an integer dtype (`min`, `max`, `bits`), like `numpy.iinfo`."""
-    resolved = as_dtype(dtype)
+    """Limits of an integer dtype (or an array's) (`min`, `max`, `bits`), like `numpy.iinfo`."""
+    resolved = as_dtype(_dtype_of(dtype))
     if not is_integer(resolved):
         raise DtypeError(f"iinfo: {resolved} is not an integer dtype; finfo has the limits of floats")
     return np.iinfo(resolved)

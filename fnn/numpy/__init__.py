@@ -24,6 +24,8 @@ def __getattr__(name: str) -> Any:
     raise missing(name, __all__)
 
 
+__array_api_version__ = "2024.12"
+
 with _names(globals()):
     from fnn.core.array import Array as ndarray
     from fnn.numpy import fft, linalg
@@ -249,6 +251,7 @@ with _names(globals()):
         trim_zeros,
         unravel_index,
     )
+    from fnn.numpy.inspection import __array_namespace_info__
     from fnn.numpy.linear import cross, einsum, einsum_path, kron, matrix_power
     from fnn.numpy.nans import (
         nan_to_num,
@@ -427,6 +430,7 @@ with _names(globals()):
 
 # fmt: off
 __all__ = [
+    "__array_api_version__", "__array_namespace_info__",
     "ComplexWarning", "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any",
     "append", "apply_along_axis", "apply_over_axes", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
     "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array", "array_equal",

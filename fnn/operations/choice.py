@@ -76,7 +76,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     return div(round_p(mul(a, factor), method="nearest_even"), factor)
 
 
-def astype(x: Any, dtype: Any, copy: bool = False) -> Any:
+def astype(x: Any, dtype: Any, copy: bool = False, *, device: Any = None) -> Any:
     """x in another dtype, which is honoured as given: 64-bit ones too. Floats to integers drop the fraction."""
     x = array_of("astype", x)
     target = dtypes.canonicalize(dtype, explicit=True)

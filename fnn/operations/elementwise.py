@@ -389,7 +389,20 @@ def _keep_integers(compute: Function) -> Function:
 
 
 def _log_base(base: float) -> Function:
-    return lambda x: div(P.log(x), math.log(base))
+    def compute(x: Any) -> Any:
+        out = P.log(x)
+        if _is_complex(x):  # each part by itself: an infinite one must not spoil the other
+            return P.complex(div(P.real(out), math.log(base)), div(P.imag(out), math.log(base)))
+        return div(out, math.log(base))
+
+    return compute
+
+
+def _expm1(x: Any) -> Any:
+    if not _is_complex(x):
+        return P.expm1(x)
+    real, imag = P.real(x), P.imag(x)  # on the real axis an infinity must not meet sin(0)
+    return select(eq(imag, _zero(imag)), P.complex(P.expm1(real), imag), P.expm1(x))
 
 
 def _sinc(x: Any) -> Any:
@@ -447,7 +460,7 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "cbrt": ("The cube root.", P.cbrt),
     "exp": ("e to the power x.", P.exp),
     "exp2": ("2 to the power x.", P.exp2),
-    "expm1": ("exp(x) - 1, exact for small x.", P.expm1),
+    "expm1": ("exp(x) - 1, exact for small x.", _expm1),
     "log": ("The natural logarithm; -inf at 0, NaN below.", P.log),
     "log2": ("The logarithm to base 2.", _log_base(2)),
     "log10": ("The logarithm to base 10.", _log_base(10)),

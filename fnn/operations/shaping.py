@@ -151,7 +151,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     return to(a, [n for d, n in enumerate(shape) if d not in gone])
 
 
-def expand_dims(a: Any, axis: Any) -> Any:
+def expand_dims(a: Any, axis: Any = 0) -> Any:
     """`a` with axes of size 1 inserted, so that they are the axes `axis` of the result."""
     a = array_of("expand_dims", a)
     count = len(axis) if isinstance(axis, (tuple, list)) else 1

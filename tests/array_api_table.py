@@ -1,0 +1,198 @@
+"""The Python array API standard 2024.12 in tables: signatures, special values, dtypes of results.
+
+Written from the standard's text (https://data-apis.org/array-api/2024.12).
+"""
+
+from __future__ import annotations
+
+# Names: arguments. "/" ends those that go by position, "*" begins those that go by keyword.
+SIGNATURES = """
+abs acos acosh asin asinh atan atanh bitwise_invert ceil conj cos cosh exp expm1 floor imag isfinite isinf isnan log: x, /
+log1p: x, /
+log2 log10 logical_not negative positive real reciprocal round sign signbit sin sinh sqrt square tan tanh trunc: x, /
+add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign divide equal: x1, x2, /
+floor_divide greater greater_equal hypot less less_equal logaddexp logical_and logical_or logical_xor maximum: x1, x2, /
+minimum multiply nextafter not_equal pow remainder subtract: x1, x2, /
+clip: x, /, min=None, max=None
+arange: start, /, stop=None, step=1, *, dtype=None, device=None
+asarray: obj, /, *, dtype=None, device=None, copy=None
+empty ones zeros: shape, *, dtype=None, device=None
+empty_like ones_like zeros_like: x, /, *, dtype=None, device=None
+eye: n_rows, n_cols=None, /, *, k=0, dtype=None, device=None
+from_dlpack: x, /, *, device=None, copy=None
+full: shape, fill_value, *, dtype=None, device=None
+full_like: x, /, fill_value, *, dtype=None, device=None
+linspace: start, stop, /, num, *, dtype=None, device=None, endpoint=True
+meshgrid: *arrays, indexing='xy'
+tril triu: x, /, *, k=0
+astype: x, dtype, /, *, copy=True, device=None
+broadcast_arrays: *arrays
+broadcast_to: x, /, shape
+can_cast: from_, to, /
+finfo iinfo: type, /
+isdtype: dtype, kind
+result_type: *arrays_and_dtypes
+take: x, indices, /, *, axis=None
+take_along_axis: x, indices, /, *, axis=-1
+matmul: x1, x2, /
+matrix_transpose: x, /
+tensordot: x1, x2, /, *, axes=2
+vecdot: x1, x2, /, *, axis=-1
+concat: arrays, /, *, axis=0
+expand_dims: x, /, *, axis=0
+flip: x, /, *, axis=None
+moveaxis: x, source, destination, /
+permute_dims: x, /, axes
+repeat: x, repeats, /, *, axis=None
+reshape: x, /, shape, *, copy=None
+roll: x, /, shift, *, axis=None
+squeeze: x, /, axis
+stack: arrays, /, *, axis=0
+tile: x, repetitions, /
+unstack: x, /, *, axis=0
+argmax argmin: x, /, *, axis=None, keepdims=False
+count_nonzero: x, /, *, axis=None, keepdims=False
+nonzero: x, /
+searchsorted: x1, x2, /, *, side='left', sorter=None
+where: condition, x1, x2, /
+unique_all unique_counts unique_inverse unique_values: x, /
+argsort sort: x, /, *, axis=-1, descending=False, stable=True
+cumulative_prod cumulative_sum: x, /, *, axis=None, dtype=None, include_initial=False
+max mean min: x, /, *, axis=None, keepdims=False
+prod sum: x, /, *, axis=None, dtype=None, keepdims=False
+std var: x, /, *, axis=None, correction=0.0, keepdims=False
+all any: x, /, *, axis=None, keepdims=False
+diff: x, /, *, axis=-1, n=1, prepend=None, append=None
+"""
+
+METHODS = """
+__array_namespace__: *, api_version=None
+__dlpack__: *, stream=None, max_version=None, dl_device=None, copy=None
+__dlpack_device__ __bool__ __int__ __float__ __complex__ __index__ __abs__ __invert__ __neg__ __pos__:
+__add__ __and__ __eq__ __floordiv__ __ge__ __gt__ __le__ __lshift__ __lt__ __matmul__ __mod__ __mul__ __ne__ __or__: other, /
+__pow__ __rshift__ __sub__ __truediv__ __xor__ __radd__ __rand__ __rfloordiv__ __rlshift__ __rmatmul__ __rmod__: other, /
+__rmul__ __ror__ __rpow__ __rrshift__ __rsub__ __rtruediv__ __rxor__: other, /
+__getitem__: key, /
+to_device: device, /, *, stream=None
+"""
+ATTRIBUTES = ("dtype", "device", "mT", "ndim", "shape", "size", "T")
+CONSTANTS = ("e", "inf", "nan", "newaxis", "pi")
+DTYPES = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
+
+# "If x is A, the result is B." Words: a number, "+0", "-0", "inf", "-inf", "nan", "finite" and "<-1" etc. (a few of those),
+# "x" (as a result: the operand). Results without a sign are compared with it.
+UNARY_CASES = """
+abs: nan nan | -0 +0 | -inf inf
+acos: nan nan | >1 nan | <-1 nan | 1 +0
+acosh: nan nan | <1 nan | 1 +0 | inf inf
+asin: nan nan | >1 nan | <-1 nan | +0 +0 | -0 -0
+asinh: nan nan | +0 +0 | -0 -0 | inf inf | -inf -inf
+atan: nan nan | +0 +0 | -0 -0 | inf pi/2 | -inf -pi/2
+atanh: nan nan | <-1 nan | >1 nan | -1 -inf | 1 inf | +0 +0 | -0 -0
+ceil: whole x | inf inf | -inf -inf | +0 +0 | -0 -0 | nan nan
+cos: nan nan | +0 1 | -0 1 | inf nan | -inf nan
+cosh: nan nan | +0 1 | -0 1 | inf inf | -inf inf
+exp: nan nan | +0 1 | -0 1 | inf inf | -inf +0
+expm1: nan nan | +0 +0 | -0 -0 | inf inf | -inf -1
+floor: whole x | inf inf | -inf -inf | +0 +0 | -0 -0 | nan nan
+log: nan nan | <0 nan | +0 -inf | -0 -inf | 1 +0 | inf inf
+log1p: nan nan | <-1 nan | -1 -inf | -0 -0 | +0 +0 | inf inf
+log2: nan nan | <0 nan | +0 -inf | -0 -inf | 1 +0 | inf inf
+log10: nan nan | <0 nan | +0 -inf | -0 -inf | 1 +0 | inf inf
+round: whole x | inf inf | -inf -inf | +0 +0 | -0 -0 | nan nan | 0.5 +0 | 1.5 2 | 2.5 2 | -0.5 -0
+sign: <0 -1 | -0 0 | +0 0 | >0 1 | nan nan
+sin: nan nan | +0 +0 | -0 -0 | inf nan | -inf nan
+sinh: nan nan | +0 +0 | -0 -0 | inf inf | -inf -inf
+sqrt: nan nan | <0 nan | +0 +0 | -0 -0 | inf inf
+square: nan nan | inf inf | -inf inf
+tan: nan nan | +0 +0 | -0 -0 | inf nan | -inf nan
+tanh: nan nan | +0 +0 | -0 -0 | inf 1 | -inf -1
+trunc: whole x | inf inf | -inf -inf | +0 +0 | -0 -0 | nan nan
+signbit: +0 false | -0 true | inf false | -inf true | >0 false | <0 true
+isfinite: inf false | -inf false | nan false | finite true
+isinf: inf true | -inf true | nan false | finite false
+isnan: nan true | inf false | finite false
+"""
+
+BINARY_CASES = """
+add: nan any nan | any nan nan | inf -inf nan | -inf inf nan | inf inf inf | -inf -inf -inf | inf finite inf
+add: -inf finite -inf | finite inf inf | finite -inf -inf | -0 -0 -0 | -0 +0 +0 | +0 -0 +0 | +0 +0 +0
+subtract: nan any nan | any nan nan | inf inf nan | -inf -inf nan | inf -inf inf | +0 -0 +0 | -0 +0 -0 | finite inf -inf
+multiply: nan any nan | any nan nan | inf +0 nan | inf -0 nan | -0 inf nan | inf inf inf | inf -inf -inf | -inf -inf inf
+multiply: inf >0 inf | inf <0 -inf | -inf <0 inf | +0 <0 -0 | -0 <0 +0
+divide: nan any nan | any nan nan | inf inf nan | -inf inf nan | +0 +0 nan | -0 +0 nan | +0 >0 +0 | -0 >0 -0 | +0 <0 -0
+divide: -0 <0 +0 | >0 +0 inf | >0 -0 -inf | <0 +0 -inf | <0 -0 inf | inf >0 inf | inf <0 -inf | >0 inf +0 | >0 -inf -0
+floor_divide: nan any nan | any nan nan | inf inf nan | +0 +0 nan | +0 >0 +0 | -0 >0 -0 | +0 <0 -0 | -0 <0 +0 | >0 inf +0
+floor_divide: <0 -inf +0 | >0 +0 inf | <0 +0 -inf
+remainder: nan any nan | any nan nan | inf any nan | -inf finite nan | +0 +0 nan | +0 >0 +0 | -0 >0 +0 | +0 <0 -0 | -0 <0 -0
+remainder: >0 +0 nan | >0 inf x | <0 -inf x | >0 -inf -inf | <0 inf inf
+pow: any +0 1 | any -0 1 | nan nonzero nan | 1 any 1 | >1 inf inf | >1 -inf +0 | 1 inf 1 | -1 inf 1 | -1 -inf 1
+pow: 0.5 inf +0 | 0.5 -inf inf | inf >0 inf | inf <0 +0 | -inf 3 -inf | -inf 2 inf | -inf -3 -0 | -inf -2 +0 | +0 >0 +0
+pow: +0 <0 inf | -0 3 -0 | -0 2 +0 | -0 -3 -inf | -0 -2 inf | <0 0.5 nan
+atan2: nan any nan | any nan nan | >0 +0 pi/2 | >0 -0 pi/2 | +0 >0 +0 | +0 +0 +0 | +0 -0 pi | +0 <0 pi | -0 >0 -0 | -0 +0 -0
+atan2: -0 -0 -pi | -0 <0 -pi | <0 +0 -pi/2 | <0 -0 -pi/2 | >0 inf +0 | >0 -inf pi | <0 inf -0 | <0 -inf -pi | inf finite pi/2
+atan2: -inf finite -pi/2 | inf inf pi/4 | inf -inf 3pi/4 | -inf inf -pi/4 | -inf -inf -3pi/4
+copysign: >0 -0 -x | <0 +0 -x | >0 inf x
+hypot: inf any inf | -inf any inf | any inf inf | any -inf inf | nan finite nan | finite nan nan
+logaddexp: nan any nan | any nan nan | inf finite inf | finite inf inf
+maximum: nan any nan | any nan nan
+minimum: nan any nan | any nan nan
+nextafter: nan any nan | any nan nan | -0 +0 +0 | +0 -0 -0
+equal: nan any false | any nan false | inf inf true | -inf -inf true | -0 +0 true
+not_equal: nan any true | any nan true | -0 +0 false
+less: nan any false | any nan false | -inf finite true
+less_equal: nan any false | any nan false | -0 +0 true
+greater: nan any false | any nan false | inf finite true
+greater_equal: nan any false | any nan false | -0 +0 true
+logical_and: nan 1 true | nan +0 false
+logical_or: nan +0 true
+logical_xor: nan +0 true | nan 1 false
+"""
+
+# Complex numbers: what follows from C99's Annex G, in the standard's words: "If a is A and b is B, the result is C."
+COMPLEX_CASES = """
+exp: +0+0j 1+0j | -0+0j 1+0j | inf+0j inf+0j | 1+infj nan+nanj | 1+nanj nan+nanj | nan+0j nan+0j | nan+1j nan+nanj
+log: -0+0j -inf+pij | +0+0j -inf+0j | 1+infj inf+pi/2j | -inf+1j inf+pij | inf+1j inf+0j | 1+nanj nan+nanj | inf+nanj inf+nanj
+sqrt: +0+0j 0+0j | -0+0j 0+0j | 1+infj inf+infj | nan+infj inf+infj | -inf+1j 0+infj | inf+1j inf+0j | nan+nanj nan+nanj
+tanh: +0+0j 0+0j | 1+infj nan+nanj | inf+1j 1+0j | nan+0j nan+0j | nan+1j nan+nanj
+sinh: +0+0j 0+0j | inf+0j inf+0j | nan+0j nan+0j | nan+nanj nan+nanj
+cosh: +0+0j 1+0j | inf+0j inf+0j | inf+nanj inf+nanj | nan+nanj nan+nanj
+expm1: +0+0j 0+0j | inf+0j inf+0j | 1+infj nan+nanj | nan+0j nan+0j
+"""
+
+# The kinds of operands a function takes, and the dtype of its result: "same", "bool", or "promoted".
+RESULTS = {
+    "numeric": "abs ceil floor negative positive round sign square trunc",
+    "bool from numeric": "isfinite isinf isnan",
+    "floating": """acos acosh asin asinh atan atanh cos cosh exp expm1 log log1p log2 log10 reciprocal sin sinh sqrt tan
+        tanh""",
+    "pairs, numeric": "add multiply subtract",
+    "pairs, real": "floor_divide maximum minimum remainder",
+    "pairs, floating": "divide pow",
+    "pairs, real floating": "atan2 copysign hypot logaddexp nextafter",
+    "pairs, bool": "equal not_equal less less_equal greater greater_equal",
+    "pairs, integer": "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift",
+}
+# The standard's promotion within a kind: every other pair of it follows by symmetry.
+PROMOTION = """
+int8 int16 int16|int8 int32 int32|int8 int64 int64|int16 int32 int32|int16 int64 int64|int32 int64 int64
+uint8 uint16 uint16|uint8 uint32 uint32|uint8 uint64 uint64|uint16 uint32 uint32|uint16 uint64 uint64|uint32 uint64 uint64
+int8 uint8 int16|int8 uint16 int32|int8 uint32 int64|int16 uint8 int16|int16 uint16 int32|int16 uint32 int64
+int32 uint8 int32|int32 uint16 int32|int32 uint32 int64|int64 uint8 int64|int64 uint16 int64|int64 uint32 int64
+float32 float64 float64|complex64 complex128 complex128|float32 complex64 complex64|float32 complex128 complex128
+float64 complex64 complex128|float64 complex128 complex128|bool bool bool
+"""
