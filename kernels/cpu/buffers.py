@@ -15,6 +15,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 ALIGNMENT = 64
+# Large buffers all begin with a page. A load that comes after a store waits for it where their addresses agree in the
+# last twelve bits, which is all that processors compare at first: with an output a line or a few behind an input,
+# as the allocator has them, every iteration of a loop would wait for the one before.
+PAGE = 1 << 12
 # Buffers below this are cheaper to allocate than to look after.
 SMALL = 1 << 14
 LARGE = 1 << 26
@@ -23,10 +27,17 @@ T = TypeVar("T")
 
 
 def aligned(nbytes: int) -> np.ndarray:
-    """A fresh uint8 array of `nbytes` bytes (contents undefined) whose address is a multiple of 64."""
-    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
+    """A fresh uint8 array of `nbytes` bytes (contents undefined) whose address is a multiple of 64, and of a page's
+    size if it is large."""
+    raw, start = _raw(nbytes)
     return raw[start : start + nbytes]
+
+
+def _raw(nbytes: int) -> tuple[np.ndarray, int]:
+    """A fresh buffer, and where in it `nbytes` bytes are to begin."""
+    alignment = ALIGNMENT if nbytes < SMALL else PAGE
+    raw = np.empty(nbytes + alignment, np.uint8)
+    return raw, -raw.ctypes.data % alignment
 
 
 def immortal(thing: T) -> T:
@@ -88,10 +99,9 @@ class Slot:
 
 def _fresh(shape: tuple[int, ...], dtype: np.dtype, nbytes: int) -> tuple[np.ndarray, np.ndarray]:
     """A buffer, and the view of it that is the template of what is handed out."""
-    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    raw, start = _raw(nbytes)
     number = id(raw)
     _recycled[number] = weakref.ref(raw, lambda _: _recycled.pop(number, None))
-    start = -raw.ctypes.data % ALIGNMENT
     return raw, raw[start : start + nbytes].view(dtype).reshape(shape)
 
 
