@@ -36,16 +36,11 @@ def reduced_expm1(m: Arithmetic, r: Value) -> Value:
     return m.fma(r * r, m.polynomial(r, _EXP[m.dtype]), r)
 
 
-def reduced(m: Arithmetic, x: Value) -> tuple[Value, Value]:
-    """r and n with x = n log 2 + r; n is an integer as `nearest_integer` gives it."""
+def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Value, Value]:
+    """p and n with e**(x + low) = (1 + p) 2**n; n is an integer as `nearest_integer` gives it."""
     high, rest = m.format.ln2
     n, k = m.nearest_integer(x, LOG2_E)
-    return m.fma(n, -rest, m.fma(n, -high, x)), k
-
-
-def split_exp(m: Arithmetic, x: Value, low: Operand | None = None) -> tuple[Value, Value]:
-    """p and n with e**(x + low) = (1 + p) 2**n (see `reduced`)."""
-    r, k = reduced(m, x)
+    r = m.fma(n, -rest, m.fma(n, -high, x))
     return reduced_expm1(m, r if low is None else r + low), k
 
 
@@ -106,12 +101,21 @@ def logistic(m: Arithmetic, x: Value) -> Value:
 def tanh(m: Arithmetic, x: Value) -> Value:
     """q = e / (e + 2) with e = e**2|x| - 1. Where e is small it is e/2 (1 - q), of which q's roundings count little.
 
-    e = 2**n (1 + r) - 1, which is exact where it is small, and 2**n times the rest."""
+    e = 2**n (1 + r) - 1, which is exact where it is small, and 2**n times the rest; to the rest of f8 belongs what
+    the roundings of r and of that sum left out."""
     a = m.abs(x)
-    r, k = reduced(m, 2.0 * m.at_most(a, 9.1 if m.single else 19.1))
-    power = m.power_of_two(k)
+    (high, low), twice = m.format.ln2, 2.0 * m.at_most(a, 9.1 if m.single else 19.1)
+    n, k = m.nearest_integer(twice, LOG2_E)
+    upper = m.fma(n, -high, twice)
+    r, power = m.fma(n, -low, upper), m.power_of_two(k)
     near = power * r
-    e = m.fma(near * r, m.polynomial(r, _EXP[m.dtype]), near + (power - 1.0))
+    rest = m.polynomial(r, _EXP[m.dtype])
+    if m.single:
+        e = m.fma(near * r, rest, near + (power - 1.0))
+    else:
+        first, left_out = m.exact_sum(power - 1.0, near)
+        left_out = m.fma(power, m.fma(n, -low, upper - r), left_out)
+        e = first + m.fma(near * r, rest, left_out)
     half, q = 0.5 * e, e / (e + 2.0)
     return m.copysign(m.select(a < 0.35, m.fma(-half, q, half), q), x)
 
