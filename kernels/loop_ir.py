@@ -118,12 +118,16 @@ Operand = Value | int | float | bool
 
 
 class Buffer:
-    """An argument (memory that outlives the kernel) or a local array on the kernel's stack."""
+    """An argument (memory that outlives the kernel) or a local array on the kernel's stack. streamed: an output
+    that is too large to stay in any cache: what is written to it may pass them by."""
 
-    __slots__ = ("name", "dtype", "output", "length")
+    __slots__ = ("name", "dtype", "output", "length", "streamed")
 
-    def __init__(self, name: str, dtype: str, output: bool = False, length: int | None = None):
+    def __init__(
+        self, name: str, dtype: str, output: bool = False, length: int | None = None, streamed: bool = False
+    ):
         self.name, self.dtype, self.output, self.length = name, dtype, output, length
+        self.streamed = streamed
 
     def __repr__(self) -> str:
         return self.name
@@ -211,7 +215,10 @@ def _name(v: Value) -> str:
 
 def _print(program: Program) -> Iterator[str]:
     sizes = ", ".join(f"s{k}" for k in range(len(program.sizes)))
-    arguments = ", ".join(f"{a.name}: {a.dtype}{' out' if a.output else ''}" for a in program.arguments)
+    arguments = ", ".join(
+        f"{a.name}: {a.dtype}{' out' if a.output else ''}{' streamed' if a.streamed else ''}"
+        for a in program.arguments
+    )
     yield f"arguments {arguments}" + (f"; sizes {sizes}" if sizes else "")
     count = 0
 

@@ -77,9 +77,9 @@ class Builder:
         return f"{prefix}{number}"
 
     # -- interface of the kernel
-    def argument(self, dtype: str, output: bool = False) -> Buffer:
-        """The next buffer the kernel is called with."""
-        buffer = Buffer(self._fresh("a"), dtype, output)
+    def argument(self, dtype: str, output: bool = False, streamed: bool = False) -> Buffer:
+        """The next buffer the kernel is called with. streamed: see Buffer."""
+        buffer = Buffer(self._fresh("a"), dtype, output, streamed=streamed)
         self.program.arguments.append(buffer)
         return buffer
 

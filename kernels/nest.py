@@ -25,6 +25,7 @@ from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.loops import BYTES, code_of, computed
 from fnn.kernels.ops import Expression, Op, Scalar
 from fnn.kernels.row_views import spread
+from fnn.kernels.streams import streamed
 from fnn.kernels.totals import column_block, partial_code
 from fnn.kernels.views import View, collapse, refine, restride
 from fnn.records import field, record
@@ -180,7 +181,7 @@ class Nest:
         ]
         inner = self.inner if self.static else len(self.inner)
         turned = self.staged if self.turned else self.banded
-        form = self.kind, len(self.outer), inner, self.flat, turned
+        form = self.kind, len(self.outer), inner, self.flat, turned, streamed(self)
         cut = self.parts > 1, self.column_block if self.kind == "col" else None
         text = repr((form, self.nodes, patterns, self.stores, self.codes, sorted(self.outputs), cut))
         return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -11,6 +11,7 @@ import numpy as np
 from fnn.kernels.loops import INDEX, Builder, Operand, Value, Variable, computed
 from fnn.kernels.nest import Nest
 from fnn.kernels.ops import identity, number
+from fnn.kernels.streams import streamed
 from fnn.kernels.totals import Total, partial_code
 
 SUM_BLOCK = 1024  # elements a lane-wise sum runs over before it is added to the total: errors stay small
@@ -27,8 +28,10 @@ class Writer:
 
     def __init__(self, nest: Nest):
         self.nest, self.b = nest, Builder()
+        past = streamed(nest)
         self.arguments = [
-            self.b.argument(code, output=k in nest.outputs) for k, code in enumerate(nest.codes)
+            self.b.argument(code, output=k in nest.outputs, streamed=k in past)
+            for k, code in enumerate(nest.codes)
         ]
         declared = iter([self.b.size(n) for n in nest.sizes()])
         first: list[Operand] = [next(declared)] if nest.turned or nest.banded else [0]  # 0: not needed

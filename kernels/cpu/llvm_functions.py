@@ -189,3 +189,15 @@ def _define(
     functions.made[key] = name, result
     head = f"define internal {result} @{name}({', '.join(parameters)}) noinline nounwind{more}"
     functions.texts.append(inner.text.function(head))
+
+
+def static_count(lo: Value, hi: Value) -> int | None:
+    """How many iterations, where that follows from the program alone: bounds are constants, or lo and lo +
+    constant."""
+    if lo.op == hi.op == "const":
+        return hi.payload - lo.payload
+    if hi.op == "add":
+        for base, more in (hi.args, hi.args[::-1]):
+            if base is lo and more.op == "const":
+                return more.payload
+    return None

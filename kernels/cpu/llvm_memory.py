@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fnn.kernels.cpu import machine
+from fnn.kernels.cpu.buffers import PAGE
 from fnn.kernels.cpu.llvm_operations import Operations
-from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, register, vector_of
+from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, STREAMED, register, vector_of
 from fnn.kernels.loops import TURN, computed
 
 
@@ -90,6 +92,41 @@ class Memory(Operations):
         raw = self.kept_narrow(dtype, lanes, raw)
         arguments = f"{kind} {raw}, ptr {address}, i32 {align}, {flags} {mask}"
         self.call_void(f"llvm.masked.store.{name}.p0", arguments, f"{kind}, ptr, i32, {flags}")
+
+    def may_stream(self, output: str, inputs: list[str]) -> str:
+        """Whether an output is written past the caches beside these inputs. Not where it lies a little behind one of
+        them in a page: loads would wait for such stores, every iteration for the one before (see `buffers.PAGE`)."""
+        place, flag = self.let(f"ptrtoint ptr {output} to i64"), "true"
+        for other in inputs:
+            behind = self.let(f"sub i64 {place}, {self.let(f'ptrtoint ptr {other} to i64')}")
+            behind = self.let(f"and i64 {self.let(f'sub i64 {behind}, 1')}, {PAGE - 1}")
+            flag = self.let(f"and i1 {flag}, {self.let(f'icmp uge i64 {behind}, {PAGE // 4}')}")
+        return flag
+
+    def stream_run(self, dtype: str, lanes: int, value: str, address: str, may: str) -> None:
+        """Write elements side by side past the caches, where `may` (see `may_stream`) and the address allow it."""
+        kind = vector_of(MEMORY[dtype], lanes)
+        raw, size = self.encode(dtype, lanes, value), MEMORY_BITS[dtype] // 8 * lanes
+        align = min(size, 64)
+        number, place = self.fresh(), self.let(f"ptrtoint ptr {address} to i64")
+        aligned = self.let(f"icmp eq i64 {self.let(f'and i64 {place}, {align - 1}')}, 0")
+        aligned = self.let(f"and i1 {aligned}, {may}")
+        self.do(f"br i1 {aligned}, label %past{number}, label %plain{number}")
+        self.label(f"past{number}")
+        self.do(f"store {kind} {raw}, ptr {address}, align {align}{STREAMED}")
+        self.do(f"br label %stored{number}")
+        self.label(f"plain{number}")
+        self.do(f"store {kind} {raw}, ptr {address}, align {MEMORY_BITS[dtype] // 8}")
+        self.do(f"br label %stored{number}")
+        self.label(f"stored{number}")
+
+    def end_streams(self) -> None:
+        """What was written past the caches is in order with all that is written later. x86 has an instruction of
+        its own for that, which LLVM's fences are not."""
+        if machine.triple().startswith(("x86_64", "i386", "i686")):
+            self.call_void("llvm.x86.sse.sfence", "", "")
+        else:
+            self.do("fence seq_cst")
 
     def _spaced(self, lanes: int, step: int, mask: str | None) -> str:
         """The mask of every step-th lane of a vector `step` times as long, of those that `mask` has."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fnn.kernels.cpu.llvm_functions import Functions, call_expansion, rarely
+from fnn.kernels.cpu.llvm_functions import Functions, call_expansion, rarely, static_count
 from fnn.kernels.cpu.llvm_memory import Memory
 from fnn.kernels.cpu.llvm_operations import IDENTITY
 from fnn.kernels.cpu.llvm_text import MEMORY, MEMORY_BITS, constant, counting, leading, register, vector_of
@@ -50,6 +50,7 @@ class Printer:
         self.vectors: dict[Value, str] = {}
         self.made: list[tuple[dict[Value, str], Value]] = []
         self.buffers: dict[Buffer, str] = {}
+        self.streams: dict[Buffer, str] = {}  # whether an output that no cache holds is written past them
         self.cells: dict[tuple[Variable, int, int], str] = {}  # (variable, lanes, part); lanes 0: the scalar
         self.parts: dict[Variable, list[tuple[int, int]]] = {}
 
@@ -64,8 +65,13 @@ class Printer:
             for k in range(len(program.sizes)):
                 word = text.let(f"getelementptr i64, ptr {words}, i64 {k}")
                 text.do(f"%s{k} = load i64, ptr {word}, align 8")
+        inputs = [name for buffer, name in self.buffers.items() if not buffer.output]
+        streamed = [buffer for buffer in program.arguments if buffer.streamed]
+        self.streams = {buffer: text.may_stream(self.buffers[buffer], inputs) for buffer in streamed}
         self.find_parts(program.body, 0)
         self.walk(program.body)
+        if self.streams:
+            text.end_streams()
         text.do("ret void")
         head = f"define void @{name}(ptr noalias readonly %table, i64 %lo, i64 %hi) nounwind"
         self.functions.texts.append(text.function(head))
@@ -214,6 +220,9 @@ class Printer:
         dtype, lanes = buffer.dtype, self.lanes
         if not index.varying and not value.varying:
             self.text.store_one(dtype, self.scalar(value), self.address(buffer, self.scalar(index)))
+        elif buffer in self.streams and index.varying and index.step == 1 and self.mask is None:
+            vector, address = self.vector(value), self.run_address(buffer, index)
+            self.text.stream_run(dtype, lanes, vector, address, self.streams[buffer])
         elif index.varying and index.step in (1, -1):
             vector, address = self.vector(value), self.run_address(buffer, index)
             self.text.store_run(dtype, lanes, vector, address, self.mask, index.step == -1)
@@ -405,7 +414,7 @@ class Printer:
     def unrolled(self, statement: Statement) -> int:
         """How many vectors of a lanes loop are in flight at once."""
         items = statement.blocks[0].items
-        counts = _static_count(statement.args[1], statement.args[2])
+        counts = static_count(statement.args[1], statement.args[2])
         if (counts is not None and counts < UNROLL * self.machine_lanes * statement.args[3]) or len(
             items
         ) > SHORT:
@@ -420,7 +429,7 @@ class Printer:
         index, lo, hi, width = statement.args
         block, lanes, unroll = statement.blocks[0], self.machine_lanes * width, self.unrolled(statement)
         text, start, stop = self.text, self.scalar(lo), self.scalar(hi)
-        count = _static_count(lo, hi)
+        count = static_count(lo, hi)
         if count is not None and count <= 0:
             return
         self.lanes = lanes
@@ -486,15 +495,3 @@ class Printer:
 def spaced(buffer: Buffer, index: Value) -> bool:
     """Do lanes touch every second, third or fourth element, of 4 or 8 bytes?"""
     return index.step is not None and 1 < index.step <= SPACED and MEMORY_BITS[buffer.dtype] >= 32
-
-
-def _static_count(lo: Value, hi: Value) -> int | None:
-    """How many iterations, where that follows from the program alone: bounds are constants, or lo and lo +
-    constant."""
-    if lo.op == hi.op == "const":
-        return hi.payload - lo.payload
-    if hi.op == "add":
-        for base, more in (hi.args, hi.args[::-1]):
-            if base is lo and more.op == "const":
-                return more.payload
-    return None

@@ -169,9 +169,11 @@ class Text:
 
 
 RARELY = ", !prof !0"
+STREAMED = ", !nontemporal !1"
 
 
 def module(functions: list[str], declared: set[str]) -> str:
     """The text of a module of functions."""
-    weights = '!0 = !{!"branch_weights", i32 1, i32 2000}\n' if any(RARELY in f for f in functions) else ""
-    return "".join([*(line + "\n" for line in sorted(declared)), *functions, weights])
+    notes = {RARELY: '!0 = !{!"branch_weights", i32 1, i32 2000}\n', STREAMED: "!1 = !{i32 1}\n"}
+    said = [text for note, text in notes.items() if any(note in f for f in functions)]
+    return "".join([*(line + "\n" for line in sorted(declared)), *functions, *said])

@@ -106,18 +106,30 @@ def registers() -> int:
 
 
 @functools.cache
-def second_cache() -> int:
-    """Bytes of a processor's own second cache: what Linux says, elsewhere what is common."""
+def _caches() -> dict[int, int]:
+    """Bytes of the caches that Linux says the first processor has, by their level."""
+    found: dict[int, int] = {}
     for index in range(8):
         folder = f"/sys/devices/system/cpu/cpu0/cache/index{index}/"
         try:
             with open(folder + "level") as level, open(folder + "size") as size:
-                found, text = level.read().strip(), size.read().strip()
+                number, text = level.read().strip(), size.read().strip()
         except OSError:
             break
-        if found == "2" and text[:-1].isdigit() and text.endswith("K"):
-            return int(text[:-1]) << 10
-    return 1 << 20
+        if number.isdigit() and text[:-1].isdigit() and text.endswith("K"):
+            found[int(number)] = int(text[:-1]) << 10
+    return found
+
+
+def second_cache() -> int:
+    """Bytes of a processor's own second cache: what Linux says, elsewhere what is common."""
+    return _caches().get(2, 1 << 20)
+
+
+def last_cache() -> int:
+    """Bytes of the cache next to memory: what Linux says, elsewhere what is common."""
+    caches = _caches()
+    return max(caches[max(caches)] if caches else 0, 1 << 24)
 
 
 @functools.cache

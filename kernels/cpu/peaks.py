@@ -107,7 +107,7 @@ def multiply_adds(code: str) -> Program:
 def streaming(size: int, copies: bool) -> Program:
     """Every tile copies a piece of an array, or adds it up."""
     b = Builder()
-    source, out = b.argument("f4"), b.argument("f4", output=True)
+    source, out = b.argument("f4"), b.argument("f4", output=True, streamed=copies)
     n = b.size(size)
     with b.tiles() as tile:
         stop = b.op("min", tile * PIECE + PIECE, n)

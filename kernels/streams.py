@@ -1,0 +1,25 @@
+"""Which outputs of a nest are written past the caches."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from fnn.kernels.cpu import machine
+from fnn.kernels.loops import BYTES
+
+if TYPE_CHECKING:
+    from fnn.kernels.nest import Nest
+
+
+def streamed(nest: Nest) -> list[int]:
+    """The arguments that are written in order, not read, and larger than any cache: who reads them next finds
+    nothing of their beginning there. A store that passes the caches spares memory the reading of what it is about
+    to overwrite, a third of the traffic of a copy."""
+    if nest.kind != "map" or nest.turned:
+        return []
+    size = math.prod(nest.outer) * math.prod(nest.inner)
+    read = {nest.accesses[n[2]].argument for n in nest.nodes if n[0] == "load"}
+    stored = [nest.accesses[k] for _, k in nest.stores]
+    wide = {a.argument for a in stored if a.inner[-1] == 1} - read
+    return sorted(k for k in wide if size * BYTES[nest.codes[k]] >= machine.last_cache())
