@@ -319,11 +319,12 @@ class Fusion:
                 or all(o.expression is COPY and o.kind == "map" for o in g.ops)
             ):
                 continue
-            read = [v.memory for o in g.ops for v in o.views if v.size == v.value.size == g.size]
+            read = [v.memory for o in g.ops for v in o.views if self.walks_all(v, g)]
             for value in dict.fromkeys(read):
                 for other in readers.get((value, g.mask), ())[-4:]:
                     if (
                         other is g
+                        or other.size != g.size
                         or self.groups.get(other.index) is not other
                         or self.groups.get(g.index) is not g
                     ):
@@ -333,8 +334,16 @@ class Fusion:
             for o in g.ops:
                 for v in o.views:
                     groups = readers.setdefault((v.memory, g.mask), [])
-                    if v.size == v.value.size == g.size and g not in groups[-4:]:
+                    if self.walks_all(v, g) and g not in groups[-4:]:
                         groups.append(g)
+
+    def walks_all(self, view: View, g: Group) -> bool:
+        """Does the group read the view's whole value, or every k-th element of it, so that others read the same lines?"""
+        size = view.value.size
+        if view.size != g.size or view.size == size or g.kind != "map":
+            return view.size == size == g.size
+        steps = [abs(s) for n, s in zip(view.shape, view.strides, strict=True) if n != 1]
+        return bool(steps) and 2 <= min(steps) <= 4 and min(steps) * view.size == size
 
     def compatible(self, g: Group, h: Group) -> bool:
         """Can two groups over the same points be one kernel?"""

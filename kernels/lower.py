@@ -35,7 +35,7 @@ from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
 from fnn.kernels.ops import Op
 from fnn.kernels.register_loops import register_call
-from fnn.kernels.structure import Structure
+from fnn.kernels.structure import Structure, stored
 from fnn.kernels.views import View
 from fnn.primitives.lapack import routine
 
@@ -54,7 +54,11 @@ def lower(graph: Graph) -> Lowered:
     for group in fusion.order():
         calls += _calls(group, fusion)
     return Lowered(
-        structure.inputs, structure.outputs, [a.aval.shape for a in graph.outputs], calls, structure.constants
+        structure.inputs,
+        structure.outputs,
+        [stored(a.aval)[0] for a in graph.outputs],
+        calls,
+        structure.constants,
     )
 
 

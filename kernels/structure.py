@@ -58,7 +58,7 @@ class Structure:
         self.movable: dict[
             Value | Position, Op
         ] = {}  # values of contractions that only one equation reads, through this view
-        self.inputs = [Value(v.aval.shape, v.aval.dtype) for v in graph.inputs]
+        self.inputs = [Value(*stored(v.aval)) for v in graph.inputs]
         self.env.update((v, View(x, x.shape)) for v, x in zip(graph.inputs, self.inputs, strict=True))
         for eqn in graph.equations:
             self.source = eqn.source
@@ -70,9 +70,15 @@ class Structure:
     def read(self, atom: Atom) -> Operand:
         if not isinstance(atom, Literal):
             return self.env[atom]
-        if np.ndim(atom.value) == 0:
-            return Scalar(atom.value, atom.aval.dtype)
         array = np.asarray(atom.value)
+        if dtypes.is_complex(array.dtype):
+            array = (
+                np.ascontiguousarray(array)[..., None]
+                .view(dtypes.real_of(array.dtype))
+                .reshape(stored(atom.aval)[0])
+            )
+        if array.ndim == 0:
+            return Scalar(atom.value, atom.aval.dtype)
         if array.size and not any(array.strides):
             return Scalar(array.reshape(-1)[:1], atom.aval.dtype)
         value = self._constants.get(id(array))
@@ -105,7 +111,7 @@ class Structure:
         return view.memory
 
     def output(self, atom: Atom) -> Value:
-        return self.memory(self.read(atom), atom.aval.shape, atom.aval.dtype)
+        return self.memory(self.read(atom), *stored(atom.aval))
 
     # -- ops
     def emit(self, op: Op, effect: bool = False) -> None:
@@ -161,10 +167,10 @@ class Structure:
         target = common_dtype(avals, eqn.outputs[0].aval)
         shape = eqn.outputs[0].aval.shape
         operands: list[Operand] = []
-        for x, aval in zip(ins, avals, strict=True):
+        for x, atom, aval in zip(ins, eqn.inputs, avals, strict=True):
             if aval.weak_type and aval.dtype != target:
-                if isinstance(x, Scalar):
-                    x = x.cast(target)
+                if isinstance(x, Scalar):  # a number that was written down has all its digits
+                    x = Scalar(atom.value, target) if isinstance(atom, Literal) else x.cast(target)
                 else:
                     x = self.map(cast_to(code_of(target)), [x], aval.shape, target)
             if isinstance(x, View) and x.shape != shape:
@@ -343,16 +349,17 @@ class Structure:
             if k in strided and isinstance(x, View) and _has_rows(x):
                 views.append(x)
                 continue
+            shape, dtype = stored(a.aval)
             if k in by_columns[0]:
-                x = _matrices_turned(self.view(x, a.aval.shape, a.aval.dtype))
-                value = self.memory(x, x.shape, a.aval.dtype)
+                x = _matrices_turned(self.view(x, shape, dtype), a.aval)
+                value = self.memory(x, x.shape, dtype)
             else:
-                value = self.memory(x, a.aval.shape, a.aval.dtype)
+                value = self.memory(x, shape, dtype)
             views.append(View(value, a.aval.shape if k in strided else value.shape))
-        outs = [
-            Value(_swapped(v.aval.shape) if k in by_columns[1] else v.aval.shape, v.aval.dtype)
-            for k, v in enumerate(eqn.outputs)
-        ]
+        outs = []
+        for k, v in enumerate(eqn.outputs):
+            shape, dtype = stored(v.aval)
+            outs.append(Value(_swapped(shape, v.aval) if k in by_columns[1] else shape, dtype))
         after: list[Op] = []
         if isinstance(way, Kernel):
             for (
@@ -372,7 +379,9 @@ class Structure:
         if effect:
             self.effects = self.ops[-1:]
         found = [View(v, v.shape) for v in outs]
-        return [_matrices_turned(v) if k in by_columns[1] else v for k, v in enumerate(found)]
+        return [
+            _matrices_turned(v, eqn.outputs[k].aval) if k in by_columns[1] else v for k, v in enumerate(found)
+        ]
 
     # -- contractions that write where their reader wants
     def redirect(self, view: View, dest: View, atom: Atom) -> bool:
@@ -395,13 +404,22 @@ class Structure:
         return True
 
 
-def _swapped(items: tuple[int, ...]) -> tuple[int, ...]:
-    return (*items[:-2], items[-1], items[-2])
+def stored(aval: Aval) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype in memory: complex numbers are two real ones along a last axis."""
+    if dtypes.is_complex(aval.dtype):
+        return (*aval.shape, 2), dtypes.real_of(aval.dtype)
+    return aval.shape, aval.dtype
 
 
-def _matrices_turned(view: View) -> View:
+def _swapped(items: tuple[int, ...], aval: Aval) -> tuple[int, ...]:
+    """Those of the last two axes of a type exchanged; the parts of complex numbers stay last."""
+    cut = aval.ndim
+    return (*items[: cut - 2], items[cut - 1], items[cut - 2], *items[cut:])
+
+
+def _matrices_turned(view: View, aval: Aval) -> View:
     """Rows and columns exchanged."""
-    return view.transpose(_swapped(tuple(range(len(view.shape)))))
+    return view.transpose(_swapped(tuple(range(len(view.shape))), aval))
 
 
 def _has_rows(view: View) -> bool:

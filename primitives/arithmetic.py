@@ -13,6 +13,7 @@ from fnn import dtypes
 from fnn.core.aval import Aval
 from fnn.core.primitive import Sample
 from fnn.core.trace import aval_of
+from fnn.primitives import pairs
 from fnn.primitives.bitwise import and_
 from fnn.primitives.comparison import eq, gt, lt, select
 from fnn.primitives.complex_numbers import conj, is_complex, real
@@ -27,10 +28,24 @@ FIELD = "iufc"
 # -- sums and products ---------------------------------------------------------------------------------------
 
 add = elementwise(
-    "add", np.add, lambda b, x, y: x + y, 1, 1, kinds=FIELD, samples=lambda: binary(complexes=True)
+    "add",
+    np.add,
+    lambda b, x, y: x + y,
+    1,
+    1,
+    kinds=FIELD,
+    samples=lambda: binary(complexes=True),
+    pairs=pairs.plus,
 )
 sub = elementwise(
-    "sub", np.subtract, lambda b, x, y: x - y, 1, -1, kinds=FIELD, samples=lambda: binary(complexes=True)
+    "sub",
+    np.subtract,
+    lambda b, x, y: x - y,
+    1,
+    -1,
+    kinds=FIELD,
+    samples=lambda: binary(complexes=True),
+    pairs=pairs.minus,
 )
 mul = elementwise(
     "mul",
@@ -40,9 +55,16 @@ mul = elementwise(
     lambda t, _out, x, _y: mul(t, x),
     kinds=FIELD,
     samples=lambda: binary(complexes=True),
+    pairs=pairs.times,
 )
 neg = elementwise(
-    "neg", np.negative, lambda b, x: -x, -1, kinds=FIELD, samples=lambda: unary(integers=True, complexes=True)
+    "neg",
+    np.negative,
+    lambda b, x: -x,
+    -1,
+    kinds=FIELD,
+    samples=lambda: unary(integers=True, complexes=True),
+    pairs=pairs.negative,
 )
 square = elementwise(
     "square",
@@ -51,6 +73,7 @@ square = elementwise(
     lambda t, _out, x: mul(t, mul(x, 2.0)),
     kinds=FIELD,
     samples=lambda: unary(integers=True, complexes=True),
+    pairs=pairs.squared,
 )
 
 
@@ -124,6 +147,7 @@ div = elementwise(
     lambda t, out, _x, y: neg(div(mul(t, out), y)),
     kinds=FIELD,
     samples=lambda: _divisors + complex_pairs(0.5, 2.0),
+    pairs=pairs.over,
 )
 # the remainder has the sign of x; its quotient, which the derivative needs, is x / y towards zero
 rem = elementwise(
@@ -194,11 +218,28 @@ abs = elementwise(
     lambda b, x: x if x.dtype[0] == "u" else b.op("abs", x),
     _abs_partial,
     shape=_abs_shape,
+    pairs=pairs.modulus,
     samples=lambda: [
         *unary(0.25, 2.0, integers=True, complexes=True),
         *unary(-2.0, -0.25),
         Sample(
             (np.array([0, 3e30 + 4e30j, 3e-30 - 4e-30j, complex(np.nan, np.inf)], np.complex64),),
+            differentiate=False,
+        ),
+    ],
+)
+
+
+# the magnitude of x with the sign of y, of -0.0 too
+copysign = elementwise(
+    "copysign",
+    np.copysign,
+    lambda b, x, y: b.op("copysign", x, y),
+    lambda t, _out, x, y: mul(t, mul(copysign(1.0, x), copysign(1.0, y))),
+    samples=lambda: [
+        *binary(0.25, 2.0, integers=False),
+        Sample(
+            (np.array([1, -1, 0, -0.0, 2, -3], np.float32), np.array([-0.0, 0.0, -1, 1, -2, 2], np.float32)),
             differentiate=False,
         ),
     ],

@@ -12,6 +12,7 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import DtypeError, ShapeError
+from fnn.primitives.pairs import and_, chosen, equal, unequal
 from fnn.primitives.rules import elementwise, meet, together, zeros
 
 BOOL = np.dtype("bool")
@@ -21,7 +22,10 @@ BOOL = np.dtype("bool")
 
 
 def _comparison(
-    name: str, ufunc: np.ufunc, of_bools: Callable[[Any, Any], Any], ordered: bool = True
+    name: str,
+    ufunc: np.ufunc,
+    of_bools: Callable[[Any, Any], Any],
+    of_pairs: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A comparison; of_bools(x, y) says it with the logic of loop values, which have no order among bools."""
     edges = (
@@ -40,7 +44,7 @@ def _comparison(
         (1, 2),
         edges,
     ]
-    if not ordered:
+    if of_pairs is not None:
         pairs += [
             ("c8[2,3]", "c8[2,3]"),
             (np.array([1, 1, 1 + 2j, np.nan], np.complex64), np.array([1, 1j, 1 + 2j, np.nan], np.complex64)),
@@ -49,14 +53,15 @@ def _comparison(
         name,
         ufunc,
         lambda b, x, y: of_bools(x, y) if x.dtype == "b1" else b.op(name, x, y),
-        kinds="biuf" if ordered else "biufc",
+        kinds="biuf" if of_pairs is None else "biufc",
         dtype=BOOL,
         samples=lambda: [Sample(pair) for pair in pairs],
+        pairs=of_pairs,
     )
 
 
-eq = _comparison("eq", np.equal, lambda x, y: ~(x ^ y), ordered=False)
-ne = _comparison("ne", np.not_equal, lambda x, y: x ^ y, ordered=False)
+eq = _comparison("eq", np.equal, lambda x, y: ~(x ^ y), equal)
+ne = _comparison("ne", np.not_equal, lambda x, y: x ^ y, unequal)
 lt = _comparison("lt", np.less, lambda x, y: ~x & y)
 le = _comparison("le", np.less_equal, lambda x, y: ~x | y)
 gt = _comparison("gt", np.greater, lambda x, y: x & ~y)
@@ -67,6 +72,7 @@ is_finite = elementwise(
     lambda b, x: b.op("abs", x) <= float(np.finfo(np.float32 if x.dtype == "f4" else np.float64).max),
     kinds="fc",
     dtype=BOOL,
+    pairs=lambda x: is_finite(x.re) if x.im is None else and_(is_finite(x.re), is_finite(x.im)),
     samples=lambda: [
         Sample(("f4[2,3]",)),
         Sample((np.array([1, np.inf, -np.inf, np.nan, 3e38], np.float32),)),
@@ -113,6 +119,7 @@ select = elementwise(
     lambda t, _out, c, _x, _y: select(c, _zero_like(t), t),
     shape=_select_shape,
     raw=True,
+    pairs=chosen,
     samples=lambda: [
         Sample(("b1[2,3]", "f4[2,3]", "f4[2,3]")),
         Sample(("b1[]", "f4[3]", "f4[3]")),

@@ -15,11 +15,12 @@ import numpy as np
 from fnn import dtypes
 from fnn import primitives as P
 from fnn.core.aval import Aval
-from fnn.core.lowering import Elementwise
+from fnn.core.lowering import Elementwise, IndexMap
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
+from fnn.primitives.pairs import Pair, conjugated, interleaved, separated
 from fnn.primitives.rules import check_kinds, elementwise, lift, of_dtype, zeros
 
 
@@ -59,6 +60,7 @@ real = elementwise(
     shape=_part_shape("real"),
     raw=True,
     samples=_parts,
+    pairs=lambda x: x.re,
 )
 imag = elementwise(
     "imag",
@@ -68,6 +70,7 @@ imag = elementwise(
     shape=_part_shape("imag"),
     raw=True,
     samples=_parts,
+    pairs=lambda x: x.imag,
 )
 conj = elementwise(
     "conj",
@@ -77,6 +80,7 @@ conj = elementwise(
     kinds="c",
     raw=True,
     samples=_parts,
+    pairs=conjugated,
 )
 
 
@@ -132,6 +136,7 @@ complex = Primitive(
         True,
     ),
     lower=Elementwise(_forbidden),
+    pairs=lambda args, p: Pair(*args),
     samples=lambda: [
         Sample(("f4[2,3]", "f4[2,3]")),
         Sample(("f8[3]", "f8[3]")),
@@ -143,4 +148,66 @@ complex = Primitive(
             differentiate=False,
         ),
     ],
+)
+
+
+# -- parts side by side --------------------------------------------------------------------------------------
+
+
+def _parts_shape(x: Aval) -> Aval:
+    check_kinds("parts", (x,), "c")
+    return Aval((*x.shape, 2), dtypes.real_of(x.dtype), x.weak_type)
+
+
+def _parts_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
+    return parts(*primals), None if tangents[0] is None else parts(tangents[0])
+
+
+def _parts_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
+    return parts(*args), (lambda ct: [conj(joined(ct))]) if needs[0] else None
+
+
+# both parts along a new last axis, as they lie in memory
+parts = Primitive(
+    "parts",
+    shape=_parts_shape,
+    evaluate=lambda x: np.stack([np.real(x), np.imag(x)], -1),
+    jvp=_parts_jvp,
+    vjp=_parts_vjp,
+    batch=lambda frame, flags, args, p: (parts(*args), True),
+    lower=IndexMap("identity"),
+    pairs=lambda args, p: interleaved(args[0]),
+    samples=_parts,
+)
+
+
+def _joined_shape(x: Aval) -> Aval:
+    check_kinds("joined", (x,), "f")
+    if not x.shape or x.shape[-1] != 2 or x.dtype not in (dtypes.float32, dtypes.float64):
+        raise ShapeError(
+            f"joined: {x} is not float32 or float64 with a last axis of 2, at {describe(here())}; complex(re, im) takes "
+            "the parts apart"
+        )
+    return Aval(x.shape[:-1], dtypes.complex_of(x.dtype), x.weak_type)
+
+
+def _joined_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
+    return joined(*primals), None if tangents[0] is None else joined(tangents[0])
+
+
+def _joined_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> tuple[Any, Any]:
+    return joined(*args), (lambda ct: [parts(conj(ct))]) if needs[0] else None
+
+
+# the inverse of `parts`
+joined = Primitive(
+    "joined",
+    shape=_joined_shape,
+    evaluate=lambda x: _complex_evaluate(np.asarray(x)[..., 0], np.asarray(x)[..., 1]),
+    jvp=_joined_jvp,
+    vjp=_joined_vjp,
+    batch=lambda frame, flags, args, p: (joined(*args), True),
+    lower=IndexMap("identity"),
+    pairs=lambda args, p: separated(args[0]),
+    samples=lambda: [Sample((s,)) for s in ("f4[3,2]", "f8[2]", "f4[2,2,2]", "f4[0,2]")],
 )

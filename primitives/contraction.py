@@ -16,6 +16,16 @@ from fnn.core.primitive import Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
+from fnn.primitives.pairs import (
+    Pair,
+    as_pair,
+    bilinear_rule,
+    concatenate,
+    interleaved,
+    neg,
+    reshape,
+    separated,
+)
 from fnn.primitives.rules import HALVES, bilinear, check_axes, check_kinds, moveaxis, of_dtype, rest, shifted
 from fnn.primitives.structural import transpose
 
@@ -155,6 +165,37 @@ def _batched(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str
     return moveaxis(out, place, 0), True
 
 
+SIDE = 16  # free axes of complex operands from which their product is one real product
+
+
+def _pairs(args: Sequence[Any], params: dict[str, Any]) -> Pair:
+    """Of large complex operands: one real product, in which every number of x is a row (re, im) and every number
+    c + id of y the matrix ((c, d), (-d, c)). The rows are what lies in memory, and so is the result."""
+    x, y = map(as_pair, args)
+    (xc, yc), (xb, yb) = params["contract"], params["batch"]
+    xs, ys = shape_of(x.re), shape_of(y.re)
+    sides = [math.prod([s[d] for d in rest(len(s), c, b)]) for s, c, b in ((xs, xc, xb), (ys, yc, yb))]
+    if x.im is None or y.im is None or min(sides) < SIDE or not yc:
+        return _by_parts(args, params)
+    at = max(yc) + 1  # beside the summed axis, so that both are one
+    shape = (*ys[:at], 1, *ys[at:], 2)
+    rows = [reshape(interleaved(p), shape=shape) for p in (Pair(y.re, y.im, y.whole), Pair(neg(y.im), y.re))]
+    contract = (*xc, len(xs)), (*yc, at)
+    moved = tuple([d + (d >= at) for d in yb])
+    out_dtype = params.get("out_dtype")
+    out = dot_general(
+        interleaved(x),
+        concatenate(*rows, axis=at),
+        contract=contract,
+        batch=(xb, moved),
+        out_dtype=None if out_dtype is None else dtypes.real_of(np.dtype(out_dtype)),
+    )
+    return separated(out)
+
+
+_by_parts = bilinear_rule("dot_general")
+
+
 def _case(x: str, y: str, contract: Axes, batch: Axes = ((), ()), **more: Any) -> Sample:
     return Sample((x, y), {"contract": contract, "batch": batch, **more})
 
@@ -170,6 +211,7 @@ dot_general = bilinear(
     transposes=(_transposed(0), _transposed(1)),
     batch=_batched,
     lower=Contraction(),
+    pairs=_pairs,
     samples=lambda: [
         _case("f4[2,3]", "f4[3,4]", ((1,), (0,))),
         _case("f4[3,2]", "f4[4,3]", ((0,), (1,))),
@@ -192,5 +234,7 @@ dot_general = bilinear(
         _case("c8[2,3,4]", "c8[2,4,2]", ((2,), (1,)), ((0,), (0,))),
         _case("c8[2,0]", "c8[0,3]", ((1,), (0,))),
         _case("c8[2,3]", "c8[3,2]", ((1,), (0,)), out_dtype=np.dtype("complex128")),
+        _case("c8[17,3]", "c8[3,16]", ((1,), (0,))),
+        _case("c16[3,2,17]", "c16[2,3,16]", ((0,), (1,)), ((1,), (0,))),
     ],
 )

@@ -17,6 +17,7 @@ from fnn.core.trace import aval_of
 from fnn.errors import DtypeError, ShapeError
 from fnn.primitives.bitwise import or_, shift_left, shift_right_logical
 from fnn.primitives.comparison import eq, gt, ne, select
+from fnn.primitives.pairs import Pair, as_pair
 from fnn.primitives.rules import check_kinds, element_code, elementwise, meet, of_dtype, together, zeros
 from fnn.primitives.structural import broadcast, iota
 
@@ -75,6 +76,16 @@ def _convert_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) 
     return out, lambda ct: [convert(ct, dtype=source)]
 
 
+def _convert_pairs(args: Sequence[Any], p: dict[str, Any]) -> Any:
+    x, target = as_pair(args[0]), np.dtype(p["dtype"])
+    if target.kind == "b":
+        return ne(x.re, 0.0) if x.im is None else or_(ne(x.re, 0.0), ne(x.im, 0.0))
+    if not dtypes.is_complex(target):
+        return convert(x.re, **p)
+    p = {**p, "dtype": dtypes.real_of(target)}
+    return Pair(convert(x.re, **p), None if x.im is None else convert(x.im, **p))
+
+
 _edges = np.array([np.nan, np.inf, -np.inf, 3e10, -3e10, 1.9, -1.9, -0.0], np.float32)
 
 
@@ -91,6 +102,7 @@ convert = Primitive(
     vjp=_convert_vjp,
     batch=lambda frame, flags, args, p: (convert(*args, **p), True),
     lower=Elementwise(_convert_loop),
+    pairs=_convert_pairs,
     samples=lambda: [
         _to("f4[2,3]", "float64"),
         _to("f8[2]", "float32"),
@@ -322,6 +334,7 @@ stop_gradient = elementwise(
     None,
     shape=lambda x: x,
     raw=True,
+    pairs=lambda x: Pair(stop_gradient(x.re), None if x.im is None else stop_gradient(x.im)),
     # the point is a derivative that differs from the finite one
     samples=lambda: [
         Sample(("f4[2,3]",), differentiate=False),

@@ -19,6 +19,7 @@ from fnn.primitives.arithmetic import min as min_
 from fnn.primitives.bitwise import not_
 from fnn.primitives.comparison import eq, gt, lt, select
 from fnn.primitives.cumulative_loops import extent, lowering
+from fnn.primitives.pairs import running_product
 from fnn.primitives.rules import HALVES, check_axes, check_kinds, linear, same_batch, zeros
 from fnn.primitives.structural import broadcast, concatenate, pad, reshape, slice
 from fnn.primitives.transcendental import exp, log1p
@@ -236,8 +237,9 @@ cumsum = linear(
 
 
 def _recurrent(
-    name: str, weights: Callable[..., tuple[Any, Any]], *, kinds: str = "iuf", samples: Sequence[Sample]
-) -> Primitive:
+    name: str, weights: Callable[..., tuple[Any, Any]], *, kinds: str = "iuf", samples: Sequence[Sample],
+    pairs: Callable[..., Any] | None = None,
+) -> Primitive:  # fmt: skip
     """A running y[i] = f(y[i-1], x[i]). weights(x, out, axis, reverse) -> (df/dy, df/dx) at every i; the
     first df/dy is never used."""
 
@@ -270,6 +272,7 @@ def _recurrent(
         vjp=vjp,
         batch=same_batch(name, axis=lambda v, n: v + 1),
         lower=_decomposed(name),
+        pairs=pairs,
         samples=[*samples, *_long(name)],
     )
     return prim
@@ -280,6 +283,7 @@ cumprod = _recurrent(
     "cumprod",
     lambda x, out, axis, reverse: (x, _previous(out, 1.0, axis, reverse)),
     kinds="iufc",
+    pairs=lambda args, p: running_product(args[0], **p),
     samples=[
         *_samples(),
         *_integers(),

@@ -17,6 +17,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError
 from fnn.primitives import window_loops
+from fnn.primitives.pairs import Pair, as_pair
 from fnn.primitives.rules import element_code, rest, shifted, zeros
 from fnn.primitives.window_map import Axes, WindowMap, check_numbers, distinct, require
 from fnn.records import record
@@ -226,6 +227,16 @@ def _batch(
     return gather(*args, **{**params, "dimension_numbers": numbers, "slice_sizes": sizes}), True
 
 
+def _pairs(args: Sequence[Any], params: dict[str, Any]) -> Pair:
+    x, fill = as_pair(args[0]), params["fill_value"]
+    parts = (None, 0.0) if fill is None else (complex(fill).real, complex(fill).imag)
+    re, im = (
+        gather(part, args[1], **{**params, "fill_value": value})
+        for part, value in zip((x.re, x.imag), parts, strict=True)
+    )
+    return Pair(re, im)
+
+
 def _windows_of(avals: Sequence[Any], params: dict[str, Any]) -> WindowMap:
     return window_map(avals[0].shape, avals[1].shape, params["dimension_numbers"], params["slice_sizes"])
 
@@ -284,6 +295,7 @@ def _samples() -> list[Sample]:
 # that there are none, and reads nothing outside if there are
 gather = Primitive(
     "gather",
+    pairs=_pairs,
     shape=_shape,
     evaluate=_evaluate,
     evaluate_for=_evaluate_for,

@@ -16,6 +16,7 @@ from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, DtypeError
 from fnn.primitives.arithmetic import FIELD, add, is_floating, mul, one_integer_dtype, sub
 from fnn.primitives.comparison import eq, select
+from fnn.primitives.pairs import of_pairs, power
 from fnn.primitives.rules import check_kinds, elementwise, of_dtype, zeros
 from fnn.primitives.sampling import binary
 
@@ -74,6 +75,7 @@ integer_pow = elementwise(
     _integer_pow_loop,
     _integer_pow_partial,
     shape=_integer_pow_shape,
+    pairs=power,
     samples=lambda: [
         *[Sample(("f4[2,3]",), {"n": n}) for n in (0, 1, 2, 3, 7, 8)],
         *[Sample(("f4[4]",), {"n": n}, low=0.5) for n in (-1, -2, -3)],
@@ -149,6 +151,7 @@ pow = elementwise(
     _pow_in_x,
     _pow_in_y,
     kinds=FIELD,
+    pairs=of_pairs("pow"),
     samples=lambda: [
         *binary(0.5, 2.0, complexes=True),
         Sample(

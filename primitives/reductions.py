@@ -19,6 +19,7 @@ from fnn.primitives.arithmetic import add, div, mul
 from fnn.primitives.bitwise import or_
 from fnn.primitives.comparison import eq, ne, select
 from fnn.primitives.conversion import convert
+from fnn.primitives.pairs import product
 from fnn.primitives.rules import HALVES, check_axes, check_kinds, linear, rest, same_batch, shifted, zeros
 from fnn.primitives.structural import broadcast, concatenate, iota, reshape, slice
 from fnn.records import replace
@@ -139,6 +140,7 @@ reduce_prod = Primitive(
     vjp=_prod_vjp,
     batch=same_batch("reduce_prod", **_axes_shifted),
     lower=Reduction("mul"),
+    pairs=lambda args, p: product(args[0], p["axes"]),
     samples=lambda: [
         *_samples(),
         *_samples("c8"),

@@ -29,6 +29,7 @@ from fnn.core.primitive import Primitive, Samples, Unsupported, not_differentiab
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
+from fnn.primitives.pairs import bilinear_rule, elementwise_rule, linear_rule
 
 Partial = Callable[..., Any] | int | None
 KINDS = {
@@ -241,6 +242,7 @@ def elementwise(
     samples: Samples = (),
     refuse: str | None = None,
     raw: bool = False,
+    pairs: Callable[..., Any] | None = None,
 ) -> Primitive:
     """An elementwise primitive.
 
@@ -251,7 +253,8 @@ def elementwise(
 
     The derivative of an elementwise operation is diagonal, so one table serves forward mode (t is a tangent)
     and reverse mode (t is a cotangent). kinds: the dtypes it takes, letters of `fnn.dtypes.kind`; dtype: that
-    of the result, where it is not the operands'. refuse: why the operation has no derivative, for those that
+    of the result, where it is not the operands'. pairs(*pairs, **params): the same of complex operands as pairs of
+    real ones. refuse: why the operation has no derivative, for those that
     raise instead of giving zero.
     """
     uses = [_used(p) if callable(p) else frozenset() for p in partials]
@@ -340,6 +343,7 @@ def elementwise(
         ),
         lower=expr if isinstance(expr, Lowering) else Elementwise(expr),
         samples=samples,
+        pairs=None if pairs is None else elementwise_rule(pairs),
     )
     return prim
 
@@ -418,7 +422,7 @@ def linear(
 
     prim = Primitive(
         name, shape=shape, evaluate=evaluate, jvp=jvp, vjp=vjp, batch=batch, lower=lower, samples=samples,
-        evaluate_for=evaluate_for,
+        evaluate_for=evaluate_for, pairs=linear_rule(name, positions),
     )  # fmt: skip
     return prim
 
@@ -433,6 +437,7 @@ def bilinear(
     lower: Lowering | Unsupported,
     samples: Samples = (),
     evaluate_for: Callable[..., Any] | None = None,
+    pairs: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A primitive of two arguments, linear in each. transposes[i](ct, other, avals, params) -> the
     cotangent of argument i, `other` being the other argument."""
@@ -461,7 +466,7 @@ def bilinear(
 
     prim = Primitive(
         name, shape=shape, evaluate=evaluate, jvp=jvp, vjp=vjp, batch=batch, lower=lower, samples=samples,
-        evaluate_for=evaluate_for,
+        evaluate_for=evaluate_for, pairs=pairs or bilinear_rule(name),
     )  # fmt: skip
     return prim
 

@@ -16,9 +16,10 @@ from fnn.core.lowering import Kernel
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
-from fnn.errors import ArgumentError, DifferentiationError, DtypeError
+from fnn.errors import ArgumentError, DifferentiationError, DtypeError, UnsupportedError
 from fnn.primitives import arithmetic, comparison, structural, window_loops
 from fnn.primitives.gathering import GatherDimensionNumbers, gather
+from fnn.primitives.pairs import Pair, as_pair, times
 from fnn.primitives.rules import lift, of_dtype, rest, shifted, zeros
 from fnn.primitives.window_map import Axes, WindowMap, check_numbers, distinct, require
 from fnn.records import record
@@ -315,6 +316,24 @@ def _batch(
     return scatter(operand, indices, updates, **{**params, "dimension_numbers": numbers}), True
 
 
+def _pairs(args: Sequence[Any], params: dict[str, Any]) -> Pair:
+    """Products: each update is multiplied by what is there, which takes distinct indices."""
+    operand, indices, updates = as_pair(args[0]), args[1], as_pair(args[2])
+    if params["combine"] == "mul":
+        if not params["unique"]:
+            raise UnsupportedError(
+                'scatter with combine="mul" of complex numbers is compiled for distinct indices only, at '
+                f"{describe(here())}: pass unique_indices=True if they are, or run it without jit"
+            )
+        aval = aval_of(updates.re)
+        there = Pair(*[_read(part, indices, aval, params) for part in (operand.re, operand.imag)])
+        updates, params = times(there, updates), _with(params, "set")
+    re, im = (
+        scatter(x, indices, u, **params) for x, u in ((operand.re, updates.re), (operand.imag, updates.imag))
+    )
+    return Pair(re, im)
+
+
 # -- lowering ------------------------------------------------------------------------------------------------
 
 
@@ -410,6 +429,7 @@ def _samples() -> list[Sample]:
 # sorted: the indices ascend
 scatter = Primitive(
     "scatter",
+    pairs=_pairs,
     shape=_shape,
     evaluate=_evaluate,
     jvp=_jvp,

@@ -17,6 +17,7 @@ from fnn.core.trace import aval_of, shape_of
 from fnn.errors import ArgumentError, DtypeError, ShapeError
 from fnn.primitives import sorting_loops, structural
 from fnn.primitives.gathering import GatherDimensionNumbers, gather
+from fnn.primitives.pairs import Pair
 from fnn.primitives.rules import lift, rest, zeros
 from fnn.primitives.scattering import ScatterDimensionNumbers, scatter
 from fnn.primitives.sorting_loops import Line
@@ -209,6 +210,16 @@ def _sort_cost(ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]
     return 50.0 + ins[0].size * (4.0 + len(ins) * 4.0 * math.log2(2 + length))
 
 
+def _sort_pairs(args: Sequence[Any], p: dict[str, Any]) -> list[Any]:
+    """Each complex operand is two, a key of two parts if it is a key."""
+    flat: list[Any] = []
+    for x in args:
+        flat += [x.re, x.imag] if isinstance(x, Pair) else [x]
+    keys = sum(1 + isinstance(x, Pair) for x in args[: p["keys"]])
+    out = iter(sort(*flat, **{**p, "keys": keys}))
+    return [Pair(next(out), next(out)) if isinstance(x, Pair) else next(out) for x in args]
+
+
 _SORT = {"axis": 0, "keys": 1, "stable": True}
 _SPECIAL = np.array([0.0, -0.0, np.nan, -np.inf, 1.0, -np.nan, np.inf, -0.0, 0.0, -2.5], np.float32)
 # operands sorted along an axis, ascending and lexicographically by the first `keys` of them, the others going
@@ -220,6 +231,7 @@ sort = Primitive(
     jvp=_sort_jvp,
     vjp=_sort_vjp,
     batch=_sort_batch,
+    pairs=_sort_pairs,
     multiple=True,
     lower=Kernel(
         _sort_write,

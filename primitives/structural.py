@@ -24,6 +24,7 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of, shape_of
 from fnn.errors import DtypeError, ShapeError
+from fnn.primitives.pairs import Pair
 from fnn.primitives.rules import check_axes, lift, linear, rest, same_batch, shifted, zeros
 
 # -- broadcast -----------------------------------------------------------------------------------------------
@@ -411,9 +412,11 @@ iota = Primitive(
     vjp=lambda needs, args, p: (iota(**p), None),
     batch=lambda frame, flags, args, p: (iota(**p), False),
     lower=Iota(),
+    pairs=lambda args, p: Pair(iota(**{**p, "dtype": dtypes.real_of(np.dtype(p["dtype"]))})),
     samples=lambda: [
         Sample((), {"dtype": np.dtype("int32"), "shape": (2, 3), "dimension": 1}),
         Sample((), {"dtype": np.dtype("float32"), "shape": (4,), "dimension": 0}),
+        Sample((), {"dtype": np.dtype("complex64"), "shape": (4,), "dimension": 0}),
         Sample((), {"dtype": np.dtype("uint8"), "shape": (0, 2), "dimension": 0}),
         Sample((), {"dtype": np.dtype(dtypes.bfloat16), "shape": (3, 1), "dimension": 0}),
     ],

@@ -12,6 +12,7 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.trace import aval_of
 from fnn.primitives.arithmetic import add, div, mul, neg, square, sub
 from fnn.primitives.comparison import lt, select
+from fnn.primitives.pairs import of_pairs
 from fnn.primitives.rules import Partial, elementwise, zeros
 from fnn.primitives.sampling import unary
 
@@ -28,7 +29,10 @@ def _unary(
         return unary(low, high, complexes=not real_only) + ends
 
     kinds = "f" if real_only else "fc"
-    return elementwise(name, evaluate, lambda b, x: b.math(name, x), partial, kinds=kinds, samples=samples)
+    pairs = None if real_only else of_pairs(name)
+    return elementwise(
+        name, evaluate, lambda b, x: b.math(name, x), partial, kinds=kinds, samples=samples, pairs=pairs
+    )
 
 
 ALL = (0.0, -0.0, np.inf, -np.inf, np.nan)
@@ -46,6 +50,7 @@ sqrt = elementwise(
     lambda b, x: b.op("sqrt", x),
     lambda t, out, _x: div(mul(t, 0.5), out),
     kinds="fc",
+    pairs=of_pairs("sqrt"),
     samples=lambda: [
         *unary(0.25, 2.0, complexes=True),
         Sample((np.array([*ALL, -1], np.float32),), differentiate=False),

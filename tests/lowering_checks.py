@@ -75,6 +75,9 @@ def execute(lowered: Lowered, arrays: Any, shuffle: bool = True) -> list[np.ndar
 
 def close(got: np.ndarray, want: np.ndarray, slack: float = 1.0) -> None:
     assert got.shape == want.shape and got.dtype == want.dtype, (got.shape, want.shape, got.dtype, want.dtype)
+    if want.dtype.kind == "c":
+        close(np.stack([got.real, got.imag]), np.stack([want.real, want.imag]), slack)
+        return
     code = code_of(want.dtype)
     if code[0] in "fb" and code != "b1":
         tolerance = {"bf": 2e-2, "f2": 4e-3, "f4": 3e-5, "f8": 1e-12}[code] * slack

@@ -407,13 +407,6 @@ def check_empty_batch(case: Case) -> str | None:
 # -- compiling -----------------------------------------------------------------------------------------------
 
 
-def holds_complex(case: Case) -> bool:
-    given = [aval_of(wrap(v)) for v in case.values()]
-    out = case.primitive.out_aval(tuple(given), case.sample.params)
-    every = [*given, *(out if case.primitive.multiple else [out])]
-    return any(dtypes.is_complex(a.dtype) for a in every if hasattr(a, "dtype"))
-
-
 def compiled(f: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     from fnn.transforms.jit import jit
 
@@ -422,8 +415,6 @@ def compiled(f: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 def check_jit(case: Case) -> str | None:
     """The compiled primitive gives what NumPy gives."""
-    if holds_complex(case):
-        return "complex numbers are not compiled yet"
     values = [wrap(v) for v in case.values()]
     places = [i for i, v in enumerate(values) if isinstance(v, Array)]
 
@@ -442,8 +433,6 @@ def check_jit(case: Case) -> str | None:
 
 def check_jit_of_derivatives(case: Case) -> str | None:
     """Both derivatives compiled, with their operands' own dtypes, give what they give uncompiled."""
-    if holds_complex(case):
-        return "complex numbers are not compiled yet"
     f = smooth(case)
     if isinstance(f, str):
         return f

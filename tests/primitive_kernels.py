@@ -45,9 +45,11 @@ def vjp(primitive: Primitive, *args: Any) -> Any:
     return primitive.vjp(*args)
 
 
-def holds_complex(sample: Sample) -> bool:
-    """Whether an operand is complex; those become pairs of real ones before there are loops."""
-    return any(np.asarray(a).dtype.kind == "c" for a in sample.arrays(np.random.default_rng(0)))
+def holds_complex(primitive: Primitive, sample: Sample) -> bool:
+    """Whether an operand or a result is complex; those become pairs of real ones before there are loops."""
+    avals = tuple([aval_of(a) for a in sample.arrays(np.random.default_rng(0))])
+    out = primitive.out_aval(avals, sample.params)
+    return any(dtypes.is_complex(a.dtype) for a in (*avals, *(out if primitive.multiple else [out])))
 
 
 def run_kernel(

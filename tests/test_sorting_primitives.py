@@ -101,7 +101,9 @@ def test_sort_by_several_keys(n: int, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("printer", PRINTERS)
 def test_loop_programs_of_samples(primitive: Primitive, printer: str, rng: np.random.Generator) -> None:
     """As vectors every sample; through Numba, which compiles slowly, a few."""
-    whole = [s for s in primitive.samples if not holds_complex(s)]  # those have no loops of their own
+    whole = [
+        s for s in primitive.samples if not holds_complex(primitive, s)
+    ]  # those have no loops of their own
     samples = whole[::8] if printer == "numba" else whole
     for sample in samples:
         args = [from_numpy(a, a.dtype) if isinstance(a, np.ndarray) else a for a in sample.arrays(rng)]

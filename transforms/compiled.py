@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fnn import dtypes, kernels
+from fnn import kernels
 from fnn.config import config
 from fnn.core.array import ConcreteArray
 from fnn.core.ir import Equation, Graph, Var
 from fnn.core.nonfinite import forbidden
 from fnn.core.primitive import Primitive
-from fnn.core.source import describe
 from fnn.core.trace import aval_of
-from fnn.errors import NonFiniteError, UnsupportedError
+from fnn.errors import NonFiniteError
 from fnn.transforms.passes.pipeline import optimize
 
 
@@ -29,7 +28,6 @@ def executable(graph: Graph, donated: tuple[int, ...] = (), name: str = "") -> k
 
 def _compiled(graph: Graph, donated: tuple[int, ...], name: str) -> kernels.Executable:
     start = time.perf_counter()
-    _refuse_complex(graph)
     simple = optimize(graph)
     passed = time.perf_counter()
     compile_graph = kernels.compile_graph  # the first time this imports what compiles
@@ -53,16 +51,6 @@ def _compiled(graph: Graph, donated: tuple[int, ...], name: str) -> kernels.Exec
         file=sys.stderr,
     )  # fmt: skip
     return program
-
-
-def _refuse_complex(graph: Graph) -> None:
-    for eqn in graph.equations:
-        for atom in (*eqn.inputs, *eqn.outputs):
-            if dtypes.is_complex(atom.aval.dtype):
-                raise UnsupportedError(
-                    f"complex numbers are not compiled yet, at {describe(eqn.source)}: run the function without jit, or "
-                    "carry the real and the imaginary part as two arrays"
-                )
 
 
 def numpy_value(x: Any, dtype: np.dtype) -> np.ndarray:

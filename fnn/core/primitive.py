@@ -105,11 +105,12 @@ class Primitive:
 
     With `multiple`, out, tangent, ct and flag are lists, and vjp returns (out, pull, active): which
     outputs depend differentiably on the arguments that need a cotangent. prepare(args, params) -> params
-    runs before staging; floor(params) -> the innermost trace that binds an axis name the operation refers
-    to. evaluate_for(types, params) -> evaluate for operands of these types (an Aval, or the type of a Python
-    number), parameters bound: what costs the same for all of them, done once. effect(params) -> whether it does
-    more than compute its results (it prints, say): such an equation is never left out, merged with an equal one,
-    computed again or moved past another. Parameters are hashable."""
+    runs before staging; pairs(args, params) -> the result where complex operands come as `Pair`s of real
+    ones, for compiled programs (see fnn.primitives.pairs); floor(params) -> the innermost trace that binds
+    an axis name the operation refers to. evaluate_for(types, params) -> evaluate for operands of these
+    types (an Aval, or the type of a Python number), parameters bound: what costs the same for all of them,
+    done once. effect(params) -> whether it does more than compute its results (it prints, say): such an
+    equation is never left out, merged with an equal one, computed again or moved past another. Parameters are hashable."""
 
     __slots__ = (
         "name",
@@ -123,6 +124,7 @@ class Primitive:
         "multiple",
         "prepare",
         "floor",
+        "pairs",
         "evaluate_for",
         "effect",
         "types",
@@ -143,13 +145,14 @@ class Primitive:
         multiple: bool = False,
         prepare: Callable[..., dict[str, Any]] | None = None,
         floor: Callable[[dict[str, Any]], Trace | None] | None = None,
+        pairs: Callable[[Sequence[Any], dict[str, Any]], Any] | None = None,
         evaluate_for: Callable[[Sequence[Aval | type], dict[str, Any]], Callable[..., Any]] | None = None,
         effect: Callable[[dict[str, Any]], bool] | None = None,
     ):
         self.name, self.shape, self.evaluate, self.jvp, self.vjp = name, shape, evaluate, jvp, vjp
         self.batch, self.lower, self._samples = batch, lower, samples
         self.multiple, self.prepare, self.floor = multiple, prepare, floor
-        self.evaluate_for, self.effect = evaluate_for, effect
+        self.evaluate_for, self.effect, self.pairs = evaluate_for, effect, pairs
         self.types: dict[Any, Any] = {}  # (operand avals, parameters) -> result aval
         self.ready: dict[Any, Callable[..., ConcreteArray]] = {}  # what `run` calls, by the types of operands
         if name in registry:

@@ -13,6 +13,7 @@ from fnn.transforms.passes.fold import fold
 from fnn.transforms.passes.hoist import hoist
 from fnn.transforms.passes.inline import inline
 from fnn.transforms.passes.one_hot import one_hot
+from fnn.transforms.passes.pairs import pairs
 from fnn.transforms.passes.pieces import pieces
 from fnn.transforms.passes.recognise import recognise
 from fnn.transforms.passes.rewriting import map_subgraphs
@@ -32,7 +33,20 @@ def nested(graph: Graph) -> Graph:
     return Graph(graph.inputs, graph.outputs, equations)
 
 
-PASSES: tuple[Pass, ...] = (inline, dce, nested, fold, simplify, cse, recognise, one_hot, pieces, hoist, dce)
+PASSES: tuple[Pass, ...] = (
+    pairs,
+    inline,
+    dce,
+    nested,
+    fold,
+    simplify,
+    cse,
+    recognise,
+    one_hot,
+    pieces,
+    hoist,
+    dce,
+)
 
 
 def optimize(graph: Graph) -> Graph:
