@@ -220,6 +220,7 @@ with _names(globals()):
         pswapaxes,
     )
     from fnn.transforms.control import cond, switch
+    from fnn.transforms.implicit import custom_linear_solve, custom_root
     from fnn.transforms.scan import fori_loop, scan
     from fnn.transforms.sequential_map import map
     from fnn.transforms.while_loop import while_loop
