@@ -50,6 +50,13 @@ def _choice(*words: str) -> Callable[[object], str]:
     return parse
 
 
+def _key_reuse(value: object) -> str:
+    """The words, or a flag, as JAX has it: true is "error"."""
+    if isinstance(value, (bool, int)) and value in (0, 1):
+        return "error" if value else "off"
+    return _choice("warn", "error", "off")(value)
+
+
 def _count(least: int) -> Callable[[object], int]:
     def parse(value: object) -> int:
         message = f"a whole number of at least {least}"
@@ -167,6 +174,13 @@ SETTINGS: dict[str, Setting] = {
             _flag,
             "an index out of bounds is an error everywhere",
         ),
+        Setting(
+            "debug_key_reuse",
+            "FNN_DEBUG_KEY_REUSE",
+            lambda: "warn",
+            _key_reuse,
+            "what happens when a random key is used twice: warn, error or off",
+        ),
         Setting("check_graphs", "FNN_CHECK", lambda: False, _flag, "check every graph after every pass"),
     )
 }
@@ -209,6 +223,7 @@ class Config:
     debug_infs: bool
     check_indices: bool
     check_graphs: bool
+    debug_key_reuse: str
 
     __slots__ = (*SETTINGS, "_lock", "_overrides", "_overriding", "_values")
 

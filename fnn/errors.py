@@ -22,6 +22,8 @@ __all__ = [
     "ImmutableError",
     "IndexingError",
     "KernelFailedError",
+    "KeyReuseError",
+    "KeyReuseWarning",
     "LeakError",
     "MissingDependency",
     "NonConcreteBooleanIndexError",
@@ -399,6 +401,29 @@ class MissingDependency(FnnError, ImportError):
         """The error for a missing `package` (its name on PyPI): `of("safetensors", "fnn.checkpoint")`."""
         message = f"{needed_for} needs the package {package!r}, which is not installed: pip install {package}"
         return cls(message, name=module or package)
+
+
+class KeyReuseError(FnnError, ValueError):
+    """A random key was used twice, and the setting `debug_key_reuse` is "error".
+
+    Broken::
+
+        with fnn.config.using(debug_key_reuse="error"):
+            key = fnn.random.key(0)
+            x, y = fnn.random.normal(key), fnn.random.normal(key)
+
+    The same key gives the same numbers; split it::
+
+        key, use = fnn.random.split(fnn.random.key(0))
+        x = fnn.random.normal(use)
+    """
+
+
+class KeyReuseWarning(UserWarning):
+    """A random key was used twice, by two draws or by a draw and a split: where independent numbers were meant, they are
+    not. Split the key, or pass `fnn.random.clone(key)` where it is meant. The setting `debug_key_reuse` ("warn", "error",
+    "off") says what happens; each pair of places is told once.
+    """
 
 
 class CacheWarning(UserWarning):

@@ -33,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     A cache directory named by the caller is respected. Under pytest-xdist the workers inherit the
     controller's environment, so that they share one cache.
     """
+    # Tests draw from one key again and again, and say so where that is what they test.
+    os.environ.setdefault("FNN_DEBUG_KEY_REUSE", "off")
     if CACHE_VARIABLE not in os.environ:
         directory = tempfile.mkdtemp(prefix="fnn-test-cache-")
         os.environ[CACHE_VARIABLE] = directory

@@ -60,7 +60,7 @@ class _Solve:
             self.transpose_solve,
             self.solve,
             self.shared,
-            self.own[::-1],
+            (self.own[1], self.own[0]),
             self.place,
         )
 
@@ -252,4 +252,4 @@ def custom_root(
 
     outs = root(*shared, *own, *leaves)
     x = tree.unflatten(structure, outs[:size])
-    return (x, tree.unflatten(aux, outs[size:])) if has_aux else x
+    return (x, tree.unflatten(aux, outs[size:])) if aux is not None else x

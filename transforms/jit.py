@@ -17,6 +17,7 @@ from fnn.core.source import code_chain, describe, function_place, here
 from fnn.core.trace import Tracer, state
 from fnn.core.tracebacks import shortened
 from fnn.errors import ArgumentError, UnsupportedError
+from fnn.transforms import key_reuse
 from fnn.transforms.calls import jit_call, staged
 from fnn.transforms.compiled import numpy_value
 from fnn.transforms.dispatch import MISS, SHORT, Entry, Short
@@ -125,6 +126,8 @@ class Jitted:
 
         names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
         graph, captured, out = staged(call, structure, avals, names)
+        if state.stage is None:  # a graph inside of another is checked with it
+            key_reuse.check(graph)
         return Entry(graph, captured, out, self._donated(dynamic, named, args), function_place(f))
 
     def _remember(self, structure: Any, avals: tuple[Aval, ...], static: Any, axes: tuple) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Var:
     """A typed name, assigned once. Compared by identity."""
 
-    __slots__ = ("aval",)
+    __slots__ = ("aval", "__weakref__")
 
     def __init__(self, aval: Aval):
         self.aval = aval

@@ -151,7 +151,7 @@ def aval_of(x: Any) -> Aval:
 class Stage(Trace):
     """Records a Graph. Its tracers have no values; note is the variable."""
 
-    __slots__ = ("inputs", "equations", "captured", "outer", "names", "what")
+    __slots__ = ("inputs", "equations", "captured", "outer", "names", "what", "__weakref__")
     kind = "jit (or another staged function)"
 
     def __init__(self, names: Callable[[int], str] | None = None, what: str = "a staged function") -> None:

@@ -15,6 +15,7 @@ from fnn.errors import ArgumentError, ShapeError
 from fnn.random.distributions import gumbel
 from fnn.random.keys import bits, one_key, shape_tuple, split
 from fnn.random.uniforms import randint, uniform
+from fnn.transforms.key_reuse import uses_key
 
 
 def _shuffled(key: Any, x: Array, axis: int) -> Array:
@@ -26,6 +27,7 @@ def _shuffled(key: Any, x: Array, axis: int) -> Array:
     return x
 
 
+@uses_key
 def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> Array:
     """The numbers below x, or the slices of an array x along an axis, in random order.
 
@@ -51,11 +53,13 @@ def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> A
     return fnp.take(given, _shuffled(key, fnp.arange(given.shape[axis]), 0), axis=axis)
 
 
+@uses_key
 def shuffle(key: Any, x: Any, axis: int = 0) -> Array:
     """x with its slices along an axis in random order; see permutation."""
     return permutation(key, x, axis)
 
 
+@uses_key
 def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0) -> Array:
     """Draws from the numbers below a, or from an array a along an axis, with probabilities p (equal by
     default).
@@ -106,6 +110,7 @@ def choice(key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = Non
     return taken(P.top_k(score, k=draws)[1].reshape(size))
 
 
+@uses_key
 def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Array:
     """Indices along an axis with probabilities proportional to exp(logits), by the Gumbel-max trick.
 

@@ -14,14 +14,11 @@ from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError
 from fnn.random.gammas import parameters
-from fnn.random.keys import U32, Words, one_key, shape_tuple, split, threefry
+from fnn.random.keys import Words, child, one_key, shape_tuple, split
 from fnn.random.uniforms import draw, float_dtype
+from fnn.transforms.key_reuse import uses_key
 from fnn.transforms.scan import scan
 from fnn.transforms.while_loop import while_loop
-
-
-def _child(words: Words, number: int) -> Words:
-    return threefry(words, P.zeros(words[0].aval), P.convert(np.uint32(number), dtype=U32))
 
 
 def _promoted(*given: Any) -> list[Array]:
@@ -39,6 +36,7 @@ def _integer(what: str, dtype: Any) -> np.dtype:
     return target
 
 
+@uses_key
 def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Poisson numbers of rate lam, integers; shape is lam's by default.
 
@@ -66,8 +64,8 @@ def _knuth(words: Words, rate: Array, dtype: np.dtype) -> Array:
     def step(state: Any) -> Any:
         first, second, count, log_product = state
         at = (first, second)
-        u = draw(_child(at, 1), rate.shape, single, 0.0, 1.0)
-        return (*_child(at, 0), fnp.where(log_product > -rate, count + 1, count), log_product + fnp.log(u))
+        u = draw(child(at, 1), rate.shape, single, 0.0, 1.0)
+        return (*child(at, 0), fnp.where(log_product > -rate, count + 1, count), log_product + fnp.log(u))
 
     zeros = fnp.zeros(rate.shape, dtype), fnp.zeros(rate.shape, single)
     out = while_loop(lambda state: fnp.any(state[3] > -rate), step, (*words, *zeros))[2]
@@ -83,15 +81,15 @@ def _transformed(words: Words, rate: Array, dtype: np.dtype) -> Array:
 
     def step(state: Any) -> Any:
         at, (out, accepted) = state[:2], state[2:]
-        u = draw(_child(at, 1), rate.shape, rate.dtype, 0.0, 1.0) - 0.5
-        v = draw(_child(at, 2), rate.shape, rate.dtype, 0.0, 1.0)
+        u = draw(child(at, 1), rate.shape, rate.dtype, 0.0, 1.0) - 0.5
+        v = draw(child(at, 2), rate.shape, rate.dtype, 0.0, 1.0)
         shifted = 0.5 - fnp.abs(u)
         k = fnp.floor((2 * a / shifted + b) * u + rate + 0.43)
         s = fnp.log(v * inverse_alpha / (a / (shifted * shifted) + b))
         at_most = -rate + k * log_rate - _lgamma(k + 1)
         reject = (k < 0) | ((shifted < 0.013) & (v > shifted))
         accept = ((shifted >= 0.07) & (v <= v_r)) | (~reject & (s <= at_most))
-        return (*_child(at, 0), fnp.where(accept, k, out), accepted | accept)
+        return (*child(at, 0), fnp.where(accept, k, out), accepted | accept)
 
     start = (*words, fnp.full(rate.shape, -1, rate.dtype), fnp.zeros(rate.shape, bool))
     return while_loop(lambda state: fnp.any(~state[3]), step, start)[2].astype(dtype)
@@ -132,6 +130,7 @@ def _stirling_tail(k: Array) -> Array:
     return fnp.where(k <= 9, table[fnp.floor(small).astype(np.int32)], series)
 
 
+@uses_key
 def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> Array:
     """How many of n trials succeed, each with probability p: floating point; NaN where n is negative or p is not a
     probability.
@@ -175,9 +174,9 @@ def _by_geometric(words: Words, count: Array, chance: Array, dtype: np.dtype) ->
 
     def step(state: Any) -> Any:
         at, (number, total) = state[:2], state[2:]
-        u = draw(_child(at, 0), count.shape, chance.dtype, 0.0, 1.0)
+        u = draw(child(at, 0), count.shape, chance.dtype, 0.0, 1.0)
         more = fnp.where(total <= count, number + 1, number)
-        return (*_child(at, 1), more, total + fnp.ceil(fnp.log(u) / log_failure))
+        return (*child(at, 1), more, total + fnp.ceil(fnp.log(u) / log_failure))
 
     zero = fnp.zeros(count.shape, chance.dtype)
     out = while_loop(lambda state: fnp.any(state[3] <= count), step, (*words, zero, zero))[2]
@@ -196,8 +195,8 @@ def _by_rejection(words: Words, count: Array, chance: Array, dtype: np.dtype) ->
 
     def step(state: Any) -> Any:
         at, (out, accepted) = state[:2], state[2:]
-        u = draw(_child(at, 1), count.shape, chance.dtype, 0.0, 1.0) - 0.5
-        v = draw(_child(at, 2), count.shape, chance.dtype, 0.0, 1.0)
+        u = draw(child(at, 1), count.shape, chance.dtype, 0.0, 1.0) - 0.5
+        v = draw(child(at, 2), count.shape, chance.dtype, 0.0, 1.0)
         us = 0.5 - fnp.abs(u)
         quickly = (us >= 0.07) & (v <= v_r)
         k = fnp.floor((2 * a / us + b) * u + c)
@@ -213,12 +212,13 @@ def _by_rejection(words: Words, count: Array, chance: Array, dtype: np.dtype) ->
             - _stirling_tail(count - k)
         )
         accept = quickly | (~reject & (v <= bound))
-        return (*_child(at, 0), fnp.where(accept, k, out), accepted | accept)
+        return (*child(at, 0), fnp.where(accept, k, out), accepted | accept)
 
     start = (*words, fnp.full(count.shape, -1, chance.dtype), fnp.zeros(count.shape, bool))
     return while_loop(lambda state: fnp.any(~state[3]), step, start)[2].astype(dtype)
 
 
+@uses_key
 def multinomial(
     key: Any, n: Any, p: Any, *, shape: Any = None, dtype: Any = None, unroll: int | bool = 1
 ) -> Array:
@@ -248,6 +248,7 @@ def multinomial(
     return out if dtype is None else out.astype(dtypes.canonicalize(dtype, explicit=True))
 
 
+@uses_key
 def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None) -> Array:
     """At which trial the first success comes, with probability p each: integers from 1 on; shape is p's by default."""
     words, _ = one_key("geometric", key)

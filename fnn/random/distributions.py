@@ -15,8 +15,10 @@ from fnn.core.source import describe, here
 from fnn.errors import DtypeError
 from fnn.random.keys import one_key, shape_tuple
 from fnn.random.uniforms import draw, float_dtype
+from fnn.transforms.key_reuse import uses_key
 
 
+@uses_key
 def normal(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Standard normal numbers: sqrt(2) erf_inv(u) of u uniform in (-1, 1).
 
@@ -32,6 +34,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     )
 
 
+@uses_key
 def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Array:
     """True with probability p; shape defaults to p's.
 
@@ -60,12 +63,14 @@ def _open(
     return draw(words, shape_tuple(what, shape), target, lo, np.ones((), target)), target
 
 
+@uses_key
 def gumbel(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Gumbel numbers: -log(-log u)."""
     u, _ = _open("gumbel", key, shape, dtype, "tiny")
     return -P.log(-P.log(u))
 
 
+@uses_key
 def exponential(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Exponential numbers of mean 1: -log(1 - u)."""
     words, _ = one_key("exponential", key)
@@ -73,24 +78,28 @@ def exponential(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     return -P.log1p(-u)
 
 
+@uses_key
 def laplace(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Laplace numbers of scale 1."""
     u, _ = _open("laplace", key, shape, dtype, "eps", -1.0)
     return P.mul(P.sign(u), P.log1p(-P.abs(u)))
 
 
+@uses_key
 def logistic(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Logistic numbers: log(u / (1 - u))."""
     u, target = _open("logistic", key, shape, dtype, "eps")
     return P.log(P.div(u, P.sub(np.ones((), target), u)))
 
 
+@uses_key
 def cauchy(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Cauchy numbers: tan(pi (u - 1/2))."""
     u, target = _open("cauchy", key, shape, dtype, "eps")
     return P.tan(P.mul(P.sub(u, np.asarray(0.5, target)), np.asarray(math.pi, target)))
 
 
+@uses_key
 def rademacher(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """-1 or 1 with equal chance, int32 by default."""
     target = dtypes.default_int() if dtype is None else dtypes.canonicalize(dtype, explicit=True)
@@ -98,6 +107,7 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     return P.sub(P.mul(drawn, np.asarray(2, target)), np.ones((), target))
 
 
+@uses_key
 def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Standard normal numbers between lower and upper, which broadcast to shape."""
     words, _ = one_key("truncated_normal", key)

@@ -19,10 +19,11 @@ from fnn.core.array import Array
 from fnn.core.source import describe, here
 from fnn.errors import ShapeError
 from fnn.random.distributions import exponential, normal, rademacher
-from fnn.random.keys import U32, Words, counters, one_key, shape_tuple, split, threefry
+from fnn.random.keys import Words, child, counters, one_key, shape_tuple, split, threefry
 from fnn.random.uniforms import draw, float_dtype
 from fnn.transforms.batching import vmap
 from fnn.transforms.custom import custom_jvp
+from fnn.transforms.key_reuse import uses_key
 from fnn.transforms.while_loop import while_loop
 
 
@@ -44,11 +45,6 @@ def parameters(what: str, shape: Any, dtype: np.dtype, *given: Any) -> tuple[tup
             f"random.{what}: parameters of shape {together} do not broadcast to the shape {size}, at {describe(here())}"
         )
     return size, arrays
-
-
-def _child(words: Words, number: int) -> Words:
-    """The key number `number` of those that split gives."""
-    return threefry(words, P.zeros(words[0].aval), P.convert(np.uint32(number), dtype=U32))
 
 
 def _standard_normal(words: Words, dtype: np.dtype) -> Array:
@@ -74,11 +70,11 @@ def _one(first: Array, second: Array, alpha: Array, log_space: bool) -> Array:
 
     def propose(state: Any) -> Any:
         words = state[:2]
-        following, at, use = (_child(words, k) for k in range(3))
+        following, at, use = (child(words, k) for k in range(3))
 
         def again(inner: Any) -> Any:
-            x = _standard_normal(_child(inner[:2], 1), dtype)
-            return (*_child(inner[:2], 0), x, P.add(number(1), P.mul(x, c)))
+            x = _standard_normal(child(inner[:2], 1), dtype)
+            return (*child(inner[:2], 0), x, P.add(number(1), P.mul(x, c)))
 
         _, _, x, v = while_loop(
             lambda inner: P.le(inner[3], number(0)),
@@ -89,9 +85,9 @@ def _one(first: Array, second: Array, alpha: Array, log_space: bool) -> Array:
 
     zero = P.mul(P.stop_gradient(d), number(0))
     words = (first, second)
-    start = (*_child(words, 0), zero, P.add(zero, number(1)), P.add(zero, number(2)))
+    start = (*child(words, 0), zero, P.add(zero, number(1)), P.add(zero, number(2)))
     cube = while_loop(rejected, propose, start)[3]
-    u = draw(_child(words, 1), (), dtype, 0.0, 1.0)
+    u = draw(child(words, 1), (), dtype, 0.0, 1.0)
     if log_space:
         log_u = P.log1p(P.neg(u))
         boost = P.mul(log_u, P.div(number(1), alpha))
@@ -137,6 +133,7 @@ def _spread(what: str, a: Any, shape: Any, dtype: Any) -> Array:
     return fnp.broadcast_to(a, size)
 
 
+@uses_key
 def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Gamma numbers of shape parameter a > 0 and scale 1: density x^(a-1) e^-x / gamma(a).
 
@@ -150,12 +147,14 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Array:
     return variates(words, _spread("gamma", a, shape, dtype))
 
 
+@uses_key
 def loggamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Logarithms of gamma numbers, exact where the numbers are too small to be represented. Differentiable in a."""
     words, _ = one_key("loggamma", key)
     return variates(words, _spread("loggamma", a, shape, dtype), log_space=True)
 
 
+@uses_key
 def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Beta numbers, of density proportional to x^(a-1) (1-x)^(b-1) on (0, 1). Differentiable in a and b.
 
@@ -166,13 +165,14 @@ def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None) -> Arra
     words, _ = one_key("beta", key)
     size, (a, b) = parameters("beta", shape, float_dtype("beta", dtype), a, b)
     one, other = (
-        variates(_child(words, k), fnp.broadcast_to(x, size), log_space=True) for k, x in enumerate((a, b))
+        variates(child(words, k), fnp.broadcast_to(x, size), log_space=True) for k, x in enumerate((a, b))
     )
     most = P.max(one, other)
     one, other = P.exp(P.sub(one, most)), P.exp(P.sub(other, most))
     return P.div(one, P.add(one, other))
 
 
+@uses_key
 def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Points of the simplex with concentrations alpha, whose last axis counts the corners. Differentiable in alpha.
 
@@ -196,6 +196,7 @@ def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None) -> Arr
     return powers / fnp.sum(powers, axis=-1, keepdims=True)
 
 
+@uses_key
 def chisquare(key: Any, df: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Chi-square numbers of df degrees of freedom. Differentiable in df."""
     words, _ = one_key("chisquare", key)
@@ -207,15 +208,17 @@ def _chisquare(words: Words, df: Array) -> Array:
     return P.mul(P.exp(variates(words, P.div(df, two), log_space=True)), two)
 
 
+@uses_key
 def f(key: Any, dfnum: Any, dfden: Any, shape: Any = None, dtype: Any = None) -> Array:
     """F numbers: the ratio of two chi-square numbers over their degrees of freedom. Differentiable in both."""
     words, _ = one_key("f", key)
     size, (top, bottom) = parameters("f", shape, float_dtype("f", dtype), dfnum, dfden)
     top, bottom = fnp.broadcast_to(top, size), fnp.broadcast_to(bottom, size)
-    below, above = _chisquare(_child(words, 0), bottom), _chisquare(_child(words, 1), top)
+    below, above = _chisquare(child(words, 0), bottom), _chisquare(child(words, 1), top)
     return P.div(P.div(above, top), P.div(below, bottom))
 
 
+@uses_key
 def t(key: Any, df: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Numbers of Student's t distribution of df degrees of freedom; shape is df's by default. Differentiable in df."""
     one_key("t", key)
@@ -232,6 +235,7 @@ def _two(key: Any) -> tuple[Any, Any]:
     return pair[0], pair[1]
 
 
+@uses_key
 def generalized_normal(key: Any, p: float, shape: Any = (), dtype: Any = None) -> Array:
     """Generalised normal numbers: density proportional to exp(-|x|^p)."""
     one_key("generalized_normal", key)
@@ -241,6 +245,7 @@ def generalized_normal(key: Any, p: float, shape: Any = (), dtype: Any = None) -
     return rademacher(for_sign, size, target) * drawn ** (1 / p)
 
 
+@uses_key
 def ball(key: Any, d: int, p: float = 2, shape: Any = (), dtype: Any = None) -> Array:
     """Points of the unit ball of the p-norm in d dimensions: an array of shape (*shape, d).
 

@@ -16,6 +16,7 @@ from fnn import primitives as P
 from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
 from fnn.errors import ArgumentError, DtypeError, ShapeError
+from fnn.transforms.key_reuse import uses_key
 
 U32 = np.dtype("uint32")
 UINTS = {8: np.dtype("uint8"), 16: np.dtype("uint16"), 32: U32, 64: np.dtype("uint64")}
@@ -145,9 +146,9 @@ def key_impl(keys: Any) -> str:
 
 
 def clone(key: Any) -> Array:
-    """The same key, for when it is meant to be used twice."""
+    """The same key, for when it is meant to be used twice: its use is not that of the key it is a clone of."""
     words_of("clone", key)
-    return as_array(key)
+    return P.copy(as_array(key))
 
 
 def counters(shape: Sequence[int]) -> Words:
@@ -169,6 +170,12 @@ def threefry(words: Words, high: Array, low: Array) -> Words:
     return first, second
 
 
+def child(words: Words, number: int) -> Words:
+    """The key number `number` of those that split gives."""
+    return threefry(words, P.zeros(words[0].aval), P.convert(np.uint32(number), dtype=U32))
+
+
+@uses_key
 def split(key: Any, num: int | Sequence[int] = 2) -> Array:
     """num new keys (or an array of keys of that shape), independent of each other and of the old one.
 
@@ -208,6 +215,7 @@ def random_bits(words: Words, width: int, shape: tuple[int, ...]) -> Array:
     return mixed if width == 32 else P.convert(mixed, dtype=UINTS[width])
 
 
+@uses_key
 def bits(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Uniform bits: unsigned integers of any width, uint32 by default.
 

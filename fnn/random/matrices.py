@@ -12,10 +12,12 @@ from fnn.errors import ArgumentError, ShapeError
 from fnn.random.distributions import normal
 from fnn.random.keys import one_key, shape_tuple
 from fnn.random.uniforms import float_dtype
+from fnn.transforms.key_reuse import uses_key
 
 _METHODS = ("cholesky", "eigh", "svd")
 
 
+@uses_key
 def multivariate_normal(
     key: Any, mean: Any, cov: Any, shape: Any = None, dtype: Any = None, method: str = "cholesky"
 ) -> Array:
@@ -61,6 +63,7 @@ def multivariate_normal(
     )
 
 
+@uses_key
 def orthogonal(key: Any, n: int, shape: Any = (), dtype: Any = None, m: int | None = None) -> Array:
     """Orthogonal matrices (*shape, n, n), distributed evenly (Haar); with m, matrices (*shape, n, m) whose columns, or
     rows if there are fewer, are orthonormal."""

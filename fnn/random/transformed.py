@@ -13,20 +13,24 @@ from fnn.random.distributions import exponential, normal, rademacher
 from fnn.random.gammas import parameters
 from fnn.random.keys import one_key, shape_tuple, split
 from fnn.random.uniforms import float_dtype, uniform
+from fnn.transforms.key_reuse import uses_key
 
 
+@uses_key
 def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None) -> Array:
     """Numbers whose logarithms are normal, of standard deviation sigma; shape is sigma's by default."""
     size, (sigma,) = parameters("lognormal", shape, float_dtype("lognormal", dtype), sigma)
     return fnp.exp(normal(key, size, sigma.dtype) * sigma)
 
 
+@uses_key
 def maxwell(key: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Maxwell numbers: the length of a normal vector in three dimensions."""
     drawn = normal(key, (*shape_tuple("maxwell", shape), 3), float_dtype("maxwell", dtype))
     return fnp.sqrt(fnp.sum(drawn * drawn, axis=-1))
 
 
+@uses_key
 def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype: Any = None) -> Array:
     """loc + scale x, where x is a Maxwell number of either sign.
 
@@ -39,18 +43,21 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     return rademacher(pair[1], size, target) * maxwell(pair[0], size, target) * scale + loc
 
 
+@uses_key
 def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Pareto numbers of shape parameter b: density b / x^(b+1) from 1 on; shape is b's by default."""
     size, (b,) = parameters("pareto", shape, float_dtype("pareto", dtype), b)
     return fnp.exp(exponential(key, size, b.dtype) / b)
 
 
+@uses_key
 def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Rayleigh numbers: the length of a normal vector in two dimensions, times scale; shape is scale's by default."""
     size, (scale,) = parameters("rayleigh", shape, float_dtype("rayleigh", dtype), scale)
     return scale * fnp.sqrt(fnp.log(uniform(key, size, scale.dtype)) * -2)
 
 
+@uses_key
 def triangular(key: Any, left: Any, mode: Any, right: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Numbers in [left, right] whose density rises to mode and falls from there, in straight lines."""
     target = float_dtype("triangular", dtype)
@@ -62,6 +69,7 @@ def triangular(key: Any, left: Any, mode: Any, right: Any, shape: Any = None, dt
     return fnp.where(u < (mode - left) / (right - left), rising, falling)
 
 
+@uses_key
 def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Array:
     """Inverse normal numbers of that mean and scale 1; shape is mean's by default.
 
@@ -77,6 +85,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Array:
     return fnp.where(z <= mean / (mean + x), x, mean * mean / x)
 
 
+@uses_key
 def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None) -> Array:
     """Weibull numbers: scale times an exponential number to the power of 1 / concentration."""
     target = float_dtype("weibull_min", dtype)

@@ -13,6 +13,7 @@ from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError
 from fnn.random.keys import UINTS, Words, counters, one_key, random_bits, shape_tuple, threefry
+from fnn.transforms.key_reuse import uses_key
 
 
 def float_dtype(what: str, dtype: Any) -> np.dtype:
@@ -55,6 +56,7 @@ def _bound(bound: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     return value if not value.shape else fnp.broadcast_to(value, shape)
 
 
+@uses_key
 def uniform(key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0) -> Array:
     """Uniform floating-point numbers in [minval, maxval).
 
@@ -91,6 +93,7 @@ def _all(shape: tuple[int, ...], value: int, dtype: np.dtype) -> Array:
     return P.broadcast(np.asarray(value, dtype), shape=shape, axes=())
 
 
+@uses_key
 def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -> Array:
     """Uniform integers in [minval, maxval); minval where the range is empty. int32 by default.
 
