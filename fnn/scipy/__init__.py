@@ -8,6 +8,28 @@
 from fnn.lazy import names as _names
 
 with _names(globals()):
-    from fnn.scipy import cluster, integrate, interpolate, ndimage, optimize, signal, sparse, spatial, special, stats
+    from fnn.scipy import (
+        cluster,
+        integrate,
+        interpolate,
+        ndimage,
+        optimize,
+        signal,
+        sparse,
+        spatial,
+        special,
+        stats,
+    )
 
-__all__ = ["cluster", "integrate", "interpolate", "ndimage", "optimize", "signal", "sparse", "spatial", "special", "stats"]
+__all__ = [
+    "cluster",
+    "integrate",
+    "interpolate",
+    "ndimage",
+    "optimize",
+    "signal",
+    "sparse",
+    "spatial",
+    "special",
+    "stats",
+]

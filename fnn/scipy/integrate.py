@@ -24,6 +24,7 @@ from fnn.transforms.autodiff import fill, vjp_flat
 from fnn.transforms.calls import staged
 from fnn.transforms.custom import custom_vjp_call
 
+
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """The integral of samples y along an axis by the trapezoidal rule; x: where they are taken, or dx: how far apart."""
     return fnp.trapezoid(y, x, dx, axis)
