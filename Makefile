@@ -30,13 +30,17 @@ $(VENV)/.installed-%: pyproject.toml fnn/version.py | $(RUN)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
+$(VENV)/.jax-libraries: tests/jax_libraries.txt | $(RUN)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
 demo: $(VENV)/.installed-examples
 	@$(RUN) examples/digits.py
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test $(VENV)/.jax-libraries
 	@$(RUN) -m pytest -q -n $(JOBS) --durations=10
 
-test-all: $(VENV)/.installed-test
+test-all: $(VENV)/.installed-test $(VENV)/.jax-libraries
 	@$(RUN) -m pytest -q -n $(JOBS) --durations=25 -m ""
 
 lint: $(VENV)/.installed-dev

@@ -200,6 +200,10 @@ class Primitive:
             self.types[key] = aval
         return aval
 
+    def bind(self, *args: Any, **params: Any) -> Any:
+        """The call, under JAX's name."""
+        return self(*args, **params)
+
     def run(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Compute now, with NumPy."""
         if self.multiple:

@@ -222,8 +222,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
 
 
 def _like(x: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
-    """(shape, dtype, weak) of an array like x."""
-    aval = aval_of(asarray(x))
+    """(shape, dtype, weak) of an array like x: an array, a number, or a type (ShapeDtypeStruct)."""
+    described = isinstance(getattr(x, "aval", None), Aval)
+    aval = x.aval if described else aval_of(asarray(x))
     target = aval.dtype if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     weak = dtype is None and aval.weak_type
     return (aval.shape if shape is None else _checked("full_like", shape)), target, weak

@@ -18,7 +18,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "jax.numpy": ("fnn.numpy",),
     "jax.numpy.linalg": ("fnn.numpy.linalg",),
     "jax.numpy.fft": ("fnn.numpy.fft",),
-    "jax.lax": ("fnn.lax", "fnn.sharding"),
+    "jax.lax": ("fnn.lax", "fnn.sharding", f"{HERE}.private"),
     "jax.lax.linalg": ("fnn.lax.linalg",),
     "jax.random": ("fnn.random",),
     "jax.nn": ("fnn.nn",),
@@ -59,6 +59,15 @@ MODULES: dict[str, tuple[str, ...]] = {
     "jax.core": (f"{HERE}.core",),
     "jax.extend": (f"{HERE}.core",),
     "jax.extend.core": (f"{HERE}.core",),
+    "jax.extend.core.primitives": (f"{HERE}.private",),
+    "jax.extend.linear_util": (f"{HERE}.private",),
+    "jax._src": (),
+    "jax._src.compiler": (f"{HERE}.private",),
+    "jax._src.core": (f"{HERE}.core",),
+    "jax._src.dtypes": (f"{HERE}.dtypes",),
+    "jax._src.flatten_util": ("fnn.flatten_util",),
+    "jax._src.test_util": ("fnn.test_util",),
+    "jax._src.traceback_util": (f"{HERE}.private",),
     "jax.sharding": ("fnn.sharding",),
     "jax.profiler": (f"{HERE}.profiler",),
     "jax.monitoring": (f"{HERE}.profiler",),
@@ -116,10 +125,8 @@ class Answer(ModuleType):
             obj=self,
         )
 
-    def _sources(self) -> Iterable[ModuleType]:
-        for source in MODULES[self.__name__]:
-            if _exists(source):
-                yield importlib.import_module(source)
+    def _sources(self) -> Iterable[Any]:
+        return filter(None, map(_found, MODULES[self.__name__]))
 
     def __dir__(self) -> list[str]:
         names = {name for source in self._sources() for name in dir(source) if not name.startswith("_")}
@@ -134,11 +141,15 @@ class Answer(ModuleType):
 _NONE = object()
 
 
-def _exists(module: str) -> bool:
+def _found(name: str) -> Any:
+    """A module of fnn's, or what stands in its place in the package above (a distribution of scipy.stats); None."""
+    parent, _, last = name.rpartition(".")
     try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # its package is no package
-        return False
+        if importlib.util.find_spec(name) is not None:
+            return importlib.import_module(name)
+    except ModuleNotFoundError:  # the parent is no package
+        return None
+    return getattr(importlib.import_module(parent), last, None)
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -150,7 +161,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname.split(".")[0] not in ("jax", "jaxlib"):
             return None
         sources = MODULES.get(fullname)
-        if sources is None or (sources and not any(map(_exists, sources))):
+        if sources is None or (sources and not any(found is not None for found in map(_found, sources))):
             raise ModuleNotFoundError(
                 f"No module named {fullname!r}: fnn has no counterpart of it; docs/compatibility.md lists the modules "
                 "and names there are",
