@@ -26,6 +26,7 @@ import struct
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 
 from fnn import core, primitives
 from fnn import kernels as _kernels_package
@@ -36,7 +37,17 @@ from fnn.kernels.cpu.processor import LOCK, KernelError, identification
 from fnn.records import record, replace
 from fnn.version import __version__
 
-__all__ = ["Statistics", "clear", "disk_usage", "find", "kernels", "load_plan", "save_plan", "statistics"]
+__all__ = [
+    "Statistics",
+    "clear",
+    "disk_usage",
+    "find",
+    "kernels",
+    "load_plan",
+    "save_plan",
+    "sources_of",
+    "statistics",
+]
 
 _MAGIC = b"fnncach1"
 _HEAD = struct.Struct("<8s16s32s")  # magic, digest of what the file is for, digest of the rest
@@ -261,12 +272,15 @@ def _unpack(data: bytes | None) -> dict[str, bytes]:
 
 
 def _sources() -> list[str]:
-    """The state of fnn's own sources, by name, size and time: whatever changes them may change every
-    kernel."""
+    """The state of the sources below this room: whatever changes them may change every kernel."""
+    return [line for package in (core, primitives, _kernels_package) for line in sources_of(package)]
+
+
+def sources_of(package: ModuleType) -> list[str]:
+    """The state of a package's sources, by name, size and time."""
     lines: list[str] = []
-    for package in (core, primitives, _kernels_package):
-        for root in package.__path__:
-            _add_sources(root, package.__name__, lines)
+    for root in package.__path__:
+        _add_sources(root, package.__name__, lines)
     return sorted(lines)
 
 

@@ -45,14 +45,21 @@ STAGES: tuple[str, ...] = (
 )
 
 
-def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
-    """Make a graph runnable. The passes have been over it: it holds no primitive that is to be expanded
-    first.
+def compile_graph(
+    graph: Graph,
+    donated: Iterable[int] = (),
+    passes: Callable[[Graph], Graph] | None = None,
+    version: str = "",
+) -> Executable:
+    """Make a graph runnable.
 
     Args:
         graph: the program.
         donated: numbers of the inputs whose memory the program may overwrite, and hand back as that of an
         output.
+        passes: what is to be done to the graph before it is lowered, such as expanding what has no lowering; left out
+        if the cache knows the plan of this graph.
+        version: names all that the passes depend on besides the graph.
 
     Raises:
         UnsupportedError: the graph holds something that has no lowering.
@@ -70,18 +77,19 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
         raise ArgumentError(f"donated inputs {donated} of a program with {len(graph.inputs)} inputs")
     times: dict[str, float] = dict.fromkeys(STAGES, 0.0)
     printer = config.printer
-    start = time.perf_counter()
-    key = plan_cache.graph_key(graph, donated, printer) if cache_folder() is not None else None
-    stored = plan_cache.load(key, len(graph.inputs)) if key else None
-    times["plan cache"] = time.perf_counter() - start
-    if stored is not None:
-        table, record = stored
-        before = cache.statistics()
-        found = cache.find({_cache_key(k, printer) for k in table.kernels if k}, key)
-        _add_times(times, before)
-        if found is not None:
-            return Executable(graph, donated, printer, table, record, found, times)
-    plan = _make_plan(graph, donated, times)
+    ready = graph
+    key, program = _stored(graph, donated, f"{printer} {version}" if passes else printer, passes, times)
+    if program is not None:
+        return program
+    if passes is not None:
+        start = time.perf_counter()
+        ready = passes(graph)
+        times["passes"] += time.perf_counter() - start
+        if key is None:  # it held something without a name, which the passes may have replaced
+            key, program = _stored(ready, donated, printer, None, times)
+            if program is not None:
+                return program
+    plan = _make_plan(ready, donated, times)
     before = cache.statistics()
     sources = {
         _cache_key(name, printer): _text(kernel, name, printer)
@@ -94,10 +102,32 @@ def compile_graph(graph: Graph, donated: Iterable[int] = ()) -> Executable:
         (_cache_key(k, printer), f.address()) for k, f in foreign.items() if f.address is not None
     )
     _add_times(times, before)
-    record = plan.record()
+    record = {**plan.record(), "equations": len(ready.equations)}
     if key:
         plan_cache.save(key, plan.table, record)
-    return Executable(graph, donated, printer, plan.table, record, addresses, times, foreign)
+    return Executable(ready, donated, printer, plan.table, record, addresses, times, foreign)
+
+
+def _stored(
+    graph: Graph, donated: tuple[int, ...], version: str, passes: Callable[[Graph], Graph] | None,
+    times: dict[str, float],
+) -> tuple[str | None, Executable | None]:  # fmt: skip
+    """The key of a graph's plan, if it has one, and the program, if its plan and kernels are stored."""
+    if cache_folder() is None:
+        return None, None
+    start = time.perf_counter()
+    key = plan_cache.graph_key(graph, donated, version)
+    stored = plan_cache.load(key, len(graph.inputs)) if key else None
+    times["plan cache"] += time.perf_counter() - start
+    if stored is None:
+        return key, None
+    table, record = stored
+    before, printer = cache.statistics(), config.printer
+    found = cache.find({_cache_key(k, printer) for k in table.kernels if k}, key)
+    _add_times(times, before)
+    if found is None:
+        return key, None
+    return key, Executable(graph, donated, printer, table, record, found, times, passes=passes)
 
 
 def _text(kernel: Kernel, name: str, printer: str) -> Callable[[], str]:
@@ -158,10 +188,13 @@ class Executable:
     def __init__(
         self, graph: Graph, donated: tuple[int, ...], printer: str, table: Table, record: dict[str, Any],
         addresses: dict[str, int], times: dict[str, float], foreign: dict[str, Foreign] | None = None,
+        passes: Callable[[Graph], Graph] | None = None,
     ):  # fmt: skip
         self.graph, self.donated, self.printer, self.times = graph, donated, printer, times
         self.table = table
         self._record = record
+        self.equations: int = record["equations"]  # of the graph that was lowered
+        self._passes = passes  # what is still to be done to the graph before its plan can be made again
         self._plan: Plan | None = None
         self._aliases: dict[int, int] = {int(k): i for k, i in record["aliases"]}
         self._overwritten: list[int] = record["overwritten"]
@@ -227,7 +260,8 @@ class Executable:
     def planned(self) -> Plan:
         """The whole `Plan`; made again if only its table is at hand."""
         if self._plan is None:
-            self._plan = _make_plan(self.graph, self.donated, dict.fromkeys(STAGES, 0.0))
+            graph = self._passes(self.graph) if self._passes else self.graph
+            self._plan = _make_plan(graph, self.donated, dict.fromkeys(STAGES, 0.0))
         return self._plan
 
     def plan(self) -> str:

@@ -304,6 +304,31 @@ def test_plan_comes_back_without_lowering(folder: Path) -> None:
     assert replace(first.memory(), pieces=str) == replace(second.memory(), pieces=str)
 
 
+def test_passes_are_left_out_where_the_plan_is_known(folder: Path) -> None:
+    calls: list[Graph] = []
+
+    def passes(graph: Graph) -> Graph:
+        calls.append(graph)
+        return graph_of(lambda *xs: [arithmetic.neg(y) for y in layer(*xs)], *LAYER)  # something else
+
+    first = compile_graph(graph_of(layer, *LAYER), (), passes, "1")
+    second = compile_graph(graph_of(layer, *LAYER), (), passes, "1")
+    assert len(calls) == 1 and second.times["lower"] == 0 and first.equations == second.equations
+    plain = compile_graph(graph_of(layer, *LAYER))  # not the same as without passes
+    for a, b, c in zip(first(LAYER), second(LAYER), plain(LAYER), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, -c)
+    assert first.plan() == second.plan() and len(calls) == 2  # made again, of the graph that was lowered
+    compile_graph(graph_of(layer, *LAYER), (), passes, "2")
+    assert len(calls) == 3
+
+
+def test_what_only_the_passes_give_a_name_is_found_by_their_result(folder: Path) -> None:
+    strange, sound = one("neg", None, f=lambda x: x), one("neg", None)
+    first, second = (compile_graph(strange, (), lambda _: sound, "1") for _ in range(2))
+    assert first.times["lower"] > 0 and second.times["lower"] == 0
+
+
 def test_damaged_plan_is_planned_again(folder: Path) -> None:
     expected = compile_graph(graph_of(layer, *LAYER))(LAYER)
     (path,) = plans(folder)

@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOWERING = ("fnn.kernels.lower", "fnn.kernels.plan", "fnn.kernels.cpu.llvm_printer")
+LOWERING = (
+    "fnn.transforms.passes.pipeline",
+    "fnn.kernels.lower",
+    "fnn.kernels.plan",
+    "fnn.kernels.cpu.llvm_printer",
+)
 HEAVY = (*LOWERING, "llvmlite", "numba", "scipy", "matplotlib", "fnn.nn", "fnn.optim")
 SCRIPT = f"""
 import json, sys

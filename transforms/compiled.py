@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import sys
 import time
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fnn import kernels
+from fnn import kernels, transforms
 from fnn.config import config
 from fnn.core.array import ConcreteArray
 from fnn.core.ir import Equation, Graph, Var
@@ -17,7 +19,6 @@ from fnn.core.nonfinite import forbidden
 from fnn.core.primitive import Primitive
 from fnn.core.trace import aval_of
 from fnn.errors import NonFiniteError
-from fnn.transforms.passes.pipeline import optimize
 
 
 def executable(graph: Graph, donated: tuple[int, ...] = (), name: str = "") -> kernels.Executable:
@@ -28,29 +29,46 @@ def executable(graph: Graph, donated: tuple[int, ...] = (), name: str = "") -> k
 
 def _compiled(graph: Graph, donated: tuple[int, ...], name: str) -> kernels.Executable:
     start = time.perf_counter()
-    simple = optimize(graph)
-    passed = time.perf_counter()
     compile_graph = kernels.compile_graph  # the first time this imports what compiles
     from fnn.kernels import cache
 
     ready, before = time.perf_counter(), cache.statistics()
-    program = compile_graph(simple, donated)
+    program = compile_graph(graph, donated, _optimize, _version())
     times = program.times
     times["trace"] += graph.cached("seconds of tracing", float)
-    times["passes"] += passed - start
-    times["import"] += ready - passed
+    times["import"] += ready - start
     if config.log != "compile":
         return program
     end, now = time.perf_counter(), cache.statistics()
     calls = [key for key in program.table.kernels if key]
     print(
-        f"fnn: compile {name or 'a graph'}: equations {len(simple.equations)}, calls {len(calls)}, kernels "
+        f"fnn: compile {name or 'a graph'}: equations {program.equations}, calls {len(calls)}, kernels "
         f"{len(set(calls))} (compiled {now.compiled - before.compiled}, read from disk "
         f"{now.loaded - before.loaded}); {1e3 * (end - start + times['trace']):.1f} ms ("
         + ", ".join(f"{stage} {1e3 * t:.1f}" for stage, t in times.items() if t >= 5e-5) + ")",
         file=sys.stderr,
     )  # fmt: skip
     return program
+
+
+def _optimize(graph: Graph) -> Graph:
+    # here: a process that finds its plans in the cache needs no pass
+    from fnn.transforms.passes.pipeline import optimize
+
+    return optimize(graph)
+
+
+def _version() -> str:
+    """What the passes depend on besides the graph: their sources, NumPy, which computes constants, and the settings."""
+    return f"{_sources()} {config.enable_x64} {config.check_indices} {config.check_graphs}"
+
+
+@functools.cache
+def _sources() -> str:
+    from fnn.kernels.cache import sources_of
+
+    lines = [np.__version__, *sources_of(transforms)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def numpy_value(x: Any, dtype: np.dtype) -> np.ndarray:

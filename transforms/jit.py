@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fnn import kernels, tree
 from fnn.config import config
@@ -22,8 +22,9 @@ from fnn.transforms.calls import jit_call, staged
 from fnn.transforms.compiled import numpy_value
 from fnn.transforms.dispatch import MISS, SHORT, Entry, Short
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
-from fnn.transforms.passes.pipeline import optimize
-from fnn.transforms.recompilation import Explanation, Signature, explain, report
+
+if TYPE_CHECKING:  # only programs that ask why they compile again load it
+    from fnn.transforms.recompilation import Explanation, Signature
 
 _ARRAYS = {ConcreteArray, Tracer}
 
@@ -54,7 +55,7 @@ class Jitted:
         self._has_donated = bool(self._donate_nums or self._donate_names)
         self._cache: dict[Hashable, Entry] = {}
         self._short: list[Short] = []
-        self._signatures: list[Signature] = []  # of every trace, in order
+        self._signatures: list[Any] = []  # of every trace, in order: what a Signature is made of, or it
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -138,10 +139,18 @@ class Jitted:
             if len(_applications) > LIMIT:
                 del _applications[next(iter(_applications))]
         name = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
-        signature = Signature(structure, avals, static, axes, config.enable_x64, here(), name)
+        signature = structure, avals, static, axes, config.enable_x64, here(), name
         self._signatures = [*self._signatures[1 - LIMIT :], signature]
         if config.log == "compile":
-            report(self._f, self._signatures)
+            from fnn.transforms.recompilation import report
+
+            report(self._f, self._traced())
+
+    def _traced(self) -> list[Signature]:
+        from fnn.transforms.recompilation import Signature
+
+        self._signatures = [s if isinstance(s, Signature) else Signature(*s) for s in self._signatures]
+        return self._signatures
 
     def _leaf_names(self, structure: Any, fixed: set[int]) -> Callable[[int], str]:
         """Number of a leaf -> how the user's function calls it: "params['w']"."""
@@ -289,7 +298,11 @@ class Lowered:
 
     def graph(self, optimized: bool = False) -> Graph:
         """The traced graph, or what the passes make of it; print it."""
-        return optimize(self._entry.graph) if optimized else self._entry.graph
+        if not optimized:
+            return self._entry.graph
+        from fnn.transforms.passes.pipeline import optimize  # not every program looks
+
+        return optimize(self._entry.graph)
 
     def _program(self) -> kernels.Executable:
         return self._entry.compiled()
@@ -374,7 +387,9 @@ def explain_recompile(f: Jitted) -> Explanation:
         raise ArgumentError(
             f"explain_recompile takes what jit returns, not {function_place(f)}; jit(f) is the function to call, too"
         )
-    return explain(f._f, f._signatures, _applications.get(code_chain(f._f), 0))
+    from fnn.transforms.recompilation import explain
+
+    return explain(f._f, f._traced(), _applications.get(code_chain(f._f), 0))
 
 
 def _listed(x: Any) -> tuple:

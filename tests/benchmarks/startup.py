@@ -3,6 +3,8 @@
 ``python tests/benchmarks/startup.py [program ...]`` prints a Markdown table: seconds with empty caches (cold) and
 with the caches of an earlier process (warm), imports included and the making of inputs left out, the ratios
 fnn/JAX, and how fnn's first call was spent. Of several rounds the least counts; trust ratios, not times.
+With --no-bytecode fnn has none: its sources are compiled by every process, as where PYTHONDONTWRITEBYTECODE is set
+(JAX, which was installed, keeps its own).
 """
 
 import argparse
@@ -10,6 +12,7 @@ import importlib.util
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent.parent), str(HERE)]
+sys.path[:0] = [os.environ.get("FNN_SOURCES") or str(HERE.parent.parent), str(HERE)]
 DEFAULT = ("dispatch_scalar", "chain_fwd_1e3", "matmul_1024", "mlp_train", "transformer_train")
 CACHES = {"fnn": "FNN_CACHE_DIR", "jax": "JAX_COMPILATION_CACHE_DIR"}
 
@@ -48,8 +51,8 @@ def child(package: str, name: str, began: float) -> dict[str, Any]:
     return {"total": end - began - aside, "first": end - ready, "stages": stages[0] if stages else {}}
 
 
-def spawn(package: str, name: str, cache: str) -> dict[str, Any]:
-    """:func:`child` in a fresh process."""
+def spawn(package: str, name: str, cache: str, sources: str = "") -> dict[str, Any]:
+    """:func:`child` in a fresh process; sources: a folder with an fnn that has no bytecode."""
     settings = {
         CACHES[package]: cache,
         "JAX_PLATFORMS": "cpu",
@@ -61,15 +64,31 @@ def spawn(package: str, name: str, cache: str) -> dict[str, Any]:
     )  # both are measured with the bytecode an installation has
     if package == "jax" and not cache:
         del environment[CACHES[package]]
+    if sources:
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "FNN_SOURCES": sources}
     command = [sys.executable, __file__, "--child", package, "--began", str(clock()), name]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def without_bytecode(folder: str) -> str:
+    """A folder with a copy of fnn's sources alone."""
+    target = os.path.join(folder, "sources")
+    for name in ("fnn", "transforms", "primitives", "kernels"):
+        shutil.copytree(
+            HERE.parent.parent / name,
+            os.path.join(target, name),
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    return target
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("programs", nargs="*", default=DEFAULT)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-bytecode", action="store_true", help="of fnn")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -86,15 +105,16 @@ def main() -> None:
     ratios: dict[str, list[float]] = {"cold": [], "warm": []}
     for name in options.programs:
         with tempfile.TemporaryDirectory() as cache:
+            sources = without_bytecode(cache) if options.no_bytecode else ""
             folders = {package: os.path.join(cache, package) for package in packages}
             for package in packages:  # fills the caches, and Python's own of compiled sources
-                spawn(package, name, folders[package])
+                spawn(package, name, folders[package], sources)
             for state, logs in ratios.items():
                 runs: dict[str, list[dict[str, Any]]] = {package: [] for package in packages}
                 for _ in range(options.rounds):
                     for package in packages:
                         runs[package].append(
-                            spawn(package, name, folders[package] if state == "warm" else "")
+                            spawn(package, name, folders[package] if state == "warm" else "", sources)
                         )
                 best = {package: min(found, key=lambda run: run["total"]) for package, found in runs.items()}
                 ratio = best["fnn"]["total"] / best[packages[-1]]["total"]
