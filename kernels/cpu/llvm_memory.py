@@ -95,12 +95,14 @@ class Memory(Operations):
 
     def may_stream(self, output: str, inputs: list[str]) -> str:
         """Whether an output is written past the caches beside these inputs. Not where it lies a little behind one of
-        them in a page: loads would wait for such stores, every iteration for the one before (see `buffers.PAGE`)."""
+        them in a page: loads would wait for such stores, every iteration for the one before (see `buffers.PAGE`).
+        Nor in the place of one: its lines are in the caches already."""
         place, flag = self.let(f"ptrtoint ptr {output} to i64"), "true"
         for other in inputs:
             behind = self.let(f"sub i64 {place}, {self.let(f'ptrtoint ptr {other} to i64')}")
             behind = self.let(f"and i64 {self.let(f'sub i64 {behind}, 1')}, {PAGE - 1}")
             flag = self.let(f"and i1 {flag}, {self.let(f'icmp uge i64 {behind}, {PAGE // 4}')}")
+            flag = self.let(f"and i1 {flag}, {self.let(f'icmp ne ptr {output}, {other}')}")
         return flag
 
     def stream_run(self, dtype: str, lanes: int, value: str, address: str, may: str) -> None:
