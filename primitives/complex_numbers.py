@@ -183,10 +183,13 @@ parts = Primitive(
 
 def _joined_shape(x: Aval) -> Aval:
     check_kinds("joined", (x,), "f")
-    if not x.shape or x.shape[-1] != 2 or x.dtype not in (dtypes.float32, dtypes.float64):
+    if x.dtype not in (dtypes.float32, dtypes.float64):
+        raise DtypeError(
+            f"joined: the parts {x} must be float32 or float64, at {describe(here())}; convert them"
+        )
+    if x.shape[-1:] != (2,):
         raise ShapeError(
-            f"joined: {x} is not float32 or float64 with a last axis of 2, at {describe(here())}; complex(re, im) takes "
-            "the parts apart"
+            f"joined: {x} has no last axis of 2, at {describe(here())}; complex(re, im) takes the parts apart"
         )
     return Aval(x.shape[:-1], dtypes.complex_of(x.dtype), x.weak_type)
 

@@ -27,6 +27,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "custom_kernel": (("f2", "bf"), "Numba has float32 and float64"),
     "triangular_solve": (("f2", "bf"), "LAPACK has float32 and float64"),
     "complex": (("f2", "bf"), "complex numbers have parts of 32 or 64 bits"),
+    "joined": (("f2", "bf"), "complex numbers have parts of 32 or 64 bits"),
     "fft": (("f2", "bf"), "NumPy transforms float32 and float64"),
     "threefry2x32": (tuple(c for c in INTEGERS if c != "u4"), "its words have 32 bits"),
 }

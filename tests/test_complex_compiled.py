@@ -171,3 +171,45 @@ def test_what_cannot_be_compiled_says_so() -> None:
     np.testing.assert_allclose(np.asarray(f(z))[1], np.prod(Z[0, [0, 1, 1]]), 1e-5)
     with pytest.raises(UnsupportedError, match="unique_indices=True"):
         fnn.jit(f)(z)
+
+
+# -- random programs -----------------------------------------------------------------------------------------
+
+STEPS: list[Callable[[Any, Any], Any]] = [
+    lambda x, y: x + y, lambda x, y: x - 2j * y, lambda x, y: x * y, lambda x, y: x / (abs(y) + 1), lambda x, y: x / (y + 4),
+    lambda x, y: fnp.exp(1j * y.real) * x, lambda x, y: fnp.sin(x / (1 + abs(x))), lambda x, y: x.conj() + y.imag,
+    lambda x, y: fnp.where(x.real > y.real, x, y), lambda x, y: x @ y.T, lambda x, y: x - x.mean(0),
+    lambda x, y: x[::-1] + y[:, :1],
+    lambda x, y: fnp.concatenate([x[:1], y[1:]]), lambda x, y: fnp.cumsum(x, 1) / 4 + y, lambda x, y: x.at[0].add(y[1]),
+    lambda x, y: fnp.sqrt(x + 5) * y, lambda x, y: fnn.vmap(lambda a, b: a * b.sum())(x, y),
+    lambda x, y: lax.scan(lambda c, r: (0.5 * c + r, c * 1j), x[0], y)[1],
+    lambda x, y: lax.cond(abs(x[0, 0]) > 1, lambda v: v * 1j, lambda v: v + 1, y), lambda x, y: lax.complex(x.real, y.real),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_programs(seed: int) -> None:
+    """Compiled, differentiated and both, in either order, programs give what they give uncompiled."""
+    rng = np.random.default_rng(seed)
+    chosen = [(int(rng.integers(len(STEPS))), int(rng.integers(3))) for _ in range(6)]
+
+    def program(x: Any, y: Any) -> Any:
+        values = [x, y, x * 0.5]
+        for step, k in chosen:
+            out = STEPS[step](values[-1], values[k])
+            values = [*values[1:], out / (1 + abs(out).max())]
+        return values[-1]
+
+    def loss(x: Any, y: Any) -> Any:
+        out = program(x, y)
+        return (abs(out) ** 2).sum() + out.imag.sum()
+
+    x, y, t = (fnp.asarray(normal(rng, 3, 3, dtype="complex128"), "complex128") for _ in range(3))
+    for f in (program, fnn.grad(loss, (0, 1)), lambda x, y: fnn.jvp(lambda x: program(x, y), (x,), (t,))):
+        want, got = fnn.tree.leaves(f(x, y)), fnn.tree.leaves(fnn.jit(lambda x, y, f=f: f(x, y))(x, y))
+        for g, w in zip(got, want, strict=True):
+            assert g.dtype == w.dtype and g.shape == w.shape
+            np.testing.assert_allclose(np.asarray(g), np.asarray(w), 1e-9, 1e-9)
+    gradient, h = fnn.grad(loss)(x, y), 2.0**-18  # along t the loss changes by Re(gradient t)
+    ahead, behind = (float(loss(x + s * h * t, y)) for s in (1, -1))
+    np.testing.assert_allclose((gradient * t).sum().real, (ahead - behind) / (2 * h), 1e-5, 1e-6)
