@@ -125,6 +125,8 @@ def shaped() -> dict[str, Case]:
         "triangular": lambda r, k: r.triangular(k, -1.0, 0.5, 2.0, (9,), "float32"),
         "wald": lambda r, k: r.wald(k, SHAPE[:4], (3, 4), "float32"),
         "weibull_min": lambda r, k: r.weibull_min(k, 2.0, 1.5, (9,), "float32"),
+        "orthogonal": lambda r, k: r.orthogonal(k, 4, (), "float32"),
+        "orthogonal_wide": lambda r, k: r.orthogonal(k, 2, (3,), "float32", 4),
         "multivariate_normal": lambda r, k: r.multivariate_normal(k, mean, COV, (4,), "float32"),
         "multivariate_normal_batch": lambda r, k: r.multivariate_normal(
             k, np.stack([mean, -mean]), COV[None]

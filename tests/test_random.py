@@ -250,3 +250,18 @@ def test_a_gamma_variate_keeps_its_place_in_the_distribution() -> None:
     place = stats.gamma.cdf(drawn, a)
     expected = (stats.gamma.ppf(place, a + 1e-5) - stats.gamma.ppf(place, a - 1e-5)) / 2e-5
     np.testing.assert_allclose(slope, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["cholesky", "eigh", "svd"])
+def test_normal_vectors_have_their_covariance(method: str) -> None:
+    cov = np.array([[2.0, 0.6], [0.6, 1.0]], np.float32)
+    mean = np.array([1.0, -1.0], np.float32)
+    drawn = np.asarray(random.multivariate_normal(random.key(4), mean, cov, (40000,), method=method))
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn.T), cov, atol=0.06)
+    singular = np.ones((2, 2), np.float32)
+    if method != "cholesky":
+        both = (
+            np.asarray(random.multivariate_normal(random.key(4), mean, singular, (5,), method=method)) - mean
+        )
+        np.testing.assert_allclose(both[:, 0], both[:, 1], atol=2e-3)
