@@ -44,6 +44,7 @@ with _names(globals()):
     from fnn.core.ir import Graph
     from fnn.core.primitive import Primitive
     from fnn.core.source import named_call, named_scope
+    from fnn.core.trace import ensure_compile_time_eval
     from fnn.errors import FnnError
     from fnn.lax import stop_gradient
     from fnn.module import Module
@@ -94,6 +95,7 @@ __all__ = [
     "dtypes",
     "effects_barrier",
     "enable_x64",
+    "ensure_compile_time_eval",
     "errors",
     "eval_shape",
     "experimental",

@@ -135,6 +135,16 @@ def test_devices_and_settings(jax: ModuleType) -> None:
         jax.config.update("jax_no_such", 1)
 
 
+def test_what_is_known_is_computed_while_tracing(jax: ModuleType) -> None:
+    def f(x: Any) -> Any:
+        with jax.ensure_compile_time_eval(), jax.checking_leaks():
+            size = int(jax.numpy.arange(3).sum())
+        assert isinstance(x + 1, jax.core.Tracer)
+        return jax.numpy.full(size, x)
+
+    assert jax.jit(f)(1.0).shape == (3,)
+
+
 def test_types_of_arrays(jax: ModuleType) -> None:
     aval = jax.typeof(jax.numpy.ones((2, 3)))
     assert (aval.shape, aval.dtype, aval.str_short(), aval.str_short(True)) == (

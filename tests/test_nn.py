@@ -13,7 +13,7 @@ from scipy import special
 import fnn
 import fnn.numpy as fnp
 from fnn import nn
-from fnn.errors import ArgumentError, ShapeError, UnsupportedError
+from fnn.errors import ArgumentError, ShapeError
 
 EDGES = np.array([-100.0, -6.0, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0, 100.0], np.float32)
 plus = lambda x: np.logaddexp(x, 0)
@@ -224,8 +224,6 @@ def test_other_initializers_and_their_errors() -> None:
         init.variance_scaling(1.0, "fan", "normal")(key, (2, 2))
     with pytest.raises(ArgumentError, match="uniform"):
         init.variance_scaling(1.0, "fan_in", "cauchy")(key, (2, 2))
-    with pytest.raises(UnsupportedError, match="QR"):
-        init.orthogonal()
 
 
 def test_linear_layers(rng: np.random.Generator) -> None:
@@ -259,3 +257,19 @@ def test_models_are_pytrees_of_their_parameters() -> None:
     np.testing.assert_allclose(np.asarray(stack(x)).sum(-1), 1, rtol=1e-5)
     gradient = fnn.grad(lambda m: fnp.sum(m(x)[:, 0]))(stack)
     assert isinstance(gradient, nn.Sequential) and gradient.layers[0].weight.shape == (4, 8)
+
+
+def test_orthogonal_initializers() -> None:
+    """Against JAX 0.10.2, seed 1; and by what they promise."""
+    for shape, axis in (((5, 3), -1), ((3, 5), 0), ((2, 3, 4), -1)):
+        w = np.asarray(nn.initializers.orthogonal(2.0, axis)(fnn.random.key(1), shape), np.float64)
+        w = np.moveaxis(w, axis, -1).reshape(-1, shape[axis])
+        gram = w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T
+        np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-5)
+    kernel = np.asarray(nn.initializers.delta_orthogonal()(fnn.random.key(1), (3, 3, 2, 4)), np.float64)
+    np.testing.assert_allclose(kernel[1, 1] @ kernel[1, 1].T, np.eye(2), atol=1e-5)
+    assert np.count_nonzero(kernel.sum((2, 3))) == 1
+    with pytest.raises(ShapeError, match="at least as many channels out as in"):
+        nn.initializers.delta_orthogonal()(fnn.random.key(1), (3, 4, 2))
+    with pytest.raises(ShapeError, match="no matrix"):
+        nn.initializers.orthogonal()(fnn.random.key(1), (3,))

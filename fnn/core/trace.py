@@ -6,8 +6,9 @@ next one out by binding primitives on the tracers' values. With no tracer and no
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -242,6 +243,25 @@ class Stage(Trace):
         outs = [self.atom(x) for x in outputs]
         pairs = list(self.captured.values())
         return Graph([*self.inputs, *(v for _, v in pairs)], outs, self.equations), [x for x, _ in pairs]
+
+
+@contextlib.contextmanager
+def ensure_compile_time_eval() -> Iterator[None]:
+    """Inside the block, operations on known values are computed while a function is traced instead of being recorded.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> def f(x):
+    ...     with ensure_compile_time_eval():
+    ...         size = int(fnp.sum(fnp.array([1, 2])))  # a Python number, inside of jit
+    ...     return fnp.broadcast_to(x, size)
+    >>> print(fnn.jit(f)(2.0))
+    [2. 2. 2.]
+    """
+    outer, state.stage = state.stage, None
+    try:
+        yield
+    finally:
+        state.stage = outer
 
 
 def stage(

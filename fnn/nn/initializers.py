@@ -17,7 +17,7 @@ from fnn import dtypes, random
 from fnn import numpy as fnp
 from fnn.core.array import Array
 from fnn.core.source import describe, here
-from fnn.errors import ArgumentError, ShapeError, UnsupportedError
+from fnn.errors import ArgumentError, ShapeError
 
 Axes = int | Sequence[int]
 Initializer = Callable[..., Array]  # (key, shape, dtype=None) -> array
@@ -168,9 +168,48 @@ xavier_normal, xavier_uniform = glorot_normal, glorot_uniform
 kaiming_normal, kaiming_uniform = he_normal, he_uniform
 
 
-def orthogonal(scale: float = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
-    """Not yet: it needs the QR decomposition. Raises UnsupportedError."""
-    raise UnsupportedError(
-        f"nn.initializers.orthogonal needs the QR decomposition, which fnn does not have yet, at "
-        f"{describe(here())}; initialise with numpy.linalg.qr, or use glorot_normal()"
-    )
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """Matrices whose columns (or rows, whichever are fewer) are orthonormal, times `scale` (Saxe et al., 2014).
+
+    column_axis: the axis of the columns; all others together are the rows.
+
+    >>> import fnn, fnn.numpy as fnp
+    >>> w = orthogonal()(fnn.random.key(0), (5, 3))
+    >>> bool(fnp.allclose(w.T @ w, fnp.eye(3), atol=1e-5))
+    True
+    """
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = dtype) -> Array:
+        kind = _dtype(dtype)
+        if len(shape) < 2:
+            raise ShapeError(
+                f"orthogonal, at {describe(here())}: a weight of shape {tuple(shape)} is no matrix; two axes are needed"
+            )
+        columns = shape[column_axis]
+        rows = math.prod(shape) // columns if columns else 0
+        tall = (max(rows, columns), min(rows, columns))
+        q, r = fnp.linalg.qr(random.normal(key, tall, kind))
+        q = q * fnp.sign(fnp.diagonal(r))  # uniform among orthogonal matrices (Mezzadri, 2007)
+        q = q.T if rows < columns else q
+        q = q.reshape((*(n for i, n in enumerate(shape) if i != column_axis % len(shape)), columns))
+        return scale * fnp.moveaxis(q, -1, column_axis)
+
+    return init
+
+
+def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """Convolution kernels [..., in, out] that are an orthogonal matrix in the middle and zero around it, so that deep
+    networks keep the lengths of signals (Xiao et al., 2018). in is at most out."""
+
+    def init(key: Any, shape: Sequence[int], dtype: Any = dtype) -> Array:
+        kind = _dtype(dtype)
+        if len(shape) not in (3, 4, 5) or shape[-1] < shape[-2]:
+            raise ShapeError(
+                f"delta_orthogonal, at {describe(here())}: a kernel of shape {tuple(shape)}; it needs one to three axes of "
+                "space, and at least as many channels out as in"
+            )
+        matrix = orthogonal(scale, column_axis, kind)(key, shape[-2:])
+        middle = tuple((n - 1) // 2 for n in shape[:-2])
+        return zeros(key, shape, kind).at[middle].set(matrix)
+
+    return init

@@ -21,14 +21,14 @@ version = __version__
 
 # What is fnn's under the same name. A name that fnn lacks is missed when it is used.
 _SAME = {
-    "Array", "ShapeDtypeStruct", "block_until_ready", "checking_leaks", "checkpoint", "checkpoint_policies",
-    "closure_convert", "custom_gradient", "custom_jvp", "custom_vjp", "debug_infs", "debug_key_reuse", "debug_nans",
+    "Array", "ShapeDtypeStruct", "block_until_ready", "checkpoint", "checkpoint_policies",
+    "closure_convert", "custom_gradient", "custom_jvp", "custom_vjp", "debug_infs", "debug_nans",
     "device_get", "devices", "disable_jit", "effects_barrier", "enable_x64", "ensure_compile_time_eval", "eval_shape",
     "grad", "hessian", "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linear_transpose", "linearize", "live_arrays",
     "make_jaxpr", "named_call", "named_scope", "pure_callback", "remat", "value_and_grad", "vjp", "vmap",
 }  # fmt: skip
 __all__ = [
-    "Device", "NamedSharding", "P", "check_tracer_leaks", "clear_caches", "config", "default_backend",
+    "checking_leaks",     "Device", "NamedSharding", "P", "check_tracer_leaks", "clear_caches", "config", "default_backend",
     "default_device", "default_matmul_precision", "default_prng_impl", "device_count", "device_put",
     "device_put_replicated", "device_put_sharded", "enable_checks", "enable_custom_prng", "float0", "host_count",
     "host_id", "host_ids", "legacy_prng_key", "local_device_count", "local_devices", "log_compiles", "make_mesh",
@@ -88,7 +88,7 @@ def _nothing(*_: Any, **__: Any) -> Iterator[None]:
     yield
 
 
-default_device = transfer_guard = log_compiles = _nothing
+default_device = transfer_guard = log_compiles = checking_leaks = _nothing
 enable_checks = check_tracer_leaks = enable_custom_prng = legacy_prng_key = softmax_custom_jvp = _nothing
 
 
@@ -103,6 +103,7 @@ def _config_block(name: str) -> Callable[..., Any]:
     return block
 
 
+debug_key_reuse = _config_block("jax_debug_key_reuse")
 default_matmul_precision = _config_block("jax_default_matmul_precision")
 default_prng_impl = _config_block("jax_default_prng_impl")
 numpy_dtype_promotion = _config_block("jax_numpy_dtype_promotion")
