@@ -308,7 +308,7 @@ with _names(globals()):
         percentile,
         quantile,
     )
-    from fnn.numpy.tapers import bartlett, blackman, hamming, hanning
+    from fnn.numpy.tapers import bartlett, blackman, hamming, hanning, i0, kaiser
     from fnn.numpy.ufuncs import frompyfunc, ufunc
     from fnn.operations.choice import astype, clip, conjugate, imag, real, round, where
     from fnn.operations.creation import (
@@ -358,6 +358,7 @@ with _names(globals()):
         repeat,
         searchsorted,
         sort,
+        sort_complex,
         take,
         take_along_axis,
         trace,
@@ -430,6 +431,7 @@ with _names(globals()):
 
 # fmt: off
 __all__ = [
+    "i0", "kaiser", "sort_complex",
     "__array_api_version__", "__array_namespace_info__",
     "ComplexWarning", "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any",
     "append", "apply_along_axis", "apply_over_axes", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",

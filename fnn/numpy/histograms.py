@@ -41,7 +41,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     x = _floats(ravel(array_of("histogram", asarray(a))))
     count = int(bins)
     if range is not None:
-        low, high = (asarray(v) for v in range)
+        low, high = (to_dtype(asarray(v), aval_of(x).dtype) for v in range)
     elif aval_of(x).size:
         low, high = reductions.min_of(x), reductions.max_of(x)
     else:

@@ -6,8 +6,14 @@ import math
 import operator
 from typing import Any
 
-from fnn.operations.creation import arange, ones
+from fnn import dtypes
+from fnn.core.source import describe, here
+from fnn.core.trace import aval_of
+from fnn.errors import DtypeError
+from fnn.operations.choice import where
+from fnn.operations.creation import arange, asarray, ones
 from fnn.operations.elementwise import UNARY
+from fnn.operations.operands import array_of, to_dtype
 
 
 def _samples(name: str, M: int) -> Any | None:
@@ -49,3 +55,25 @@ def hamming(M: int) -> Any:
 def blackman(M: int) -> Any:
     """Three terms of a cosine series, M samples: smaller side lobes than `hanning` for a wider main lobe."""
     return _cosines("blackman", M, (0.42, -0.5, 0.08))
+
+
+def kaiser(M: int, beta: Any) -> Any:
+    """Kaiser's window of M samples; beta sets how far the ends are down."""
+    n = _samples("kaiser", M)
+    if n is None:
+        return _few(M)
+    half = 0.5 * (M - 1)
+    inside = 1.0 - ((n - half) / half) ** 2
+    beta = to_dtype(asarray(beta), aval_of(n).dtype)
+    return i0(beta * UNARY["sqrt"](where(inside > 0, inside, 0.0))) / i0(beta)
+
+
+def i0(x: Any) -> Any:
+    """The modified Bessel function of the first kind of order 0."""
+    from fnn.lax import bessel_i0e  # the families of special functions are large
+
+    x = array_of("i0", x)
+    if not dtypes.is_float(dtypes.to_inexact(aval_of(x).dtype)):
+        raise DtypeError(f"i0: {aval_of(x)} are no real numbers, at {describe(here())}")
+    size = UNARY["absolute"](to_dtype(x, dtypes.to_inexact(aval_of(x).dtype)))
+    return UNARY["exp"](size) * bessel_i0e(size)

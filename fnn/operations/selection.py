@@ -240,6 +240,15 @@ def sort(
     return flip(out, place) if descending else out
 
 
+def sort_complex(a: Any) -> Any:
+    """`a` as complex numbers in ascending order along its last axis, by the real part and then the imaginary one."""
+    x = array_of("sort_complex", a)
+    dtype = aval_of(x).dtype
+    inexact = dtypes.to_inexact(dtype)
+    target = inexact if dtypes.is_complex(inexact) else dtypes.promote_types(inexact, dtypes.complex64)
+    return sort(to_dtype(x, target), -1)
+
+
 def argsort(
     a: Any,
     axis: int | None = -1,
