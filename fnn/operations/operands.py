@@ -142,9 +142,7 @@ def _fix(key: Key, aval: Aval, dtype: np.dtype, weak: bool, shape: Shape | None)
             return None
         wanted = float if dtypes.is_inexact(dtype) else bool if dtypes.is_bool(dtype) else int
         return None if key is wanted else wanted
-    same = aval.dtype == dtype or (
-        weak and aval.weak_type and not aval.shape
-    )  # among weak scalars the widest wins by itself
+    same = aval.dtype == dtype
     placed = shape is None or not aval.shape or aval.shape == shape
     if same and placed:
         return None
