@@ -60,6 +60,13 @@ with _names(globals()):
         reduce_sum,
         reduce_xor,
     )
+    from fnn.primitives.reductions_of_matrices import (
+        hessenberg,
+        schur,
+        sylvester,
+        triangular_sylvester,
+        tridiagonal,
+    )
     from fnn.primitives.rounding import ceil, floor, round
     from fnn.primitives.rules import zeros
     from fnn.primitives.sorting import sort, top_k
@@ -109,6 +116,11 @@ with _names(globals()):
     from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
 
 __all__ = [
+    "hessenberg",
+    "schur",
+    "sylvester",
+    "triangular_sylvester",
+    "tridiagonal",
     "fft",
     "eig",
     "geev",

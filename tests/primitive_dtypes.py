@@ -19,7 +19,8 @@ INTEGERS = ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
 LAPACK = (
     "cholesky", "triangular_solve", "lu", "tridiagonal_solve", "slogdet", "det", "geqrf", "geqp3", "householder_product",
-    "ormqr", "qr", "eig", "geev", "eigh", "svd", "pseudo_inverse",
+    "ormqr", "qr", "eig", "geev", "eigh", "svd", "pseudo_inverse", "hessenberg",
+    "schur", "sylvester", "triangular_sylvester", "tridiagonal",
 )  # fmt: skip
 # primitive -> (codes it refuses, why): asking for one of them must raise DtypeError
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {

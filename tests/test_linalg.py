@@ -274,6 +274,22 @@ def test_lax_names() -> None:
     check(S[0] @ np.asarray(v), np.asarray(v) * np.asarray(values))
 
 
+def test_forms() -> None:
+    a = matrix(2, 5, 5)
+    t, z = map(np.asarray, lax.linalg.schur(wide(a)))
+    check(z @ t @ np.swapaxes(z, -1, -2), a)
+    h, tau = map(np.asarray, lax.linalg.hessenberg(wide(a[0])))
+    q = np.eye(5)
+    q[1:, 1:] = lax.linalg.householder_product(wide(h[1:, :-1]), wide(tau))
+    check(q @ np.triu(h, -1) @ q.T, a[0])
+    _, d, e, _ = map(np.asarray, lax.linalg.tridiagonal(wide(S[0])))
+    check(np.linalg.eigvalsh(np.diag(d) + np.diag(e, 1) + np.diag(e, -1)), np.linalg.eigvalsh(S[0]))
+    w, left, right = map(np.asarray, lax.linalg.eig(wide(a)))
+    check(a @ right, right * w[..., None, :])
+    adjoint = np.swapaxes(left.conj(), -1, -2)
+    check(adjoint @ a, w[..., None] * adjoint)
+
+
 def test_errors() -> None:
     with pytest.raises(ShapeError, match=r"square.*f32\[2,3\]"):
         L.inv(fnp.ones((2, 3)))

@@ -15,8 +15,8 @@ from fnn.errors import ArgumentError, ShapeError
 from fnn.primitives import matrices
 
 __all__ = [
-    "cholesky", "cholesky_update", "eigh", "householder_product", "lu", "lu_pivots_to_permutation", "ormqr", "qr", "svd",
-    "symmetric_product", "triangular_solve", "tridiagonal_solve",
+    "cholesky", "cholesky_update", "eig", "eigh", "hessenberg", "householder_product", "lu", "lu_pivots_to_permutation", "ormqr", "qr", "schur", "svd",
+    "symmetric_product", "triangular_solve", "tridiagonal", "tridiagonal_solve",
 ]  # fmt: skip
 
 
@@ -174,3 +174,42 @@ def _cut(x: Any, first: int, last: int) -> Any:
     shape: Sequence[int] = x.shape
     start = (*[0] * (len(shape) - 1), min(first, last))
     return P.slice(x, start=start, limit=(*shape[:-1], last), step=(1,) * len(shape))
+
+
+def eig(
+    x: Any,
+    *,
+    compute_left_eigenvectors: bool = True,
+    compute_right_eigenvectors: bool = True,
+    enable_eigvec_derivs: bool = True,
+    implementation: Any = None,
+) -> list[Array]:
+    """Eigenvalues, and as columns left (v^H x = w v^H) and right eigenvectors of square matrices, all complex.
+
+    Vectors have length 1 and a real largest component, and their derivative is of these."""
+    left, right = bool(compute_left_eigenvectors), bool(compute_right_eigenvectors)
+    return list(P.eig(as_array(x), left=left, right=right))
+
+
+def schur(
+    x: Any, *, compute_schur_vectors: bool = True, sort_eig_vals: bool = False, select_callable: Any = None
+) -> tuple[Array, ...]:
+    """T and Z with x = Z T Z^H; T alone without compute_schur_vectors. Of real matrices T has blocks of two.
+
+    Sorted eigenvalues are not there. No derivative."""
+    if sort_eig_vals or select_callable is not None:
+        raise ArgumentError(f"schur: sorted eigenvalues are not there, at {describe(here())}")
+    return tuple(P.schur(as_array(x), vectors=bool(compute_schur_vectors)))
+
+
+def hessenberg(a: Any) -> tuple[Array, Array]:
+    """The Hessenberg form with reflectors below it, and their factors: what `householder_product` takes. No derivative."""
+    h, taus = P.hessenberg(as_array(a))
+    return h, taus
+
+
+def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Array, Array, Array, Array]:
+    """(reflectors, diagonal, diagonal beside it, factors) of the tridiagonal form of symmetric matrices. No derivative."""
+    a = as_array(a)
+    reflectors, d, e, taus = P.tridiagonal(a if lower else matrices.adjoint(a))
+    return reflectors, d, e, taus
