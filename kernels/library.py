@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from fnn.errors import UnsupportedError
 from fnn.kernels.sharing import chunk, pieces
-from fnn.primitives.lapack import REALS, Clear, Copy, Lines, Place, Routine, Zero
+from fnn.primitives.lapack import REALS, Clear, Copy, Lines, Place, Routine, Swaps, Zero
 from fnn.primitives.lapack import Call as FunctionCall
 from fnn.records import record
 
@@ -126,6 +126,8 @@ class _Writer:
                 nbytes = self.word(step.target.size * _BYTES[step.target.code])
                 target = self.at(step.target)
                 self.tile.append(f"call void @llvm.memset.p0.i64(ptr {target}, i8 0, i64 {nbytes}, i1 false)")
+            elif isinstance(step, Swaps):
+                self.swaps(step)
             elif isinstance(step, FunctionCall):
                 self.call(step)
         lines = [
@@ -254,6 +256,47 @@ class _Writer:
             ]
 
         self.loop(order, row)
+
+    def swaps(self, step: Swaps) -> None:
+        kind = f"[{_BYTES[step.target.code]} x i8]"
+        word = f"i{8 * _BYTES[step.target.code]}"
+        rows, columns = self.word(step.rows), self.word(step.columns)
+        target, pivots = self.at(step.target), self.at(step.pivots)
+
+        def row(k: str) -> None:
+            i, at, pivot, wide, j = (self.name(n) for n in ("i", "at", "pivot", "wide", "j"))
+            if step.reverse:
+                self.tile += [f"{i}.end = sub i64 {rows}, {k}", f"{i} = sub i64 {i}.end, 1"]
+            else:
+                self.tile.append(f"{i} = add i64 {k}, 0")
+            self.tile += [
+                f"{at} = getelementptr i32, ptr {pivots}, i64 {i}",
+                f"{pivot} = load i32, ptr {at}",
+                f"{wide} = sext i32 {pivot} to i64",
+                f"{j} = sub i64 {wide}, 1",
+            ]
+
+            def column(c: str) -> None:
+                first = self.name("first")
+                self.tile.append(f"{first} = mul i64 {c}, {rows}")
+                ends = []
+                for place in (i, j):
+                    index, pointer, value = (self.name(n) for n in ("index", "pointer", "value"))
+                    self.tile += [
+                        f"{index} = add i64 {first}, {place}",
+                        f"{pointer} = getelementptr {kind}, ptr {target}, i64 {index}",
+                        f"{value} = load {word}, ptr {pointer}, align 4",
+                    ]
+                    ends.append((pointer, value))
+                (one, x), (other, y) = ends
+                self.tile += [
+                    f"store {word} {y}, ptr {one}, align 4",
+                    f"store {word} {x}, ptr {other}, align 4",
+                ]
+
+            self.loop(columns, column)
+
+        self.loop(rows, row)
 
     def call(self, step: FunctionCall) -> None:
         arguments = []

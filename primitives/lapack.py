@@ -65,6 +65,18 @@ class Zero:
 
 
 @record(frozen=True)
+class Swaps:
+    """Row i of a matrix, stored by columns, is exchanged with row pivots[i], counted from 1, in order; in reverse order,
+    that is undone. LAPACK's own laswp starts threads even for small matrices."""
+
+    target: Place
+    pivots: Place
+    rows: int
+    columns: int
+    reverse: bool
+
+
+@record(frozen=True)
 class Lines:
     """An inner loop of NumPy's, by name, over all lines (matrices) at once: source and factor to target."""
 
@@ -113,7 +125,7 @@ class Routine:
     inputs: list[Place]
     outputs: list[Place]
     letter: str
-    steps: list[Copy | Clear | Zero | Call | Lines] = field(default_factory=list)
+    steps: list[Copy | Clear | Zero | Swaps | Call | Lines] = field(default_factory=list)
     works: list[Place] = field(default_factory=list)
     order: int = 0
     flops: float = 0.0
@@ -139,6 +151,9 @@ class Routine:
 
     def zero(self, target: Place) -> None:
         self.steps.append(Zero(target))
+
+    def swap_rows(self, target: Place, pivots: Place, rows: int, columns: int, reverse: bool) -> None:
+        self.steps.append(Swaps(target, pivots, rows, columns, reverse))
 
     def lines(self, function: str, source: Place, target: Place, factor: float) -> None:
         """The one step of a routine whose function walks the batch itself."""
@@ -314,6 +329,11 @@ def _run(found: Routine, inputs: list[np.ndarray], outputs: list[np.ndarray], ti
                 at(step.target, tile)[: step.source.size] = at(step.source, tile)
             elif isinstance(step, Zero):
                 at(step.target, tile)[:] = 0
+            elif isinstance(step, Swaps):
+                matrix = at(step.target, tile).reshape(step.columns, step.rows)
+                order = list(enumerate(at(step.pivots, tile) - 1))
+                for i, j in reversed(order) if step.reverse else order:
+                    matrix[:, [i, j]] = matrix[:, [j, i]]
             elif isinstance(step, Clear):
                 matrix = at(step.target, tile).reshape(step.order, step.order)
                 matrix[np.triu_indices(step.order, 1)] = 0

@@ -258,8 +258,18 @@ def _solve_shape(factors: Aval, pivots: Aval, b: Aval, transpose: bool) -> Aval:
 def _lu_solve_write(r: Routine, ins: Sequence[Aval], outs: Sequence[Aval], params: dict[str, Any]) -> None:
     (factors, pivots, b), (x,), (n, columns) = r.inputs, r.outputs, ins[2].shape[-2:]
     r.copy(x, b)
-    side = "T" if params["transpose"] else "N"
-    r.call("getrs", side, n, columns, factors, max(1, n), pivots, x, max(1, n), None)
+    transposed = bool(params["transpose"])
+    # Not getrs, which starts threads even for small matrices.
+    triangles = [("L", "U"), ("U", "N")]
+    if transposed:
+        triangles.reverse()
+    else:
+        r.swap_rows(x, pivots, n, columns, reverse=False)
+    for half, diagonal in triangles:
+        op = "T" if transposed else "N"
+        r.call("trsm", "L", half, op, diagonal, n, columns, 1.0, factors, max(1, n), x, max(1, n))
+    if transposed:
+        r.swap_rows(x, pivots, n, columns, reverse=True)
     r.order, r.flops = n, 2.0 * n * n * columns
 
 

@@ -24,9 +24,15 @@ LAPACK = (
 )  # fmt: skip
 # primitive -> (codes it refuses, why): asking for one of them must raise DtypeError
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "cholesky": (("f2", "bf"), "LAPACK has float32 and float64"),
+    **dict.fromkeys(LAPACK, (("f2", "bf"), "LAPACK has float32 and float64")),
+    **dict.fromkeys(
+        ("lu_solve", "factored_solve"),
+        (
+            ("f2", "bf", *[c for c in INTEGERS if c != "i4"]),
+            "LAPACK has float32 and float64, and its pivots have 32 bits",
+        ),
+    ),
     "custom_kernel": (("f2", "bf"), "Numba has float32 and float64"),
-    "triangular_solve": (("f2", "bf"), "LAPACK has float32 and float64"),
     "complex": (("f2", "bf"), "complex numbers have parts of 32 or 64 bits"),
     "joined": (("f2", "bf"), "complex numbers have parts of 32 or 64 bits"),
     "fft": (("f2", "bf"), "NumPy transforms float32 and float64"),
