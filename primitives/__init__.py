@@ -112,7 +112,7 @@ with _names(globals()):
         tan,
         tanh,
     )
-    from fnn.primitives.tridiagonal import tridiagonal_solve
+    from fnn.primitives.tridiagonal_systems import tridiagonal_solve
     from fnn.primitives.windows import reduce_window, select_and_gather_add, select_and_scatter_add
 
 __all__ = [
