@@ -160,8 +160,9 @@ SETTINGS: dict[str, Setting] = {
             "log",
             "FNN_LOG",
             lambda: "off",
-            _choice("off", "compile"),
-            "compile: a line on stderr for each function traced or compiled, why, and the time it took",
+            _choice("off", "compile", "copies"),
+            "compile: a line on stderr for each function traced or compiled, why, and the time it took; copies: one for "
+            "each array that a compiled program copies to change a part of it, and why",
         ),
         Setting("debug_nans", "FNN_DEBUG_NANS", lambda: False, _flag, "a NaN that is computed is an error"),
         Setting(

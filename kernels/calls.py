@@ -72,6 +72,9 @@ class Call:
     sizes: list[int] = field(default_factory=list)
     unit: int = 1
     in_place: tuple[tuple[Value, Value], ...] = ()
+    updates: tuple[
+        tuple[Value, Value], ...
+    ] = ()  # of these, those where the kernel copies input to output otherwise
     sources: tuple[Source, ...] = ()
     text: str = ""  # the loop nest or operation in words, for the printed plan
     functions: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ class Run:
     writes: set[Value]
     in_place: tuple[tuple[Value, Value], ...] = ()
     time: int = -1
+    updates: tuple[tuple[Value, Value], ...] = ()
 
 
 @record(eq=False)
@@ -252,6 +253,7 @@ def _run(call: Call, scope: _Scope) -> Run:
         {scope(v) for v in call.reads},
         {scope(v) for v in call.writes},
         tuple([(scope(new), scope(old)) for new, old in call.in_place]),
+        updates=tuple([(scope(new), scope(old)) for new, old in call.updates]),
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fnn import dtypes
 from fnn.errors import MissingDependency
 from fnn.records import field, record
+
+if TYPE_CHECKING:
+    from fnn.kernels.copies import CopyMade
 
 
 @record(frozen=True)
@@ -28,6 +31,14 @@ class MemoryReport:
     pieces: Callable[[], Any] = field(repr=False, compare=False)
 
     @property
+    def copies(self) -> list[CopyMade]:
+        """The arrays that are copied because a part of them is changed and their memory could not be used, each with
+        the line and the reason."""
+        from fnn.kernels.copies import copies_of
+
+        return copies_of(self.pieces())
+
+    @property
     def peak(self) -> int:
         return self.arena + self.constants + self.inputs + self.outputs - self.donated
 
@@ -41,6 +52,7 @@ class MemoryReport:
             f"constants  {_bytes(self.constants):>12}",
             f"arena      {_bytes(self.arena):>12}  of {_bytes(self.without_reuse)} without reuse{saved}",
             f"in place   {self.in_place:>12}",
+            *(f"copy       {copy}" for copy in self.copies),
         ))  # fmt: skip
 
     def plot(self, path: str | os.PathLike[str]) -> None:

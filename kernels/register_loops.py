@@ -197,6 +197,7 @@ class _Writer:
             cost=20.0 + NS * rounds * operations * vectors,
             sizes=list(program.sizes),
             in_place=self.in_place(),
+            updates=tuple([(self.outputs[k], self.inputs[self.whole.consts + k]) for k in self.memory]),
             sources=() if self.source is None else (self.source,),
             text=f"{self.kind} {where}, {operations} operations{steps}",
         )

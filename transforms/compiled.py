@@ -37,6 +37,9 @@ def _compiled(graph: Graph, donated: tuple[int, ...], name: str) -> kernels.Exec
     times = program.times
     times["trace"] += graph.cached("seconds of tracing", float)
     times["import"] += ready - start
+    if config.log == "copies":
+        for copy in program.memory().copies:
+            print(f"fnn: copy in {name or 'a graph'}: {copy}", file=sys.stderr)
     if config.log != "compile":
         return program
     end, now = time.perf_counter(), cache.statistics()
