@@ -1,20 +1,23 @@
-"""Looking inside of transformed and compiled functions: print, callback, check."""
+"""Looking inside of transformed and compiled functions: print, callback, check, breakpoint."""
 
 from __future__ import annotations
 
 import string
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from fnn import tree
+from fnn.core.array import Array
 from fnn.core.source import describe, here
 from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError
 from fnn.transforms.callbacks import debug_callback
 from fnn.transforms.checks import check
 
-__all__ = ["callback", "check", "print"]
+__all__ = ["breakpoint", "callback", "check", "print"]
 
 _show = print
 
@@ -91,3 +94,35 @@ def callback(
     [0.0, 1.0, 2.0]
     """
     debug_callback(callback, *args, ordered=ordered, partitioned=partitioned, **kwargs)
+
+
+@filtered
+def breakpoint(
+    *, backend: str | None = None, filter_frames: bool = True, num_frames: int | None = None, ordered: bool = False,
+    token: Any = None, stdin: Any = None, stdout: Any = None, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """Stop here each time the program comes here, in compiled programs too, and read commands: names and expressions show
+    the values that the local variables have then, `c` goes on, `q` ends the program.
+
+    stdin, stdout: files to read commands from and write to, instead of the terminal. backend, filter_frames and
+    num_frames are accepted for JAX's sake; the prompt sees the function that called this one. Returns token.
+    """
+    frame = sys._getframe(2)  # beyond `filtered`
+    source, names, scope = here(), dict(frame.f_locals), frame.f_globals
+    arrays = {k: v for k, v in names.items() if _is_data(v)}
+
+    def stop(given: dict[str, Any]) -> None:
+        from fnn.debugger import Prompt
+
+        Prompt(source, {**names, **given}, scope, stdin, stdout).cmdloop()
+
+    debug_callback(stop, arrays, ordered=ordered)
+    return token
+
+
+def _is_data(x: Any) -> bool:
+    """Whether a local value is a pytree with arrays in it."""
+    try:
+        return any(isinstance(leaf, Array) for leaf in tree.leaves(x))
+    except Exception:  # of an object's own flattening, say
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import traceback
 from typing import Any
@@ -13,6 +14,7 @@ import fnn
 import fnn.numpy as fnp
 from fnn import lax
 from fnn.core.ir import effects_of
+from fnn.debugger import Quit
 from fnn.errors import ArgumentError, DifferentiationError, ShapeError, TreeError, UnsupportedError
 
 LIKE = fnn.ShapeDtypeStruct((), "float32")
@@ -285,3 +287,29 @@ def test_the_plan_and_the_profile_show_the_call() -> None:
     compiled = fnn.jit(lambda x: fnn.pure_callback(np.sort, x, x)).lower(fnp.arange(3.0)).compile()
     assert "pure_callback sort" in compiled.plan() and "Python" in compiled.plan()
     assert compiled.profile(fnp.arange(3.0)).calls[0].seconds > 0
+
+
+def test_a_breakpoint_reads_commands_and_shows_values() -> None:
+    shown = io.StringIO()
+
+    @fnn.jit
+    def f(x: Any) -> Any:
+        scale, state = 3.0, {"y": x * 2.0}  # noqa: F841  # the breakpoint shows it
+        fnn.debug.breakpoint(stdin=io.StringIO("x\np state['y'] + scale\nnothing\nl\nbt\nc\n"), stdout=shown)
+        return state["y"]
+
+    assert float(f(2.0)) == 4.0
+    text = shown.getvalue()
+    assert (
+        "test_callbacks.py" in text
+        and "Array(2., dtype=float32)" in text
+        and "Array(7., dtype=float32)" in text
+    )
+    assert "NameError" in text and "fnn.debug.breakpoint" in text
+
+    def g(x: Any) -> Any:
+        fnn.debug.breakpoint(stdin=io.StringIO("q\n"), stdout=shown)
+        return x
+
+    with pytest.raises(Quit):
+        fnn.jit(g)(1.0)
