@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_the_log(tmp_path: Any) -> None:
     )
     done = subprocess.run(
         [sys.executable, str(program)],
-        env={**os.environ, "FNN_LOG": "copies"},
+        env={**os.environ, "FNN_LOG": "copies", "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
         text=True,
     )
