@@ -10,6 +10,7 @@ from fnn.lazy import names as _names
 with _names(globals()):
     from fnn.scipy import (
         cluster,
+        fft,
         integrate,
         interpolate,
         ndimage,
@@ -23,6 +24,7 @@ with _names(globals()):
 
 __all__ = [
     "cluster",
+    "fft",
     "integrate",
     "interpolate",
     "ndimage",

@@ -8,7 +8,7 @@ from typing import Any
 from fnn import lax
 from fnn import numpy as fnp
 from fnn.core.source import describe, here
-from fnn.errors import ArgumentError, ShapeError, UnsupportedError
+from fnn.errors import ArgumentError, ShapeError
 from fnn.operations.operands import array_of, meet
 
 _BOUNDARIES = {"fill": "constant", "wrap": "wrap", "symm": "symmetric"}  # the names of fnn.numpy.pad
@@ -26,24 +26,24 @@ def operands(name: str, in1: Any, in2: Any, mode: str) -> tuple[Any, Any]:
     return x, y
 
 
-def extent(name: str, x: Any, y: Any, mode: str) -> tuple[list[int], tuple[int, ...]]:
-    """(where the result begins in the full convolution, its shape)."""
-    pairs = list(zip(x.shape, y.shape))
+def extent(name: str, x: tuple[int, ...], y: tuple[int, ...], mode: str) -> tuple[list[int], tuple[int, ...]]:
+    """(where the result begins in the full convolution, its shape), for operands of the shapes x and y."""
+    pairs = list(zip(x, y))
     if mode == "valid" and not (all(n >= m for n, m in pairs) or all(n <= m for n, m in pairs)):
         raise ShapeError(
-            f"{name}: {x.aval} and {y.aval}, at {describe(here())}; in valid mode one is at least as large as the other "
+            f"{name}: the shapes {x} and {y}, at {describe(here())}; in valid mode one is at least as large as the other "
             "along every axis"
         )
     if mode == "valid":
         return [min(n, m) - 1 for n, m in pairs], tuple(abs(n - m) + 1 for n, m in pairs)
     if mode == "same":
-        return [(m - 1) // 2 for _, m in pairs], x.shape
-    return [0] * x.ndim, tuple(n + m - 1 for n, m in pairs)
+        return [(m - 1) // 2 for _, m in pairs], x
+    return [0] * len(pairs), tuple(n + m - 1 for n, m in pairs)
 
 
 def _direct(name: str, in1: Any, in2: Any, mode: str, precision: Any) -> Any:
     x, y = operands(name, in1, in2, mode)
-    starts, shape = extent(name, x, y, mode)
+    starts, shape = extent(name, x.shape, y.shape, mode)
     if not x.ndim:
         return x * y
     if y.size > x.size:
@@ -87,7 +87,9 @@ def _by_method(name: str, method: str, precision: Any) -> Callable[[Any, Any, st
     if method not in ("auto", "direct", "fft"):
         raise ArgumentError(f"{name}: method {method!r}, at {describe(here())}; it is auto, direct or fft")
     if method == "fft":
-        raise UnsupportedError(f"{name}: method='fft' is not there yet, at {describe(here())}; use direct")
+        from fnn.scipy.signal.fourier import fftconvolve  # which this is imported by
+
+        return fftconvolve
     return lambda x, y, mode: _direct(name, x, y, mode, precision)
 
 
@@ -127,7 +129,7 @@ def _two_axes(
         raise ShapeError(f"{name}: {x.aval} and {y.aval} are not two matrices, at {describe(here())}")
     if boundary not in _BOUNDARIES:
         raise ArgumentError(f"{name}: boundary {boundary!r}, at {describe(here())}; it is fill, wrap or symm")
-    starts, shape = extent(name, x, y, mode)
+    starts, shape = extent(name, x.shape, y.shape, mode)
     if mode == "same" and name == "correlate2d":
         starts = [m // 2 for m in y.shape]  # SciPy centres correlations so
     if mode == "valid" or (boundary == "fill" and isinstance(fillvalue, (int, float)) and fillvalue == 0):
