@@ -35,6 +35,7 @@ from fnn.primitives.linear_systems import (
 )  # fmt: skip
 from fnn.primitives.matrices import (
     INT32,
+    as_complex,
     columns_of,
     diagonal,
     identity,
@@ -75,10 +76,17 @@ def _slogdet_shape(a: Aval) -> list[Aval]:
 
 def _slogdet_of(factors: Any, pivots: Any) -> list[Any]:
     d = diagonal(factors)
-    sign = arithmetic.mul(
-        _sign_of(pivots, factors), reductions.reduce_prod(arithmetic.sign(d), axes=_last(d))
-    )
+    sign = arithmetic.mul(_sign_of(pivots, factors), reductions.reduce_prod(_signs(d), axes=_last(d)))
     return [sign, reductions.reduce_sum(transcendental.log(arithmetic.abs(d)), axes=_last(d))]
+
+
+def _signs(d: Any) -> Any:
+    """d / |d|, and 0 for 0."""
+    if not is_complex(d):
+        return arithmetic.sign(d)
+    size = arithmetic.abs(d)
+    nothing = comparison.eq(size, scalar(0.0, size))
+    return arithmetic.div(d, as_complex(comparison.select(nothing, scalar(1.0, size), size), d))
 
 
 def _inverse_transposed(a: Any, factors: Any, pivots: Any) -> Any:

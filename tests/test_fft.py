@@ -81,6 +81,7 @@ def test_derivatives(kind: str, n: int) -> None:
     step = 1e-6
     want = float(loss(x + step * t) - loss(x - step * t)) / (2 * step)
     g = fnn.grad(loss)(x)
+    check(fnn.jit(fnn.grad(loss))(x), np.asarray(g), 1e-9)
     assert float(fnp.sum(g * t)) == pytest.approx(want, rel=1e-6)
     assert float(fnn.jvp(loss, (x,), (t,))[1]) == pytest.approx(want, rel=1e-6)
     h = fnn.grad(lambda x: fnp.sum(fnn.grad(loss)(x) * t))
@@ -91,6 +92,8 @@ def test_derivatives(kind: str, n: int) -> None:
 def test_batches() -> None:
     x = fnp.array(REAL)
     check(fnn.vmap(fnp.fft.rfft, 1, 1)(x), np.fft.rfft(REAL), 1e-5)
+    lines = RNG.standard_normal((500, 48)).astype("float32")  # several threads
+    check(fnn.jit(fnp.fft.rfft)(lines), np.fft.rfft(lines), 2e-5)
     check(fnn.vmap(lambda x: fnp.fft.fft2(x))(x), np.fft.fft2(REAL), 2e-5)
 
 

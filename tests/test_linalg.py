@@ -78,7 +78,6 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, tuple[np.n
     ),
 }  # fmt: skip
 BATCHED = ("multi_dot", "lstsq")  # by vmap already
-UNCOMPILED = ("eigvals",)  # complex numbers on the way
 
 
 def wide(x: Any) -> Any:
@@ -99,12 +98,10 @@ def test_values(name: str) -> None:
     if reference is not None:
         check(got, reference(*args))
         check(f(*[fnp.array(a, "float32") for a in args]), reference(*args), 2e-3)
-    if name not in UNCOMPILED:
-        check(fnn.jit(f)(*map(wide, args)), got)
+    check(fnn.jit(f)(*map(wide, args)), got)
     if name not in BATCHED:
         check(fnn.vmap(f)(*map(wide, args)), got)
-        if name not in UNCOMPILED:
-            check(fnn.jit(fnn.vmap(f))(*map(wide, args)), got)
+        check(fnn.jit(fnn.vmap(f))(*map(wide, args)), got)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -145,8 +142,7 @@ def test_derivatives(name: str) -> None:
         slopes(*[wide(a + s * step * t) for a, t in zip(args, along, strict=True)]) for s in (1, -1)
     )
     assert second == pytest.approx(float(ahead - behind) / (2 * step), rel=2e-4, abs=2e-4)
-    if name not in UNCOMPILED:
-        check(fnn.jit(fnn.grad(loss, numbers))(*point), grads)
+    check(fnn.jit(fnn.grad(loss, numbers))(*point), grads)
 
 
 # -- what factors are ------------------------------------------------------------------------------------------------
@@ -199,6 +195,30 @@ def test_eigenvectors(dtype: str) -> None:
         np.linalg.eigvalsh(h),
         close,
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["solve", "inv", "det", "slogdet", "cholesky", "qr tall", "svd", "eigh", "pinv", "eigvals"]
+)
+def test_complex_matrices(name: str) -> None:
+    """Compiled as eager; and the derivative of what does not depend on the phases of vectors, against differences."""
+    f, _, args = CASES[name]
+    rng = np.random.default_rng(9)
+    point, along = ([a + 0.1j * rng.standard_normal(a.shape) for a in args] for _ in range(2))
+    if name in ("cholesky", "eigh"):
+        point, along = ([a + np.swapaxes(a.conj(), -1, -2) for a in xs] for xs in (point, along))
+
+    def loss(*xs: Any) -> Any:
+        return sum(fnp.sum(abs(y) ** 3) for y in leaves(f(*xs)))
+
+    x, t = (tuple([fnp.array(a, "complex128") for a in xs]) for xs in (point, along))
+    check(fnn.jit(f)(*x), f(*x))
+    numbers = tuple(range(len(x)))
+    grads = fnn.grad(loss, numbers)(*x)
+    slope = sum(float((np.asarray(g) * d).sum().real) for g, d in zip(grads, along, strict=True))
+    ahead, behind = (float(loss(*[a + s * 1e-6 * d for a, d in zip(x, t, strict=True)])) for s in (1, -1))
+    assert slope == pytest.approx((ahead - behind) / 2e-6, rel=1e-5, abs=1e-5)
+    check(fnn.jit(fnn.grad(loss, numbers))(*x), grads, 1e-8)
 
 
 @pytest.mark.parametrize("jit", [False, True])
