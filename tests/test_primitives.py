@@ -115,7 +115,7 @@ RULES = ("jvp", "vjp", "batch", "lower")
 
 
 # What works only inside a vmap that names its axis cannot be called alone: these are tested where vmap is.
-UNDER_A_NAMED_AXIS = {"all_gather", "axis_index", "pmax", "pmin", "ppermute", "psum"}
+UNDER_A_NAMED_AXIS = {"all_gather", "all_to_all", "axis_index", "pmax", "pmin", "ppermute", "psum"}
 
 
 def missing(primitive: Primitive) -> list[str]:

@@ -18,6 +18,7 @@ from fnn.core.primitive import Primitive, Unsupported, registry
 from fnn.core.trace import aval_of
 from fnn.kernels import lower as lowering
 from fnn.kernels import register_loops
+from fnn.kernels.calls import Call
 from fnn.kernels.executable import compile_graph
 from fnn.kernels.loops import code_of, computed
 from fnn.transforms.batching import vmap
@@ -85,7 +86,16 @@ def test_every_primitive_in_a_body(
         for e in g.equations
         for v in e.outputs
     )
-    if plain and inner and sum(a.size for a in operands) <= 64:
+    alone = traced(
+        lambda *xs: results(xs[: len(arrays)], xs[len(arrays) :]), *arrays, *[x[0] for x in stacked]
+    )
+    calls = lowering.lower(alone).calls
+    kernels = calls and all(
+        isinstance(c, Call) and c.program and not c.functions and not c.foreign for c in calls
+    )
+    if (
+        plain and inner and kernels and sum(a.size for a in operands) <= 64
+    ):  # no function of a library or of loops of its own
         assert "ControlCall" not in labels(lowering.lower(graph))
 
 

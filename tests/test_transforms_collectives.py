@@ -10,7 +10,7 @@ import pytest
 import fnn
 import fnn.numpy as fnp
 from fnn import lax
-from fnn.errors import ArgumentError, AxisNameError
+from fnn.errors import ArgumentError, AxisNameError, ShapeError
 from tests.transform_checks import agrees, close
 
 X = fnp.array([0.3, -0.7, 1.1, 0.2])
@@ -175,3 +175,17 @@ def test_mistakes() -> None:
     with pytest.raises(ArgumentError, match="from 0 to 3"):
         over(lambda a: lax.ppermute(a, "i", [(0, 4)]))(X)
     assert not fnn.core.trace.state.axes
+
+
+def test_all_to_all() -> None:
+    """Against NumPy's transposes of the whole; derivatives and nesting by `agrees`."""
+    a = np.arange(72.0).reshape(3, 3, 2, 4) % 7
+    A = fnp.array(a)
+    for split, concat in ((0, 0), (0, 1), (0, 2)):
+        want = np.moveaxis(np.swapaxes(a, 0, 1), 1, 1 + concat)
+        agrees(over(lambda b, s=split, c=concat: lax.all_to_all(b, "i", s, c)), want, A)
+    b = np.arange(36.0).reshape(3, 6, 2) % 5
+    tiled = np.stack([np.concatenate([b[j, 2 * i : 2 * i + 2] for j in range(3)], 1) for i in range(3)])
+    agrees(over(lambda c: lax.all_to_all(c, "i", 0, 1, tiled=True)), tiled, fnp.array(b))
+    with pytest.raises(ShapeError, match="equal to that"):
+        over(lambda c: lax.all_to_all(c, "i", 0, 0))(fnp.ones((3, 2)))
