@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fnn import dtypes, primitives
-from fnn.core.lowering import Library, Loop
+from fnn.core.lowering import Library, Loop, NativeCall, PythonCall
 from fnn.core.primitive import Unsupported, registry
 from fnn.kernels.calls import Call
 from fnn.kernels.lower import lower
@@ -119,7 +119,8 @@ CASES = [
     (p, k)
     for p in registry.values()
     for k, sample in enumerate(p.samples)
-    if not isinstance(p.lower, (Library, Loop, Unsupported)) and not holds_complex(p, sample)
+    if not isinstance(p.lower, (Library, Loop, NativeCall, PythonCall, Unsupported))
+    and not holds_complex(p, sample)
 ]
 
 

@@ -109,7 +109,7 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callab
     ...     g, extra = closure_convert(lambda y: x * y, 1.0)
     ...     return g(3.0, *extra), len(extra)
     >>> print(fnn.jit(f)(2.0))
-    (Array(6., dtype=float32), Array(1, dtype=int32, weak_type=True))
+    (Array(6., dtype=float32, weak_type=True), Array(1, dtype=int32, weak_type=True))
     """
     leaves, structure = tree.flatten(example_args)
     box: list[Any] = []

@@ -21,8 +21,8 @@ def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0, overwr
 
     >>> from fnn.scipy.signal import detrend
     >>> import fnn.numpy as fnp
-    >>> print(detrend(fnp.array([1.0, 4.0, 8.0, 8.0, 9.0])).round(5))
-    [-1. -0.  2.  0. -1.]
+    >>> print(detrend(fnp.array([1.0, 4.0, 9.0, 7.0, 9.0])).round(5))
+    [-1.2 -0.1  3.  -0.9 -0.8]
     """
     if overwrite_data:
         raise UnsupportedError(f"detrend: overwrite_data: arrays are immutable, at {describe(here())}")
