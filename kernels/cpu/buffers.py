@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 ALIGNMENT = 64
-# Large buffers all begin with a page. A load that comes after a store waits for it where their addresses agree in the
-# last twelve bits, which is all that processors compare at first: with an output a line or a few behind an input,
-# as the allocator has them, every iteration of a loop would wait for the one before.
-PAGE = 1 << 12
+# Very large buffers all begin with a page. A load that comes after a store waits for it where their addresses agree in
+# the last twelve bits, which is all that processors compare at first: with an output a line or a few behind an input,
+# as the allocator has them, every iteration of a loop would wait for the one before. Smaller ones lie as they come:
+# were they all to begin with a page, those that one kernel reads would share the sets of the first cache.
+PAGE, PAGED = 1 << 12, 1 << 25
 # Buffers below this are cheaper to allocate than to look after.
 SMALL = 1 << 14
 LARGE = 1 << 26
@@ -28,14 +29,14 @@ T = TypeVar("T")
 
 def aligned(nbytes: int) -> np.ndarray:
     """A fresh uint8 array of `nbytes` bytes (contents undefined) whose address is a multiple of 64, and of a page's
-    size if it is large."""
+    size if it is very large."""
     raw, start = _raw(nbytes)
     return raw[start : start + nbytes]
 
 
 def _raw(nbytes: int) -> tuple[np.ndarray, int]:
     """A fresh buffer, and where in it `nbytes` bytes are to begin."""
-    alignment = ALIGNMENT if nbytes < SMALL else PAGE
+    alignment = ALIGNMENT if nbytes < PAGED else PAGE
     raw = np.empty(nbytes + alignment, np.uint8)
     return raw, -raw.ctypes.data % alignment
 
