@@ -61,7 +61,7 @@ def test_outputs_beyond_the_caches_are_streamed(monkeypatch: pytest.MonkeyPatch)
     for n in (1 << 10, (1 << 16) + 38):
         x = np.random.default_rng(n).standard_normal(n).astype(np.float32)
         keys = []
-        for size in (1 << 30, 1 << 16):
+        for size in (1 << 30, 1 << 15):
             monkeypatch.setattr(streams.machine, "last_cache", lambda size=size: size)
             y, z, total = fnn.jit(lambda x: f(x))(x)
             np.testing.assert_allclose(np.asarray(y), np.tanh(x) + 1, atol=3e-7)
@@ -71,8 +71,8 @@ def test_outputs_beyond_the_caches_are_streamed(monkeypatch: pytest.MonkeyPatch)
         assert (keys[0] == keys[1]) == (n == 1 << 10)
 
 
-def test_large_buffers_begin_with_a_page() -> None:
-    x = fnn.jit(lambda x: x + 1.0)(fnp.zeros(1 << 15))
+def test_very_large_buffers_begin_with_a_page() -> None:
+    x = fnn.jit(lambda x: x + 1.0)(fnp.zeros(buffers.PAGED // 4))
     assert np.asarray(x).ctypes.data % buffers.PAGE == 0
-    assert buffers.aligned(1 << 15).ctypes.data % buffers.PAGE == 0
+    assert buffers.aligned(buffers.PAGED).ctypes.data % buffers.PAGE == 0
     assert buffers.aligned(100).ctypes.data % buffers.ALIGNMENT == 0
