@@ -135,6 +135,23 @@ def test_devices_and_settings(jax: ModuleType) -> None:
         jax.config.update("jax_no_such", 1)
 
 
+def test_clearing_caches_traces_anew(jax: ModuleType) -> None:
+    traced = []
+    f = jax.jit(lambda x: traced.append(1) or x + 1)
+    f(1.0), f(2.0)
+    assert len(traced) == 1
+    jax.clear_caches()
+    assert float(f(3.0)) == 4.0 and len(traced) == 2
+
+
+def test_what_fnn_cannot_do_is_refused(jax: ModuleType) -> None:
+    jax.config.update("jax_platforms", "cpu")
+    with pytest.raises(UnsupportedError, match="programs run on the CPU"):
+        jax.config.update("jax_platforms", "gpu")
+    with pytest.raises(UnsupportedError, match="operands of unequal rank always broadcast"):
+        jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
 def test_what_is_known_is_computed_while_tracing(jax: ModuleType) -> None:
     def f(x: Any) -> Any:
         with jax.ensure_compile_time_eval(), jax.checking_leaks():

@@ -17,9 +17,9 @@ _WITHOUT_EFFECT: dict[str, Any] = dict.fromkeys(
         "jax_enable_checks", "jax_enable_compilation_cache", "jax_enable_custom_prng",
         "jax_exec_time_optimization_effort", "jax_explain_cache_misses", "jax_include_full_tracebacks_in_locations",
         "jax_legacy_prng_key", "jax_log_compiles", "jax_logging_level", "jax_memory_fitting_level",
-        "jax_num_cpu_devices", "jax_numpy_rank_promotion", "jax_optimization_level",
+        "jax_num_cpu_devices", "jax_optimization_level",
         "jax_persistent_cache_enable_xla_caches", "jax_persistent_cache_min_compile_time_secs",
-        "jax_persistent_cache_min_entry_size_bytes", "jax_platforms", "jax_pmap_shmap_merge",
+        "jax_persistent_cache_min_entry_size_bytes", "jax_pmap_shmap_merge",
         "jax_random_seed_offset", "jax_softmax_custom_jvp", "jax_spmd_mode", "jax_transfer_guard",
         "jax_use_shardy_partitioner",
     )

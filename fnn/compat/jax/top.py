@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from fnn.compat.jax.parallel import device_put_replicated, device_put_sharded, p
 from fnn.compat.jax.settings import config
 from fnn.dtypes import float0
 from fnn.sharding import NamedSharding, P, make_mesh, reshard, set_mesh
+from fnn.transforms.jit import Jitted
 
 fnn: Any = importlib.import_module("fnn")  # whose names these are
 __version__ = "0.10.2"  # of the JAX whose names these are
@@ -112,7 +114,10 @@ threefry_partitionable = _config_block("jax_threefry_partitionable")
 
 
 def clear_caches() -> None:
-    """Forget everything that was compiled in this process; the cache on disk stays."""
+    """Forget everything that jit traced and compiled in this process; the cache on disk stays."""
+    for thing in gc.get_objects():
+        if type(thing) is Jitted:
+            thing.clear_cache()
 
 
 def print_environment_info(return_string: bool = False) -> str | None:
