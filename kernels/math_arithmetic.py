@@ -107,6 +107,12 @@ class Arithmetic:
         """Whether the sign bit is set: it is in -0."""
         return self.to_bits(x) > (1 << (8 * int(self.dtype[1]) - 1)) - 1
 
+    def is_positive_normal(self, x: Value) -> Value:
+        """Whether x is positive, finite and not denormal: one comparison of its bits."""
+        least = 1 << self.format.fraction
+        infinite = (2 * self.format.bias + 1) << self.format.fraction
+        return self.to_bits(x) - least < infinite - least
+
     def flip_sign(self, x: Value, when: Value) -> Value:
         return self.select(when, -x, x)
 

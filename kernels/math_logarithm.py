@@ -89,8 +89,14 @@ def positive_log(m: Arithmetic, x: Value) -> Value:
 
 
 def log(m: Arithmetic, x: Value) -> Value:
-    one_f, n = scaled_split(m, x)
-    return at_the_ends(m, x, combined(m, one_f - 1.0, n))
+    """As `positive_log`; only vectors with a lane that is not a positive normal number take the longer way."""
+
+    def anything() -> list[Value]:
+        one_f, n = scaled_split(m, x)
+        return [at_the_ends(m, x, combined(m, one_f - 1.0, n))]
+
+    (result,) = m.where_needed(~m.is_positive_normal(x), [positive_log(m, x)], anything)
+    return result
 
 
 def log2(m: Arithmetic, x: Value) -> Value:

@@ -115,6 +115,9 @@ def celu(x: Any, alpha: Any = 1.0) -> Array:
     return fnp.where(x > 0, x, alpha * fnp.expm1(below / alpha))
 
 
+_GELU = math.sqrt(8 / math.pi)
+
+
 def gelu(x: Any, approximate: bool = True) -> Array:
     """x times the standard normal distribution function at x (Hendrycks and Gimpel 2016).
 
@@ -127,7 +130,8 @@ def gelu(x: Any, approximate: bool = True) -> Array:
     x = floating(x)
     if not approximate:
         return 0.5 * x * lax.erfc(-x * math.sqrt(0.5))
-    return x * (0.5 * (1.0 + fnp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x)))))
+    # (1 + tanh u) / 2 = logistic(2 u), which keeps its digits where tanh is near -1
+    return x * lax.logistic(x * (_GELU + 0.044715 * _GELU * (x * x)))
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Array:
