@@ -296,11 +296,14 @@ class Executable:
 
     def profile(self, values: Sequence[np.ndarray], runs: int = 10) -> Profile:
         """The time each call takes, the mean of some runs, beside the machine's peaks; arguments as of a call.
-        Donated inputs are left alone."""
+        Donated inputs are left alone. A run before them, which wakes the threads and touches new memory, does not
+        count."""
         inputs = tuple([np.array(x, order="C") for x in values]) if self._overwritten else tuple(values)
         spent = np.zeros(len(self.table.rows), np.int64)
-        for _ in range(runs):
-            spent += self._runner.profile(inputs, tuple([slot.take() for slot in self._slots]))
+        for run in range(runs + 1):
+            nanoseconds = self._runner.profile(inputs, tuple([slot.take() for slot in self._slots]))
+            if run:
+                spent += nanoseconds
         from fnn.kernels.cpu.peaks import measure
         from fnn.kernels.profile import profile_of
 
