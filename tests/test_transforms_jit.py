@@ -225,6 +225,21 @@ def test_looking_inside() -> None:
     assert fnn.eval_shape(lambda v: {"a": v @ v, "b": v > 0}, X)["b"].dtype == bool
 
 
+def test_a_compiled_program_takes_what_it_was_compiled_for() -> None:
+    compiled = fnn.jit(lambda p, n: p["a"] * n, static_argnums=1).lower({"a": X}, 2).compile()
+    close(compiled({"a": X}), 2 * x)
+    close(compiled({"a": X}, 2), 2 * x)
+    close(compiled({"a": x}), 2 * x)
+    with pytest.raises(ArgumentError, match=r"static .*2.* and called with .*3"):
+        compiled({"a": X}, 3)
+    with pytest.raises(ArgumentError, match=r"of the structure .*'a'.* and called with .*'b'"):
+        compiled({"b": X})
+    scalar = fnn.jit(lambda v: v * 2).lower(1.0).compile()
+    close(scalar(3.0), 6.0)
+    with pytest.raises(ArgumentError, match="cannot be transformed"):
+        fnn.grad(scalar)(1.0)
+
+
 def test_arguments_that_are_not_contiguous() -> None:
     v = np.arange(12, dtype=np.float32).reshape(3, 4)
     f = fnn.jit(lambda v: v * 2)

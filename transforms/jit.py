@@ -8,22 +8,21 @@ import types
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fnn import kernels, tree
+from fnn import tree
 from fnn.config import config
 from fnn.core.array import Array, ConcreteArray
 from fnn.core.aval import Aval
-from fnn.core.ir import Graph
 from fnn.core.source import code_chain, describe, function_place, here
 from fnn.core.trace import Tracer, state
 from fnn.core.tracebacks import shortened
 from fnn.errors import ArgumentError, UnsupportedError
 from fnn.transforms import key_reuse
 from fnn.transforms.calls import jit_call, staged
-from fnn.transforms.compiled import numpy_value
 from fnn.transforms.dispatch import MISS, SHORT, Entry, Short
-from fnn.transforms.flattening import ShapeDtypeStruct, abstract, flatten_arguments
+from fnn.transforms.flattening import abstract, flatten_arguments
 
-if TYPE_CHECKING:  # only programs that ask why they compile again load it
+if TYPE_CHECKING:  # only programs that look inside load them
+    from fnn.transforms.lowered import Lowered
     from fnn.transforms.recompilation import Explanation, Signature
 
 _ARRAYS = {ConcreteArray, Tracer}
@@ -240,7 +239,9 @@ class Jitted:
                 f"lower of {function_place(self._f)}: the function closes over a traced array, made at "
                 f"{describe(entry.captured[0].source)}; lower the outermost jitted function"
             )
-        return Lowered(entry, self)
+        from fnn.transforms.lowered import Lowered  # not every program looks
+
+        return Lowered(entry, self, structure, static)
 
     def trace(self, *args: Any, **kwargs: Any) -> Lowered:
         """As `lower`."""
@@ -280,93 +281,6 @@ class _Static(tuple):
 
     def __bool__(self) -> bool:
         return bool(self[0] or self[1])
-
-
-class Lowered:
-    """A function traced for given types: its graph, plan and kernels, and the way to the compiled program."""
-
-    def __init__(self, entry: Entry, jitted: Jitted):
-        self._entry, self._jitted = entry, jitted
-
-    @property
-    def out_info(self) -> Any:
-        """Shapes and dtypes of the result."""
-        return tree.unflatten(
-            self._entry.out_tree,
-            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self._entry.out_avals],
-        )
-
-    def graph(self, optimized: bool = False) -> Graph:
-        """The traced graph, or what the passes make of it; print it."""
-        if not optimized:
-            return self._entry.graph
-        from fnn.transforms.passes.pipeline import optimize  # not every program looks
-
-        return optimize(self._entry.graph)
-
-    def _program(self) -> kernels.Executable:
-        return self._entry.compiled()
-
-    def plan(self) -> str:
-        """Every kernel call in order, with sizes, memory and source lines."""
-        return self._program().plan()
-
-    def kernels(self) -> dict[str, str]:
-        """The generated kernels as readable Numba source, by name."""
-        return self._program().kernels()
-
-    def as_text(self) -> str:
-        """The optimised graph."""
-        return str(self.graph(optimized=True))
-
-    def compile(self) -> Compiled:
-        """The compiled program."""
-        self._program()
-        return Compiled(self._entry, self._jitted)
-
-
-class Compiled(Lowered):
-    """A compiled program; call it with arguments of the types it was compiled for."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        dynamic, named = args, kwargs
-        if self._jitted._has_static:
-            dynamic, named, _ = self._jitted._take_static(args, kwargs)
-        leaves, _ = flatten_arguments("a compiled program", (dynamic, named))
-        have = tuple([x.aval.strong() for x in leaves])
-        want = tuple([a.strong() for a in self._entry.in_avals])
-        if have != want:
-            raise ArgumentError(
-                f"{self._jitted!r} was compiled for {', '.join(map(str, want))} and called with "
-                f"{', '.join(map(str, have))}; call the jitted function itself, which compiles for every type"
-            )
-        return self._entry.run(leaves)
-
-    def memory(self) -> Any:
-        """Bytes of the arena, constants, inputs and outputs."""
-        return self._program().memory()
-
-    def memory_analysis(self) -> Any:
-        """As `memory`."""
-        return self.memory()
-
-    def cost(self) -> Any:
-        """Estimated operations and bytes."""
-        return self._program().cost()
-
-    def cost_analysis(self) -> Any:
-        """As `cost`."""
-        return self.cost()
-
-    def profile(self, *args: Any, **kwargs: Any) -> Any:
-        """The time of every kernel in one run with these arguments, printable."""
-        leaves, _ = flatten_arguments("a compiled program", (args, kwargs))
-        return self._program().profile([numpy_value(x, x.dtype) for x in leaves])
-
-    @property
-    def times(self) -> dict[str, float]:
-        """Seconds spent on each stage of compilation."""
-        return self._program().times
 
 
 def explain_recompile(f: Jitted) -> Explanation:
