@@ -366,7 +366,7 @@ _OPERATIONS: dict[str, Callable[[], Any]] = {
     "trace": lambda: O.selection.trace, "nonzero": lambda: O.selection.nonzero,
     "searchsorted": lambda: O.selection.searchsorted, "argpartition": lambda: O.selection.argpartition,
     "__getitem__": lambda: O.reading.index,
-    "choose": lambda: importlib.import_module("fnn.numpy.functional").choose, "compress": lambda: _compressed,
+    "choose": lambda: importlib.import_module("fnn.numpy.indexing_tricks").choose, "compress": lambda: _compressed,
 }  # fmt: skip
 _CONCRETE: dict[str, Any] = {
     "__bool__": _bool, "__index__": _index, "__repr__": _repr, "__dlpack__": _dlpack, "__buffer__": _buffer,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "ArgumentError",
+    "AxisError",
     "AxisNameError",
     "CacheWarning",
     "CheckError",
@@ -198,6 +199,19 @@ class ArgumentError(FnnError, TypeError, ValueError):
     Correct::
 
         fnn.config.update("enable_x64", True)
+    """
+
+
+class AxisError(ArgumentError, IndexError):
+    """An axis was named that the array does not have.
+
+    Broken::
+
+        fnp.sum(fnp.ones((2, 3)), axis=2)   # its axes are 0 and 1
+
+    Correct::
+
+        fnp.sum(fnp.ones((2, 3)), axis=1)
     """
 
 

@@ -185,7 +185,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("trapezoid", (A,), {}),
     ("trapezoid", (A,), {"x": np.sort(V[:4])}), ("unwrap", (A * 5,), {}),
     ("select", ([M, I < -3], [A, B]), {}),
-    ("choose", (I % 2, [A, B]), {}), ("zeros", ((2, 3),), {}), ("ones", (3,), {"dtype": np.int32}),
+    ("choose", (I % 2, [A, B]), {"mode": "clip"}), ("zeros", ((2, 3),), {}), ("ones", (3,), {"dtype": np.int32}),
     ("full", ((2, 2), 1.5), {}),
     ("full_like", (A, 2), {}), ("eye", (3,), {}), ("eye", (3, 4, 1), {}), ("identity", (2,), {}),
     ("tri", (3, 4, -1), {}), ("arange", (5,), {}),

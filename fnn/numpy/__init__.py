@@ -227,7 +227,6 @@ with _names(globals()):
     from fnn.numpy.functional import (
         apply_along_axis,
         apply_over_axes,
-        choose,
         convolve,
         correlate,
         modf,
@@ -239,6 +238,7 @@ with _names(globals()):
     from fnn.numpy.histograms import histogram, histogram2d, histogram_bin_edges, histogramdd
     from fnn.numpy.indexing_tricks import (
         c_,
+        choose,
         fill_diagonal,
         index_exp,
         ix_,
@@ -280,6 +280,7 @@ with _names(globals()):
         polyval,
         roots,
     )
+    from fnn.numpy.quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
     from fnn.numpy.sets import (
         argwhere,
         compress,
@@ -301,12 +302,6 @@ with _names(globals()):
         ediff1d,
         gradient,
         interp,
-        median,
-        nanmedian,
-        nanpercentile,
-        nanquantile,
-        percentile,
-        quantile,
     )
     from fnn.numpy.tapers import bartlett, blackman, hamming, hanning, i0, kaiser
     from fnn.numpy.ufuncs import frompyfunc, ufunc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from fnn.core.array import Array
 from fnn.core.trace import aval_of
 from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY, UNARY, logical_and, logical_or
+from fnn.operations.operands import axes_of
 from fnn.operations.reductions import all
 from fnn.operations.shaping import broadcast_shapes
 
@@ -102,12 +104,7 @@ def ndim(a: Any) -> int:
     return len(shape(a))
 
 
-def size(a: Any, axis: int | None = None) -> int:
-    """How many elements something has, or along an axis."""
+def size(a: Any, axis: Any = None) -> int:
+    """How many elements something has, or along an axis, or along several."""
     sizes = shape(a)
-    if axis is not None:
-        return sizes[axis]
-    n = 1
-    for k in sizes:
-        n *= k
-    return n
+    return math.prod([sizes[d] for d in axes_of("size", axis, len(sizes))])

@@ -13,7 +13,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import DtypeError
 from fnn.operations.creation import asarray
-from fnn.operations.elementwise import BINARY
+from fnn.operations.elementwise import BINARY, UNARY
 
 pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
 euler_gamma = np.euler_gamma
@@ -126,7 +126,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 
 
 def angle(z: Any, deg: bool = False) -> Any:
-    """The angle of complex numbers in radians, or degrees, from -pi to pi: 0 for positive real ones.
+    """The angle of complex numbers in radians, or degrees, from -pi to pi: 0 for positive real ones, pi for negative ones.
 
     >>> import fnn.numpy as fnp
     >>> print(fnp.angle(fnp.array([1.0, 1j, -1.0]), deg=True))
@@ -140,7 +140,8 @@ def angle(z: Any, deg: bool = False) -> Any:
     if dtypes.is_complex(aval_of(z).dtype):
         out = BINARY["arctan2"](z.imag, z.real)
         return out * (180 / math.pi) if deg else out
-    return where(z < 0, 180.0 if deg else math.pi, where(z == z, 0.0, math.nan)).astype(aval_of(z).dtype)
+    half = where(UNARY["signbit"](z), 180.0 if deg else math.pi, 0.0)  # -0.0 lies on the left as well
+    return where(z == z, half, math.nan).astype(aval_of(z).dtype)
 
 
 # Dtypes by name; float32(1.5) is an array.

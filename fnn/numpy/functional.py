@@ -11,12 +11,12 @@ import numpy as np
 
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
-from fnn.errors import ArgumentError, ShapeError, UnsupportedError
+from fnn.errors import ArgumentError, ShapeError
 from fnn.numpy.statistics import diff
 from fnn.operations.choice import where
 from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY
-from fnn.operations.operands import array_of, axis_of, broadcast_shapes, meet, to_dtype, to_shape
+from fnn.operations.operands import array_of, axis_of, broadcast_shapes, meet, no_out, to_dtype, to_shape
 from fnn.operations.products import dot
 from fnn.operations.reductions import sum
 from fnn.operations.shaping import concatenate, cut, expand_dims, flip, moveaxis, to
@@ -204,23 +204,11 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 6.28318530
     return concatenate([cut(p, place, 0, 1), BINARY["add"](cut(p, place, 1, n), cumsum(jump, place))], place)
 
 
-def choose(a: Any, choices: Any, out: None = None, mode: str = "clip") -> Any:
-    """For each element of a, which of the choices to take: the elements of several arrays by number."""
-    a, options = array_of("choose", asarray(a)), [asarray(c) for c in choices]
-    if mode not in ("clip", "wrap", "raise") or out is not None:
-        raise UnsupportedError(f"choose: mode {mode!r}, at {describe(here())}; clip and wrap are there")
-    n = len(options)
-    a = BINARY["remainder"](a, n) if mode == "wrap" else BINARY["minimum"](BINARY["maximum"](a, 0), n - 1)
-    result: Any = options[-1]
-    for k in reversed(range(n - 1)):
-        result = where(BINARY["equal"](a, k), options[k], result)
-    return to_shape(result, broadcast_shapes("choose", aval_of(a).shape, aval_of(result).shape))
-
-
-def modf(x: Any, /) -> tuple[Any, Any]:
+def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
     """(fraction, whole part), both with the sign of x."""
     from fnn.operations.elementwise import UNARY
 
-    x = array_of("modf", x)
+    no_out("modf", out)
+    (x,) = meet("modf", x, mode="inexact")
     whole = UNARY["trunc"](x)
     return BINARY["subtract"](x, whole), whole

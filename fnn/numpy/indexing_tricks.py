@@ -16,7 +16,7 @@ from fnn.indexing import IndexUpdateHelper
 from fnn.operations.choice import where
 from fnn.operations.creation import arange, asarray, linspace, ones, zeros
 from fnn.operations.elementwise import truth
-from fnn.operations.operands import array_of, axis_of, sizes_of, to_dtype
+from fnn.operations.operands import array_of, axis_of, broadcast_shapes, no_out, sizes_of, to_dtype, to_shape
 from fnn.operations.reductions import cumsum
 from fnn.operations.selection import nonzero, take
 from fnn.operations.shaping import concatenate, cut, ravel, to
@@ -240,23 +240,44 @@ def ravel_multi_index(
     steps = [int(np.prod(sizes[d + 1 :] if order == "C" else sizes[:d])) for d in range(len(sizes))]
     total: Any = zeros((), dtypes.default_int())
     for i, n, step, what in zip(parts, sizes, steps, modes, strict=True):
-        total = total + _inside(i, n, what) * step
+        total = total + _inside("ravel_multi_index", i, n, what) * step
     return to_dtype(total, dtypes.canonicalize(dtype, explicit=True)) if dtype is not None else total
 
 
-def _inside(i: Any, n: int, mode: str) -> Any:
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    """For each element of `a`, which of the choices to take: the elements of several arrays by number.
+
+    choices: a sequence of arrays, or an array whose first axis counts them; they and `a` broadcast, and are promoted. mode:
+    what happens to numbers out of range, as in `ravel_multi_index`. Raises ArgumentError for numbers that are no integers."""
+    no_out("choose", out)
+    picks, options = array_of("choose", asarray(a)), [asarray(c) for c in choices]
+    if dtypes.is_bool(aval_of(picks).dtype):
+        picks = to_dtype(picks, dtypes.default_int())
+    if not dtypes.is_integer(aval_of(picks).dtype) or mode not in ("raise", "clip", "wrap") or not options:
+        raise ArgumentError(
+            f"choose: mode {mode!r}, numbers {aval_of(picks)} and {len(options)} choices, at {describe(here())}; modes are "
+            '"raise", "clip" and "wrap", numbers are integers, and there is a choice'
+        )
+    picks = _inside("choose", picks, len(options), mode)
+    result = options[-1]
+    for k in reversed(range(len(options) - 1)):
+        result = where(picks == k, options[k], result)
+    return to_shape(result, broadcast_shapes("choose", aval_of(picks).shape, aval_of(result).shape))
+
+
+def _inside(name: str, i: Any, n: int, mode: str) -> Any:
     if mode == "wrap":
         return i % n
     if mode == "clip":
         return where(i < 0, 0, where(i > n - 1, n - 1, i))
     if isinstance(i, Tracer):
         try:
-            i = i.concrete("ravel_multi_index")
+            i = i.concrete(name)
         except ConcretizationError:
             raise ConcretizationError(
-                f"ravel_multi_index: mode 'raise' needs known indices, at {describe(here())}; use mode='clip' or 'wrap'"
+                f"{name}: mode 'raise' needs known indices, at {describe(here())}; use mode='clip' or 'wrap'"
             ) from None
     value = np.asarray(i)
     if value.size and not (value.min() >= 0 and value.max() < n):
-        raise ArgumentError(f"ravel_multi_index: an index is outside of 0 to {n - 1}, at {describe(here())}")
+        raise ArgumentError(f"{name}: an index is outside of 0 to {n - 1}, at {describe(here())}")
     return i

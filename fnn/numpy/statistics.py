@@ -12,14 +12,13 @@ from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError, UnsupportedError
-from fnn.numpy.nans import known
 from fnn.operations import reductions
 from fnn.operations.choice import conjugate, real, where
 from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY, UNARY
 from fnn.operations.operands import array_of, axes_of, axis_of, to_dtype, to_shape
 from fnn.operations.products import matmul
-from fnn.operations.selection import diagonal, searchsorted, sort, take
+from fnn.operations.selection import diagonal, searchsorted, take
 from fnn.operations.shaping import concatenate, cut, expand_dims, moveaxis, ravel, to
 from fnn.primitives import ScatterDimensionNumbers, broadcast, scatter
 from fnn.primitives.rules import zeros
@@ -52,151 +51,6 @@ def average(
     total = reductions.sum(w, axis, keepdims=keepdims)
     out = divide(reductions.sum(multiply(a, w), axis, keepdims=keepdims), total)
     return (out, to_dtype(total, aval_of(out).dtype)) if returned else out
-
-
-# -- quantiles ------------------------------------------------------------------------------------------------------
-
-_METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
-
-
-def quantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Any:
-    """The value that a share q (0 to 1) of the elements along axes lie below; an array of q adds axes in front.
-
-    method: between two elements "linear", "lower", "higher", "nearest" or "midpoint". NaN anywhere gives NaN."""
-    return _quantile("quantile", a, q, axis, method, keepdims)
-
-
-def _quantile(
-    name: str, x: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool = False
-) -> Any:
-    if method not in _METHODS:
-        raise ArgumentError(
-            f"{name}: the method {method!r} is not one of {', '.join(_METHODS)}, at {describe(here())}"
-        )
-    x, q = array_of(name, x), asarray(q)
-    x = x if aval_of(x).is_float else to_dtype(x, dtypes.float32)
-    dtype, axes = aval_of(x).dtype, axes_of(name, axis, aval_of(x).ndim)
-    kept = [d for d in range(aval_of(x).ndim) if d not in axes]
-    inner = [1 if d in axes else n for d, n in enumerate(aval_of(x).shape)]
-    lead = [aval_of(x).shape[d] for d in kept]
-    rows = (
-        to(moveaxis(x, axes, tuple(range(-len(axes), 0))), (*lead, _length(x, axes)))
-        if axes
-        else expand_dims(x, -1)
-    )
-    rows = sort(rows, -1)
-    length = aval_of(rows).shape[-1]
-    q = to_dtype(q, dtype)
-    count = reductions.sum(to_dtype(known(rows), dtype), -1)  # NaN is sorted last
-    shape = aval_of(q).shape
-    q = to(q, (*shape, *[1] * len(lead)))
-    place = multiply(q, subtract(count, 1.0) if skip_nan else float(length - 1))
-    place = to_shape(place, (*shape, *lead))
-    low, high = UNARY["floor"](place), UNARY["ceil"](place)
-    share = subtract(place, low)
-    a, b = (
-        _pick(rows, to_dtype(BINARY["maximum"](p, 0.0), np.dtype("int32")), len(shape)) for p in (low, high)
-    )
-    if method == "linear":
-        out = add(multiply(a, subtract(1.0, share)), multiply(b, share))
-    elif method == "midpoint":
-        out = where(BINARY["equal"](share, 0.0), a, multiply(add(a, b), 0.5))
-    elif method == "nearest":
-        near = BINARY["equal"](UNARY["rint"](place), low)
-        out = where(near, a, b)
-    else:
-        out = a if method == "lower" else b
-    out = where(
-        BINARY["greater"](count, 0.0) if skip_nan else BINARY["equal"](count, float(length)), out, np.nan
-    )
-    return to(out, (*shape, *inner)) if keepdims else out
-
-
-def _length(x: Any, axes: tuple[int, ...]) -> int:
-    n = 1
-    for d in axes:
-        n *= aval_of(x).shape[d]
-    return n
-
-
-def _pick(rows: Any, places: Any, extra: int) -> Any:
-    """rows[..., places] where the first `extra` axes of places are new ones."""
-    from fnn.operations.selection import take_along_axis
-
-    lead = aval_of(rows).shape[:-1]
-    shape = aval_of(places).shape
-    many = to(places, (-(-aval_of(places).size // max(_size(lead), 1)), *lead)) if _size(lead) else places
-    last = moveaxis(many, 0, -1)
-    picked = take_along_axis(rows, last, -1, mode="clip")
-    return to(moveaxis(picked, -1, 0), shape)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    n = 1
-    for k in shape:
-        n *= k
-    return n
-
-
-def percentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Any:
-    """`quantile` with q in percent (0 to 100)."""
-    return quantile(a, divide(q, 100.0), axis, method=method, keepdims=keepdims)
-
-
-def nanquantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Any:
-    """`quantile` of the elements that are not NaN."""
-    return _quantile("nanquantile", a, q, axis, method, keepdims, skip_nan=True)
-
-
-def nanpercentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Any:
-    """`percentile` of the elements that are not NaN."""
-    return nanquantile(a, divide(q, 100.0), axis, method=method, keepdims=keepdims)
-
-
-def median(
-    a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
-) -> Any:
-    """The middle element along axes, or the mean of the middle two."""
-    return quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
-
-
-def nanmedian(
-    a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
-) -> Any:
-    """`median` of the elements that are not NaN."""
-    return nanquantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
 
 
 # -- counts and covariances -----------------------------------------------------------------------------------------
@@ -237,9 +91,9 @@ def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = Non
     bins = asarray(bins)
     side = "left" if right else "right"
     if hasattr(bins, "concrete") or aval_of(bins).size < 2 or np.asarray(bins)[0] <= np.asarray(bins)[-1]:
-        return searchsorted(bins, x, side)
+        return searchsorted(bins, x, side, method=method)
     other = "right" if right else "left"
-    return subtract(aval_of(bins).size, searchsorted(bins[::-1], x, other))
+    return subtract(aval_of(bins).size, searchsorted(bins[::-1], x, other, method=method))
 
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
@@ -335,7 +189,6 @@ def cov(
     ddof: int | None = None,
     fweights: Any = None,
     aweights: Any = None,
-    *,
     dtype: Any = None,
 ) -> Any:
     """The covariance matrix of variables (rows, or columns if not rowvar) over observations.

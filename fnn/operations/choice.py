@@ -55,7 +55,13 @@ def clip(x: Any, /, min: Any = None, max: Any = None, *, a_min: Any = None, a_ma
     out = array_of("clip", x)
     if low is not None:
         out = BINARY["maximum"](low, out)
-    return out if high is None else BINARY["minimum"](high, out)
+    if high is not None:
+        out = BINARY["minimum"](high, out)
+    if dtypes.is_complex(aval_of(out).dtype):
+        raise ArgumentError(
+            f"clip: complex numbers have no order, at {describe(here())}; clip x.real and x.imag"
+        )
+    return out
 
 
 def round(a: Any, decimals: int = 0, out: None = None) -> Any:
@@ -86,19 +92,19 @@ def astype(x: Any, dtype: Any, copy: bool = False, *, device: Any = None) -> Any
     return x if aval.dtype == target and not aval.weak_type else P.convert(x, dtype=target)
 
 
-def view(x: Any, dtype: Any) -> Any:
+def view(x: Any, dtype: Any = None) -> Any:
     """The bits of x read as another dtype; a change of width changes the last axis, as NumPy's `view`."""
     x = array_of("view", x)
+    if dtype is None:
+        return x
     target = dtypes.as_dtype(dtype)
     have = aval_of(x)
     if have.dtype == target:
         return x
-    if dtypes.is_bool(have.dtype) or dtypes.is_bool(target):
-        if have.dtype.itemsize != target.itemsize:
-            raise DtypeError(
-                f"view: bool can only be viewed as 8-bit integers, at {describe(here())}; use x.astype(dtype)"
-            )
-        return P.convert(x, dtype=target) if dtypes.is_bool(have.dtype) else ne(x, 0)
+    if dtypes.is_bool(have.dtype):
+        return view(P.convert(x, dtype=dtypes.uint8), target)
+    if dtypes.is_bool(target):
+        return ne(view(x, dtypes.uint8), 0)
     if dtypes.is_complex(have.dtype) or dtypes.is_complex(target):
         return _view_parts(x, target)
     narrow, wide = have.dtype.itemsize, target.itemsize

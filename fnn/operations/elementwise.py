@@ -385,7 +385,7 @@ float_power = binary("float_power", "x to the power y, in floats." + _MEETING, P
 
 
 def _keep_integers(compute: Function) -> Function:
-    return lambda x: compute(x) if aval_of(x).is_inexact else x
+    return lambda x: compute(x) if aval_of(x).is_inexact else array_of("floor", x)
 
 
 def _log_base(base: float) -> Function:
@@ -432,6 +432,14 @@ def _where_float(test: Function, otherwise: bool) -> Function:
     return compute
 
 
+def _real(compute: Function) -> Function:
+    def of_reals(x: Any) -> Any:
+        check_kinds("fabs", (aval_of(x),), "f")
+        return compute(x)
+
+    return of_reals
+
+
 def _is_infinity(which: float) -> Function:
     def compute(x: Any) -> Any:
         check_kinds("isposinf" if which > 0 else "isneginf", (aval_of(x),), "f")
@@ -451,9 +459,10 @@ def _sign_bit(x: Any) -> Any:
 _UNARY: dict[str, tuple[Any, ...]] = {
     "negative": ("-x.", neg, "same", _refuse_bool("~x negates bools")),
     "positive": ("+x: x itself.", lambda x: x if isinstance(x, Array) else array_of("positive", x), "same"),
-    "absolute": ("|x|.", abs_p, "same", lambda x: x),
-    "fabs": ("|x| as a float.", abs_p, "inexact"),
-    "sign": ("-1, 0 or 1; NaN for NaN, and 0 for -0.0. x / |x| of complex numbers.", _sign, "number"),
+    "absolute": ("|x|.", abs_p, "same", lambda x: array_of("absolute", x)),
+    "fabs": ("|x| as a float.", _real(abs_p), "inexact"),
+    "sign": ("-1, 0 or 1; NaN for NaN, and 0 for -0.0. x / |x| of complex numbers.", _sign, "same",
+             _refuse_bool("x.astype(int) gives 0 and 1")),
     "square": ("x * x.", P.square, "number"),
     "reciprocal": ("1 / x.", lambda x: div(1.0, x), "inexact"),
     "sqrt": ("The square root; NaN below 0.", P.sqrt),

@@ -19,7 +19,7 @@ from fnn.core.array import SCALAR_TYPES, Array, ConcreteArray, as_array, scalar_
 from fnn.core.aval import Aval, Shape
 from fnn.core.source import describe, here
 from fnn.core.trace import Tracer, aval_of
-from fnn.errors import ArgumentError, ConcretizationError, DtypeError, ShapeError, UnsupportedError
+from fnn.errors import ArgumentError, AxisError, ConcretizationError, DtypeError, ShapeError, UnsupportedError
 from fnn.primitives import broadcast, convert
 
 Key = Aval | type
@@ -132,14 +132,16 @@ def fixes(name: str, keys: Sequence[Key], mode: str = "same", spread: bool = Tru
     avals = [aval_of_key(k) for k in keys]
     dtype, weak = common_dtype(name, avals, mode)
     shape = broadcast_shapes(name, *[a.shape for a in avals]) if spread else None
-    weak = weak and any(a.dtype == dtype for a in avals)  # else nobody has the dtype: the mode asks for it
-    return [_fix(k, a, dtype, weak, shape) for k, a in zip(keys, avals)]
+    bare = not weak and all(isinstance(k, type) for k in keys)  # bools, which are not weak, stand alone
+    return [_fix(k, a, dtype, weak, shape, bare) for k, a in zip(keys, avals)]
 
 
-def _fix(key: Key, aval: Aval, dtype: np.dtype, weak: bool, shape: Shape | None) -> Fix:
+def _fix(key: Key, aval: Aval, dtype: np.dtype, weak: bool, shape: Shape | None, bare: bool) -> Fix:
     if isinstance(key, type):
         if key is complex:
             return None
+        if bare and aval.dtype != dtype:
+            return _as_type(dtype, None, False)
         wanted = float if dtypes.is_inexact(dtype) else bool if dtypes.is_bool(dtype) else int
         return None if key is wanted else wanted
     same = aval.dtype == dtype
@@ -192,7 +194,7 @@ def axis_of(name: str, axis: Any, rank: int) -> int:
         raise ArgumentError(f"{name}: the axis {axis!r} is not an integer, at {describe(here())}") from None
     if not -rank <= number < rank:
         valid = f"its axes are {-rank} to {rank - 1}" if rank else "an array with no axes has none"
-        raise ArgumentError(
+        raise AxisError(
             f"{name}: there is no axis {number} in an array with {rank} axes, at {describe(here())}; {valid}"
         )
     return number % rank
@@ -212,7 +214,7 @@ def axes_of(name: str, axis: Any, rank: int) -> tuple[int, ...]:
 
 def sizes_of(name: str, shape: Any) -> Shape:
     """A shape given as a number, a tuple, a list or an array of concrete integers. Raises ArgumentError."""
-    if isinstance(shape, np.ndarray) or (isinstance(shape, Array) and shape.ndim):
+    if isinstance(shape, (np.ndarray, Array)) and shape.ndim:
         shape = tuple(shape)
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     try:

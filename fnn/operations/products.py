@@ -15,7 +15,7 @@ from fnn.operations import operands
 from fnn.operations.choice import conjugate
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axes_of, meet, to_dtype, to_shape
-from fnn.operations.shaping import permuted, ravel, to
+from fnn.operations.shaping import moveaxis, permuted, ravel, to
 from fnn.primitives import dot_general
 
 
@@ -160,11 +160,24 @@ def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any =
     return dot(conjugate(ravel(a)), ravel(b), preferred_element_type=preferred_element_type)
 
 
-def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
-    """The sum of products along one axis of both; the others broadcast. x is conjugated."""
-    from fnn.operations.reductions import sum
+def vecdot(
+    x: Any, y: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
+    """The sum of products along one axis of both; the others broadcast. x is conjugated.
 
-    return sum(BINARY["multiply"](conjugate(x), y), axis)
+    preferred_element_type: the dtype to sum and return in. Raises ShapeError where that axis differs in size."""
+    from fnn.operations.reductions import any, sum
+
+    x, y = array_of("vecdot", x), array_of("vecdot", y)
+    i, j = (operands.axis_of("vecdot", axis, len(_shape(v))) for v in (x, y))
+    if _shape(x)[i] != _shape(y)[j]:
+        raise _mismatch("vecdot", x, y, i, j, "choose another axis")
+    if preferred_element_type is not None:
+        dtype = dtypes.canonicalize(preferred_element_type, explicit=True)
+        x, y = to_dtype(x, dtype), to_dtype(y, dtype)
+    x, y = moveaxis(x, i, -1), moveaxis(y, j, -1)
+    out = BINARY["multiply"](conjugate(x), y)
+    return any(out, -1) if dtypes.is_bool(aval_of(out).dtype) else sum(out, -1, promote_integers=False)
 
 
 def matvec(x: Any, y: Any) -> Any:

@@ -147,8 +147,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
 
     repeats: a number, or an array with one number per element. Traced numbers need total_repeat_length."""
     a = array_of("repeat", a)
-    if axis is None:
-        a, axis = ravel(a), 0
+    if axis is None or not aval_of(a).ndim:  # a number is a row of one
+        a, axis = ravel(a), 0 if axis is None else axis
     place = axis_of("repeat", axis, aval_of(a).ndim)
     size = aval_of(a).shape[place]
     if total_repeat_length is None:
@@ -177,7 +177,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     """The indices of elements that are not 0, one array per axis. Under jit `size` says how many; missing ones are
     fill_value (0)."""
     a = array_of("nonzero", a)
-    mask, shape = truth(a), aval_of(a).shape
+    mask, shape, dtype = truth(a), aval_of(a).shape, dtypes.default_int()
     if size is None:
         if isinstance(mask, Tracer):
             try:
@@ -187,7 +187,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
                     f"nonzero (or where with one argument) of a traced {aval_of(a)} at {describe(here())}: how many are "
                     "not 0 is not known while tracing; say how many at most: size=n, or use where(mask, x, y)"
                 ) from None
-        return tuple([ConcreteArray(i.astype(INT32), Aval(i.shape, INT32)) for i in np.nonzero(mask.value)])
+        return tuple([ConcreteArray(i.astype(dtype), Aval(i.shape, dtype)) for i in np.nonzero(mask.value)])
     fills = (
         fill_value
         if isinstance(fill_value, tuple)
@@ -196,7 +196,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     mask = ravel(mask)
     count = aval_of(mask).size
     if not count:
-        return tuple([P.broadcast(to_dtype(asarray(fill), INT32), shape=(size,), axes=()) for fill in fills])
+        return tuple([P.broadcast(to_dtype(asarray(fill), dtype), shape=(size,), axes=()) for fill in fills])
     place = sub(cumsum(to_dtype(mask, INT32)), 1)
     slots = select(mask, place, size)
     numbers = ScatterDimensionNumbers((), (0,), (0,))
@@ -214,7 +214,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     found = lt(_positions(size), sum(to_dtype(mask, INT32)))
     out, rest_of = [], flat
     for n, fill in zip(reversed(shape), reversed(fills)):
-        out.append(where(found, BINARY["remainder"](rest_of, max(n, 1)), fill))
+        out.append(where(found, to_dtype(BINARY["remainder"](rest_of, max(n, 1)), dtype), fill))
         rest_of = BINARY["floor_divide"](rest_of, max(n, 1))
     return tuple(out[::-1])
 
@@ -222,16 +222,26 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 # -- order ------------------------------------------------------------------------------------------------------------
 
 
+def _plain(name: str, kind: Any, order: Any) -> None:
+    """Refuses what NumPy's sorting functions know beyond order by value; every kind of sort is a stable one here."""
+    if order is not None or kind not in (None, "quicksort", "mergesort", "heapsort", "stable"):
+        raise ArgumentError(
+            f"{name}: kind={kind!r}, order={order!r}, at {describe(here())}; arrays have no fields to order by, and kinds "
+            "are NumPy's: quicksort, mergesort, heapsort, stable"
+        )
+
+
 def sort(
     a: Any,
     axis: int | None = -1,
     *,
-    kind: None = None,
+    kind: str | None = None,
     order: None = None,
     stable: bool = True,
     descending: bool = False,
 ) -> Any:
     """`a` in ascending order along an axis (flattened for None); NaN last."""
+    _plain("sort", kind, order)
     a = array_of("sort", a)
     if axis is None:
         a, axis = ravel(a), 0
@@ -253,13 +263,20 @@ def argsort(
     a: Any,
     axis: int | None = -1,
     *,
-    kind: None = None,
+    kind: str | None = None,
     order: None = None,
     stable: bool = True,
     descending: bool = False,
+    dtype: Any = None,
 ) -> Any:
-    """The indices that sort `a` along an axis (flattened for None); equal elements keep their order."""
+    """The indices that sort `a` along an axis (flattened for None); equal elements keep their order.
+
+    dtype: of the indices, int32 unless told. Raises ArgumentError for one that holds no integers."""
+    _plain("argsort", kind, order)
     a = array_of("argsort", a)
+    target = dtypes.default_int() if dtype is None else dtypes.canonicalize(dtype, explicit=True)
+    if not dtypes.is_integer(target):
+        raise ArgumentError(f"argsort: the dtype {target} is not one of integers, at {describe(here())}")
     if axis is None:
         a, axis = ravel(a), 0
     place = axis_of("argsort", axis, aval_of(a).ndim)
@@ -268,7 +285,7 @@ def argsort(
     if descending:
         a, places = flip(a, place), flip(places, place)
     out = P.sort(a, places, axis=place, keys=1, stable=True)[1]
-    return flip(out, place) if descending else out
+    return to_dtype(flip(out, place) if descending else out, target)
 
 
 def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
@@ -287,15 +304,21 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     shape = aval_of(arrays[0]).shape
     place = axis_of("lexsort", axis, len(shape))
     places = P.iota(dtype=INT32, shape=shape, dimension=place)
-    return P.sort(*arrays[::-1], places, axis=place, keys=len(arrays), stable=True)[-1]
+    return to_dtype(
+        P.sort(*arrays[::-1], places, axis=place, keys=len(arrays), stable=True)[-1], dtypes.default_int()
+    )
 
 
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, method: str | None = None) -> Any:
     """Where the elements of v would have to be inserted into the sorted `a` to keep it sorted, by binary search.
 
-    side: before ("left") or behind ("right") equal elements."""
+    side: before ("left") or behind ("right") equal elements. method: JAX's, accepted; it is binary search always."""
     if side not in ("left", "right"):
         raise ArgumentError(f'searchsorted: side is "left" or "right", not {side!r}, at {describe(here())}')
+    if method not in (None, "default", "scan", "scan_unrolled", "sort", "compare_all"):
+        raise ArgumentError(
+            f"searchsorted: there is no method {method!r}, at {describe(here())}; leave it out"
+        )
     a = array_of("searchsorted", a)
     if aval_of(a).ndim != 1:
         raise ShapeError(f"searchsorted: {aval_of(a)} has not one axis, at {describe(here())}")

@@ -13,7 +13,7 @@ import numpy as np
 from fnn import primitives as P
 from fnn.core.source import describe, here
 from fnn.core.trace import Tracer, aval_of
-from fnn.errors import ArgumentError, ShapeError, UnsupportedError
+from fnn.errors import ArgumentError, ShapeError
 from fnn.operations import operands
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axes_of, axis_of, meet, sizes_of, to_shape
@@ -448,37 +448,38 @@ def repeat_each(x: Any, times: int, axis: int) -> Any:
     return to(x, (*shape[:axis], shape[axis] * times, *shape[axis + 1 :]))
 
 
-def _rolled(x: Any, shift: Any, axes: tuple[int, ...]) -> Any:
-    """roll by a traced number of places: a window of the array set twice side by side."""
-    if shift.ndim:
-        raise UnsupportedError(
-            f"roll: several traced shifts {shift.aval}, at {describe(here())}; roll along one axis after the other"
-        )
-    for d in axes:
-        size = _shape(x)[d]
-        if size:
-            start = BINARY["remainder"](BINARY["subtract"](0, shift), size)
-            starts = [start if k == d else 0 for k in range(len(_shape(x)))]
-            x = P.dynamic_slice(P.concatenate(x, x, axis=d), *starts, sizes=_shape(x))
-    return x
+def _rolled(x: Any, shift: Any, d: int) -> Any:
+    """x rolled along an axis by a known or a traced number of places."""
+    size = _shape(x)[d]
+    if not size or (not isinstance(shift, Tracer) and shift % size == 0):
+        return x
+    if not isinstance(shift, Tracer):
+        return P.concatenate(cut(x, d, size - shift % size, size), cut(x, d, 0, size - shift % size), axis=d)
+    start = BINARY["remainder"](BINARY["subtract"](0, shift), size)  # in the array set twice side by side
+    starts = [start if k == d else 0 for k in range(len(_shape(x)))]
+    return P.dynamic_slice(P.concatenate(x, x, axis=d), *starts, sizes=_shape(x))
 
 
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    """`a` with its elements moved by `shift` places along axes, around the end; axis=None: as one row."""
+    """`a` with its elements moved by `shift` places along axes, around the end; axis=None: as one row.
+
+    One shift goes along all axes; several need as many axes (one of which may be named again), or one."""
     a = array_of("roll", a)
     if axis is None:
         return to(roll(ravel(a), shift, 0), _shape(a))
-    axes = axes_of("roll", axis, len(_shape(a)))
+    rank = len(_shape(a))
+    axes = [axis_of("roll", d, rank) for d in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     if isinstance(shift, Tracer):
-        return _rolled(a, shift, axes)
-    shifts = sizes_of("roll", shift)
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
-    if len(axes) == 1 and len(shifts) > 1:
-        axes = axes * len(shifts)
-    for d, by in zip(axes, shifts, strict=True):
-        size = _shape(a)[d]
-        by = by % size if size else 0
-        if by:
-            a = P.concatenate(cut(a, d, size - by, size), cut(a, d, 0, size - by), axis=d)
+        shifts = [shift] if not shift.ndim else [shift[k] for k in range(shift.shape[0])]
+    else:
+        shifts = list(sizes_of("roll", shift))
+    count = len(shifts) if len(axes) == 1 else len(axes)
+    if len(shifts) not in (1, count):
+        raise ShapeError(
+            f"roll: {len(shifts)} shifts along {len(axes)} axes, at {describe(here())}; one for each"
+        )
+    for d, by in zip(
+        axes if len(axes) == count else axes * count, shifts if len(shifts) == count else shifts * count
+    ):
+        a = _rolled(a, by, d)
     return a
