@@ -18,17 +18,20 @@ import numpy as np
 from fnn import dtypes
 from fnn import primitives as P
 from fnn.core.array import Array, as_array
+from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ShapeError
 from fnn.operations import operands
-from fnn.operations.elementwise import BINARY, UNARY, power
+from fnn.operations.creation import asarray
+from fnn.operations.elementwise import BINARY, UNARY, power, truth
 from fnn.operations.index_plans import Plan, as_array_of, check_mask, is_mask, plan_of
 from fnn.operations.operands import array_of, to_dtype, to_shape
 from fnn.operations.reading import mode_of, read, vectors_of
 from fnn.operations.shaping import to
-from fnn.primitives.rules import rest
+from fnn.primitives.rules import rest, zeros
 from fnn.records import record
+from fnn.transforms.while_loop import while_loop
 
 
 class IndexUpdateHelper:
@@ -44,6 +47,26 @@ class IndexUpdateHelper:
 
     def __repr__(self) -> str:
         return f"x.at of {self.array.aval}; index it: x.at[i].set(v)"
+
+
+def _changing(name: str, text: str, change: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that gives x changed at i by change(self, values, mode, sorted, unique, wrap)."""
+
+    def method(
+        self: IndexUpdateRef,
+        values: Any,
+        *,
+        indices_are_sorted: bool = False,
+        unique_indices: bool = False,
+        mode: Any = None,
+        out_sharding: Any = None,
+        wrap_negative_indices: bool = True,
+    ) -> Any:
+        return change(self, values, mode, indices_are_sorted, unique_indices, wrap_negative_indices)
+
+    method.__name__, method.__qualname__ = name, f"IndexUpdateRef.{name}"
+    method.__doc__ = f"x {text}"
+    return method
 
 
 @record(frozen=True)
@@ -63,85 +86,42 @@ class IndexUpdateRef:
     array: Any
     key: Any
 
-    def _write(self, how: str, values: Any, mode: Any, sorted: bool, unique: bool, wrap: bool = True) -> Any:
-        return write(self.array, self.key, values, how, mode_of(mode, "drop"), sorted, unique, mode is None)
-
-    def set(
-        self,
-        values: Any,
-        *,
-        indices_are_sorted: bool = False,
-        unique_indices: bool = False,
-        mode: Any = None,
-        out_sharding: Any = None,
-        wrap_negative_indices: bool = True,
+    def _write(
+        self, how: str, values: Any, mode: Any, sorted: bool, unique: bool, wrap: bool, x: Any = None
     ) -> Any:
-        """x with the values at i."""
-        return self._write("set", values, mode, indices_are_sorted, unique_indices)
+        x = self.array if x is None else x
+        return write(x, self.key, values, how, mode_of(mode, "drop"), sorted, unique, mode is None, wrap)
 
-    def add(
-        self,
-        values: Any,
-        *,
-        indices_are_sorted: bool = False,
-        unique_indices: bool = False,
-        mode: Any = None,
-        out_sharding: Any = None,
-        wrap_negative_indices: bool = True,
-    ) -> Any:
-        """x with the values added at i."""
-        return self._write("add", values, mode, indices_are_sorted, unique_indices)
-
-    def subtract(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """x with the values subtracted at i."""
-        return self._write("add", UNARY["negative"](values), mode, indices_are_sorted, unique_indices)
-
-    def multiply(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """x multiplied by the values at i."""
-        return self._write("mul", values, mode, indices_are_sorted, unique_indices)
-
-    mul = multiply
-
-    def divide(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """x divided by the values at i."""
-        return BINARY["divide"](self.array, self._on_ones(values, mode, indices_are_sorted, unique_indices))
-
-    def power(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """x to the power of the values at i."""
-        return power(self.array, self._on_ones(values, mode, indices_are_sorted, unique_indices))
-
-    def _on_ones(self, values: Any, mode: Any, sorted: bool, unique: bool) -> Any:
+    def _of_ones(self, *how: Any) -> Any:
+        """Ones of x's shape and dtype, multiplied by the values at i."""
         ones = P.broadcast(array_of("at", 1), shape=self.array.shape, axes=())
-        return write(
-            to_dtype(ones, self.array.dtype),
-            self.key,
-            values,
-            "mul",
-            mode_of(mode, "drop"),
-            sorted,
-            unique,
-            mode is None,
-        )
+        return self._write("mul", *how, x=to_dtype(ones, self.array.dtype))
 
-    def min(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """x with the smaller of x and the values at i."""
-        return self._write("min", values, mode, indices_are_sorted, unique_indices)
-
-    def max(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """x with the larger of x and the values at i."""
-        return self._write("max", values, mode, indices_are_sorted, unique_indices)
+    set = _changing("set", "with the values at i.", lambda at, *how: at._write("set", *how))
+    add = _changing("add", "with the values added at i.", lambda at, *how: at._write("add", *how))
+    subtract = _changing(
+        "subtract",
+        "with the values subtracted at i.",
+        lambda at, values, *how: at._write("add", UNARY["negative"](asarray(values)), *how),
+    )
+    multiply = _changing(
+        "multiply", "multiplied by the values at i.", lambda at, *how: at._write("mul", *how)
+    )
+    mul = multiply
+    divide = _changing(
+        "divide",
+        "divided by the values at i.",
+        lambda at, *how: BINARY["divide"](at.array, at._of_ones(*how)),
+    )
+    power = _changing(
+        "power", "to the power of the values at i.", lambda at, *how: power(at.array, at._of_ones(*how))
+    )
+    min = _changing(
+        "min", "with the smaller of x and the values at i.", lambda at, *how: at._write("min", *how)
+    )
+    max = _changing(
+        "max", "with the larger of x and the values at i.", lambda at, *how: at._write("max", *how)
+    )
 
     def apply(
         self,
@@ -150,16 +130,20 @@ class IndexUpdateRef:
         indices_are_sorted: bool = False,
         unique_indices: bool = False,
         mode: Any = None,
+        wrap_negative_indices: bool = True,
     ) -> Any:
-        """x with func applied, once, to the elements at i."""
+        """x with func applied to the elements at i, as many times as i names them (once, with unique_indices)."""
         if _single_mask(self.key) is not None:
             return _where_mask(self.array, _single_mask(self.key), func(self.array))
-        return self.set(
-            func(self.get(mode="clip")),
-            indices_are_sorted=indices_are_sorted,
-            unique_indices=unique_indices,
-            mode=mode,
-        )
+        how = (mode, indices_are_sorted, unique_indices, wrap_negative_indices)
+        old = self.get(mode="clip", wrap_negative_indices=wrap_negative_indices)
+        x = self._write("set", func(old), *how)
+        if unique_indices or not plan_of(self.array.shape, self.key).lead:
+            return x
+        times = zeros(Aval(self.array.shape, dtypes.int32))
+        times = self._write("add", 1, *how, x=times)
+        again = lambda state: (state[0] + 1, P.select(times > state[0], func(state[1]), state[1]))
+        return while_loop(lambda state: (times > state[0]).any(), again, (asarray(1, dtypes.int32), x))[1]
 
     def get(
         self,
@@ -171,14 +155,11 @@ class IndexUpdateRef:
         out_sharding: Any = None,
         wrap_negative_indices: bool = True,
     ) -> Any:
-        """x[i]; places out of range read the nearest one ("clip": the default) or fill_value (mode="fill": NaN)."""
-        return read(
-            self.array,
-            self.key,
-            mode_of(mode, "clip" if fill_value is None else "fill"),
-            fill_value,
-            mode is None and fill_value is None,
-        )
+        """x[i]; places out of range read the nearest one ("clip": the default) or fill_value (mode="fill": NaN, or the
+        least or largest integer, unless told)."""
+        exact = mode_of(mode, "clip")
+        fill = fill_value if exact == "fill" else None
+        return read(self.array, self.key, exact, fill, mode is None, wrap_negative_indices)
 
 
 _COMBINED = {
@@ -223,15 +204,26 @@ def write(
     sorted: bool = False,
     unique: bool = False,
     checked: bool = False,
+    wrap: bool = True,
 ) -> Any:
-    """x with values written ("set") or combined ("add", "mul", "min", "max") at key."""
-    values = array_of(f"x.at[...].{how}", values)
+    """x with values written ("set") or combined ("add", "mul", "min", "max") at key, computed in the dtype they meet in
+    where x holds integers and the values do not, and in x's else; bools are combined with or, and."""
+    values = array_of(f"x.at[...].{how}", asarray(values))
+    if how != "set" and not dtypes.is_inexact(x.dtype):
+        same = (mode, sorted, unique, checked, wrap)
+        if dtypes.is_bool(x.dtype):
+            bits = to_dtype(truth(values), dtypes.uint8)
+            how = {"add": "max", "mul": "min"}.get(how, how)
+            return truth(write(to_dtype(x, dtypes.uint8), key, bits, how, *same))
+        if aval_of(values).is_inexact:
+            wide = dtypes.result([x.aval, aval_of(values)])[0]
+            return to_dtype(write(to_dtype(x, wide), key, values, how, *same), x.dtype)
     if aval_of(values).dtype != x.dtype or aval_of(values).weak_type:
         values = to_dtype(values, x.dtype)
     mask = _single_mask(key)
     if mask is not None and aval_of(values).ndim <= x.ndim - mask.ndim:
         return _where_mask(x, mask, values if how == "set" else _COMBINED[how](x, values))
-    plan = plan_of(x.aval.shape, key, checked)
+    plan = plan_of(x.aval.shape, key, checked, wrap)
     shape = plan.shape()
     try:
         fits = operands.broadcast_shapes("at", aval_of(values).shape, shape) == shape
@@ -254,7 +246,7 @@ def _write_box(x: Any, plan: Plan, values: Any, how: str) -> Any:
     """Integers and whole stretches: one window at a known place."""
     starts, sizes, backwards = [0] * x.ndim, list(x.shape), []
     for i in plan.items:
-        if i.kind != "new":
+        if i.kind not in ("new", "flag"):
             low = i.start if i.step > 0 or i.count < 2 else i.start - i.count + 1
             starts[i.axis], sizes[i.axis] = low, i.count
             if i.step < 0 and i.count > 1:

@@ -133,7 +133,7 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
     if sparse:
         return tuple(meshgrid(*[arange(n, dtype=target) for n in sizes], indexing="ij", sparse=True))
     rows = [expand_dims(iota(dtype=target, shape=sizes, dimension=d), 0) for d in range(len(sizes))]
-    return concatenate_p(*rows, axis=0)
+    return concatenate_p(*rows, axis=0) if rows else zeros_of(Aval((0,), target))
 
 
 def logspace(

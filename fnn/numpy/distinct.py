@@ -50,6 +50,12 @@ def known_value(name: str, x: Any) -> np.ndarray:
     return np.asarray(x)
 
 
+def _ordered(name: str, x: Any) -> np.ndarray:
+    """`known_value` in a dtype that NumPy sorts with NaN last."""
+    value = known_value(name, x)
+    return value.astype(np.float32) if value.dtype == dtypes.bfloat16 else value
+
+
 def unique(
     ar: Any,
     return_index: bool = False,
@@ -68,11 +74,11 @@ def unique(
     equal_nan: NaN equals NaN. Under jit `size` says how many: missing ones are fill_value (the smallest element)."""
     x = array_of("unique", asarray(ar))
     if size is None:
-        value = known_value("unique", x)
+        value = _ordered("unique", x)
         found: Any = np.unique(value, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
         parts = found if isinstance(found, tuple) else (found,)
         index = dtypes.default_int()
-        arrays = [from_numpy(parts[0], value.dtype), *[from_numpy(p, index) for p in parts[1:]]]
+        arrays = [from_numpy(parts[0], aval_of(x).dtype), *[from_numpy(p, index) for p in parts[1:]]]
         return tuple(arrays) if isinstance(found, tuple) else arrays[0]
     shape = aval_of(x).shape
     if axis is None:
@@ -88,7 +94,8 @@ def unique(
         raise ArgumentError(
             f"unique: {aval_of(x)} has no elements to fill {size} places with, at {describe(here())}; give fill_value="
         )
-    (starts,) = nonzero(fresh, size=size, fill_value=n)
+    (starts,) = nonzero(fresh, size=size + 1, fill_value=n)
+    starts, ends = cut(starts, 0, 0, size), cut(starts, 0, 1, size + 1)
     there = BINARY["less"](starts, n)
     first = take(order, starts, 0, mode="clip") if n else zeros((size,), dtypes.int32)
     values = (
@@ -109,7 +116,6 @@ def unique(
         back = IndexUpdateHelper(zeros((n,), dtypes.int32))[order].set(group)
         out.append(to_dtype(to(back, shape) if axis is None else back, index))
     if return_counts:
-        ends = concatenate([cut(starts, 0, min(1, size), size), full((min(size, 1),), n, dtypes.int32)])
         out.append(to_dtype(where(there, BINARY["subtract"](ends, starts), 0), index))
     return tuple(out) if len(out) > 1 else out[0]
 
@@ -164,7 +170,7 @@ def _met(name: str, ar1: Any, ar2: Any) -> tuple[Any, Any]:
 
 
 def _of_known(name: str, combine: Callable[..., Any], x: Any, y: Any, *options: Any) -> Any:
-    return from_numpy(combine(known_value(name, x), known_value(name, y), *options), aval_of(x).dtype)
+    return from_numpy(combine(_ordered(name, x), _ordered(name, y), *options), aval_of(x).dtype)
 
 
 def _kept(x: Any, keep: Any, size: int, fill_value: Any) -> tuple[Any, Any, Any]:
@@ -192,15 +198,16 @@ def setdiff1d(
     """The elements of the first that the second lacks, each once, ascending (in their order if assume_unique). Under jit
     `size` says how many: missing ones are fill_value (0)."""
     x, y = _met("setdiff1d", ar1, ar2)
+    own = aval_of(asarray(ar1)).dtype
     if size is None:
-        return _of_known("setdiff1d", np.setdiff1d, x, y, assume_unique)
+        return to_dtype(_of_known("setdiff1d", np.setdiff1d, x, y, assume_unique), own)
     fresh = ones(aval_of(x).shape, bool)
     if not assume_unique:
         order, fresh = _groups(expand_dims(x, 1), True)
         x = take(x, order, 0, mode="promise_in_bounds")
     absent = logical_not(reductions.any(BINARY["equal"](expand_dims(x, -1), y), -1))
     fill = 0 if fill_value is None else fill_value
-    return _kept(x, BINARY["bitwise_and"](fresh, absent), size, fill)[0]
+    return _kept(to_dtype(x, own), BINARY["bitwise_and"](fresh, absent), size, fill)[0]
 
 
 def setxor1d(
@@ -235,7 +242,7 @@ def intersect1d(
     index = dtypes.default_int()
     if size is None:
         found: Any = np.intersect1d(
-            known_value("intersect1d", x), known_value("intersect1d", y), assume_unique, return_indices
+            _ordered("intersect1d", x), _ordered("intersect1d", y), assume_unique, return_indices
         )
         if not return_indices:
             return from_numpy(found, aval_of(x).dtype)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fnn import dtypes
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
@@ -178,10 +179,11 @@ def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool) -> Any:
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """The integral of samples along an axis by the trapezoidal rule; x: where they are, or dx: their distance."""
-    y = moveaxis(array_of("trapezoid", asarray(y)), axis, -1)
+    (y,) = meet("trapezoid", asarray(y), mode="inexact")
+    y = moveaxis(y, axis, -1)
     n = aval_of(y).shape[-1]
     if x is not None:
-        x = asarray(x)
+        (x,) = meet("trapezoid", asarray(x), mode="inexact")
         dx = diff(x) if aval_of(x).ndim == 1 else diff(moveaxis(x, axis, -1))
     last = aval_of(y).ndim - 1
     pairs = BINARY["add"](cut(y, last, 1, n), cut(y, last, 0, n - 1))
@@ -192,12 +194,17 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 6.28318530
     """Phases without the jumps of a period between neighbours."""
     from fnn.operations.reductions import cumsum
 
-    p = array_of("unwrap", p)
+    p, _ = meet("unwrap", p, period, spread=False)
+    if dtypes.is_complex(aval_of(p).dtype):
+        raise ArgumentError(
+            f"unwrap: {aval_of(p)} are no angles, at {describe(here())}; take fnn.numpy.angle of them"
+        )
     place = axis_of("unwrap", axis, aval_of(p).ndim)
     d = diff(p, axis=place)
-    half = period / 2
+    half = period / 2 if aval_of(p).is_float else period // 2
     turned = BINARY["subtract"](BINARY["remainder"](BINARY["add"](d, half), period), half)
-    turned = where((turned == -half) & (d > 0), half, turned)
+    bounded = aval_of(p).is_float or period % 2 == 0  # half a period may be turned either way
+    turned = where((turned == -half) & (d > 0), half, turned) if bounded else turned
     jump = BINARY["subtract"](turned, d)
     jump = where(abs(d) < (half if discont is None else discont), 0, jump)
     n = aval_of(p).shape[place]

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
+from fnn.errors import ArgumentError
 from fnn.indexing import IndexUpdateHelper
 from fnn.numpy.distinct import known_value
 from fnn.operations.creation import arange, asarray
@@ -33,7 +35,10 @@ def isin(
 
 def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     """The indices of elements that are not 0, one row each. Under jit `size` says how many."""
-    return stack(nonzero(a, size=size, fill_value=fill_value), -1)
+    x = array_of("argwhere", a)
+    if not aval_of(x).ndim:  # no axes: a row of no indices, if it is not 0
+        return argwhere(ravel(x), size=size, fill_value=fill_value)[:, :0]
+    return stack(nonzero(x, size=size, fill_value=fill_value), -1)
 
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -135,15 +140,24 @@ def put_along_axis(
 
 
 def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = False) -> Any:
-    """A copy of `a` with values written at positions of the flattened array."""
-    a = array_of("put", a)
+    """A copy of `a` with values, which are repeated if they are fewer, written at positions of the flattened array.
+
+    mode: positions out of range are moved to the nearest one ("clip", the default), counted around the end ("wrap") or left
+    out ("drop"). JAX asks for inplace=False, which is all there is."""
+    if inplace:
+        raise ArgumentError(f"put: arrays never change, at {describe(here())}; use the copy it returns")
+    a, places = array_of("put", a), ravel(asarray(ind))
     values = ravel(asarray(v))
-    count = aval_of(ravel(asarray(ind))).size
+    count = aval_of(places).size
+    if mode == "wrap":
+        places = places % aval_of(a).size
     if aval_of(values).size < count:
         from fnn.operations.shaping import tile
 
         values = cut(tile(values, -(-count // aval_of(values).size)), 0, 0, count)
     return to(
-        IndexUpdateHelper(ravel(a))[ravel(asarray(ind))].set(cut(values, 0, 0, count), mode=mode),
+        IndexUpdateHelper(ravel(a))[places].set(
+            cut(values, 0, 0, count), mode="clip" if mode in (None, "wrap") else mode
+        ),
         aval_of(a).shape,
     )

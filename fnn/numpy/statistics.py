@@ -124,11 +124,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """The differences of neighbours in the flattened array, with elements put before and behind."""
-    parts = [ravel(asarray(p)) for p in (to_begin,) if p is not None] + [
-        diff(ravel(array_of("ediff1d", ary)))
-    ]
-    parts += [ravel(asarray(p)) for p in (to_end,) if p is not None]
-    return concatenate(parts)
+    x = ravel(array_of("ediff1d", ary))
+    ends = [None if p is None else to_dtype(ravel(asarray(p)), aval_of(x).dtype) for p in (to_begin, to_end)]
+    return concatenate([p for p in (ends[0], diff(x), ends[1]) if p is not None])
 
 
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = None) -> Any:

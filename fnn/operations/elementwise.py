@@ -280,7 +280,7 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "floor_divide": ("x // y, rounded down, as in Python.", _floor_divide, "number", None),
     "remainder": ("x % y with the sign of y, as in Python.", _mod, "number", None),
     "fmod": ("The remainder of x / y with the sign of x, as in C.", rem, "number", None),
-    "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", P.atan2, "inexact", None),
+    "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", P.atan2, "real", None),
     "maximum": ("The larger of each pair; NaN wins.", extreme_by(P.max, gt), "same", or_),
     "minimum": ("The smaller of each pair; NaN wins.", extreme_by(P.min, lt), "same", and_),
     "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(extreme_by(P.max, gt)), "same", or_),
@@ -300,10 +300,10 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
                   _log_add(P.exp, P.log1p), "inexact", None),
     "logaddexp2": ("log2(2**x + 2**y), computed without overflow.",
                    _log_add(P.exp2, lambda x: div(P.log1p(x), math.log(2))), "inexact", None),
-    "hypot": ("sqrt(x**2 + y**2), computed without overflow.", _hypot, "inexact", None),
-    "copysign": ("The magnitude of x with the sign of y.", _copysign, "inexact", None),
-    "nextafter": ("The number next to x on the way to y.", P.nextafter, "inexact", None),
-    "heaviside": ("0 where x < 0, y where x == 0, 1 where x > 0.", _heaviside, "inexact", None),
+    "hypot": ("sqrt(x**2 + y**2), computed without overflow.", _hypot, "real", None),
+    "copysign": ("The magnitude of x with the sign of y.", _copysign, "real", None),
+    "nextafter": ("The number next to x on the way to y.", P.nextafter, "real", None),
+    "heaviside": ("0 where x < 0, y where x == 0, 1 where x > 0.", _heaviside, "real", None),
 }  # fmt: skip
 
 _MEETING = """
@@ -432,14 +432,6 @@ def _where_float(test: Function, otherwise: bool) -> Function:
     return compute
 
 
-def _real(compute: Function) -> Function:
-    def of_reals(x: Any) -> Any:
-        check_kinds("fabs", (aval_of(x),), "f")
-        return compute(x)
-
-    return of_reals
-
-
 def _is_infinity(which: float) -> Function:
     def compute(x: Any) -> Any:
         check_kinds("isposinf" if which > 0 else "isneginf", (aval_of(x),), "f")
@@ -460,7 +452,7 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "negative": ("-x.", neg, "same", _refuse_bool("~x negates bools")),
     "positive": ("+x: x itself.", lambda x: x if isinstance(x, Array) else array_of("positive", x), "same"),
     "absolute": ("|x|.", abs_p, "same", lambda x: array_of("absolute", x)),
-    "fabs": ("|x| as a float.", _real(abs_p), "inexact"),
+    "fabs": ("|x| as a float.", abs_p, "real"),
     "sign": ("-1, 0 or 1; NaN for NaN, and 0 for -0.0. x / |x| of complex numbers.", _sign, "same",
              _refuse_bool("x.astype(int) gives 0 and 1")),
     "square": ("x * x.", P.square, "number"),

@@ -37,7 +37,8 @@ Shape = tuple[int, ...]
 class Axis:
     """What an index does with one axis of the operand (or, with kind "new", with none).
 
-    kind: "slice" (start, count, step; step may be negative), "int" (start), "array" (indices: traced integers too)."""
+    kind: "slice" (start, count, step; step may be negative), "int" (start), "array" (indices: traced integers too), "flag"
+    (True or False, which take all or nothing: an index array's axis of size 1 or 0, count, of no axis of the operand)."""
 
     kind: str
     axis: int = -1
@@ -83,11 +84,11 @@ def _items(key: Any) -> list[Any]:
     """The parts of an index; lists become NumPy arrays, or arrays where they hold traced numbers."""
     out = []
     for item in key if isinstance(key, tuple) else (key,):
-        if isinstance(item, list):
+        if isinstance(item, (list, tuple)):
             if any(isinstance(leaf, Array) for leaf in item):
                 item = asarray(item)
             else:
-                item = np.asarray(item) if item else np.zeros(0, np.int32)
+                item = np.asarray(item) if len(item) else np.zeros(0, np.int32)
         elif isinstance(item, np.ndarray) and item.dtype.kind in "OUSV" and item.dtype.names is None:
             raise IndexingError(f"an array of dtype {item.dtype} is no index, at {describe(here())}")
         out.append(item)
@@ -107,10 +108,9 @@ def _masks_as_integers(items: list[Any], shape: Shape) -> list[Any]:
             mask = _known_mask(item)
             check_mask(mask.shape, shape, consumed)
             if not mask.ndim:
-                raise IndexingError(
-                    f"{item!r} is no index, at {describe(here())}; x[None] adds an axis, an integer takes an element"
-                )
-            out += [np.asarray(i, np.int32) for i in np.nonzero(mask)]
+                out.append(Axis("flag", count=int(mask)))
+            else:
+                out += [np.asarray(i, np.int32) for i in np.nonzero(mask)]
             consumed += mask.ndim
         else:
             out.append(item)
@@ -147,7 +147,7 @@ def _ellipsis_rank(items: list[Any], shape: Shape) -> int:
     used = sum(
         [
             0
-            if i is None or i is Ellipsis
+            if i is None or i is Ellipsis or isinstance(i, Axis)
             else np.ndim(i)
             if is_mask(i) and not isinstance(i, Array)
             else i.ndim
@@ -166,9 +166,9 @@ def _ellipsis_rank(items: list[Any], shape: Shape) -> int:
     return len(shape) - used
 
 
-def plan_of(shape: Shape, key: Any, checked: bool = False) -> Plan:
-    """What becomes of every axis. Raises IndexingError for what is no index, or is out of range; checked: for index
-    arrays and traced integers too, if `config.check_indices` says so."""
+def plan_of(shape: Shape, key: Any, checked: bool = False, wrap: bool = True) -> Plan:
+    """What becomes of every axis. Raises IndexingError for what is no index. checked: also for known integers out of range,
+    and, if `config.check_indices` says so, for index arrays and traced integers. wrap: negative ones count from the end."""
     items = _items(key)
     if any(is_mask(i) for i in items):
         items = _masks_as_integers(items, shape)
@@ -179,28 +179,31 @@ def plan_of(shape: Shape, key: Any, checked: bool = False) -> Plan:
     for item in items:
         if item is None:
             plan.items.append(Axis("new"))
+        elif isinstance(item, Axis):
+            plan.items.append(item)
         elif item is Ellipsis:
             for _ in range(gap):
                 plan.items.append(Axis("slice", axis, 0, shape[axis]))
                 axis += 1
         else:
-            plan.items.append(_axis_of(item, axis, shape))
+            plan.items.append(_axis_of(item, axis, shape, checked, wrap))
             if checked and config.check_indices and plan.items[-1].kind == "array":
                 check_indices(as_array(item), axis, shape)
             axis += 1
-    arrays = plan.arrays
+    arrays = [i for i in plan.items if i.kind in ("array", "flag")]
     if arrays:
         plan.lead = operands.broadcast_shapes(
-            "indexing with arrays", *[aval_of(i.indices).shape for i in arrays]
+            "indexing with arrays",
+            *[(i.count,) if i.kind == "flag" else aval_of(i.indices).shape for i in arrays],
         )
-        advanced = [k for k, i in enumerate(plan.items) if i.kind in ("array", "int")]
+        advanced = [k for k, i in enumerate(plan.items) if i.kind in ("array", "int", "flag")]
         together = advanced[-1] - advanced[0] + 1 == len(advanced)
         if plan.lead and together:
             plan.place = sum([i.kind in ("slice", "new") for i in plan.items[: advanced[0]]])
     return plan
 
 
-def _axis_of(item: Any, axis: int, shape: Shape) -> Axis:
+def _axis_of(item: Any, axis: int, shape: Shape, checked: bool, wrap: bool) -> Axis:
     size = shape[axis]
     if isinstance(item, slice):
         start, stop, step = _bounds(item, size)
@@ -213,10 +216,10 @@ def _axis_of(item: Any, axis: int, shape: Shape) -> Axis:
                 "with x.astype(int), or compare it to get a boolean one"
             )
         if isinstance(item, np.ndarray) and not item.ndim:
-            return static(int(item), axis, shape)
-        return Axis("array", axis, indices=wrapped(item, size))
+            return static(int(item), axis, shape, checked, wrap)
+        return Axis("array", axis, indices=wrapped(item, size, wrap))
     try:
-        return static(operator.index(item), axis, shape)
+        return static(operator.index(item), axis, shape, checked, wrap)
     except TypeError:
         pass
     hint = (
@@ -227,10 +230,13 @@ def _axis_of(item: Any, axis: int, shape: Shape) -> Axis:
     raise IndexingError(f"{item!r} ({type(item).__name__}) is no index, at {describe(here())}; {hint}")
 
 
-def static(number: int, axis: int, shape: Shape) -> Axis:
-    """An integer known while tracing; raises IndexingError out of range."""
+def static(number: int, axis: int, shape: Shape, checked: bool, wrap: bool) -> Axis:
+    """An integer known while tracing; out of range it raises IndexingError, or is treated as traced ones are."""
     size = shape[axis]
-    if not -size <= number < size:
+    inside = (-size if wrap else 0) <= number < size
+    if not inside and not checked:
+        return Axis("array", axis, indices=wrapped(np.asarray(number), size, wrap))
+    if not inside:
         valid = f"from {-size} to {size - 1}" if size else "none: the axis is empty"
         raise IndexingError(
             f"the index {number} is out of range for axis {axis} of size {size}, in an array of shape {shape}, at "
@@ -255,11 +261,11 @@ def _bounds(item: slice, size: int) -> tuple[int, int, int]:
         raise IndexingError(f"the slice {item} has a step of 0, at {describe(here())}") from None
 
 
-def wrapped(indices: Any, size: int) -> Any:
-    """Index arrays, at least 32 bits wide, with negative ones counted from the end."""
+def wrapped(indices: Any, size: int, wrap: bool = True) -> Any:
+    """Index arrays, at least 32 bits wide, with negative ones counted from the end unless told otherwise."""
     if isinstance(indices, (np.ndarray, ConcreteArray)):
         value = indices.value if isinstance(indices, ConcreteArray) else indices
-        if value.size and value.dtype.kind == "i" and value.min() < 0:
+        if wrap and value.size and value.dtype.kind == "i" and value.min() < 0:
             value = np.where(value < 0, value.astype(np.int64) + size, value)
         exact = np.int32 if size < 2**31 else np.int64
         info = np.iinfo(exact)
@@ -269,7 +275,7 @@ def wrapped(indices: Any, size: int) -> Any:
     dtype = indices.dtype
     if dtype.itemsize < 4 or (dtype.kind == "i" and dtype.itemsize == 4 and size >= 2**31):
         indices = to_dtype(indices, np.dtype(np.int32 if size < 2**31 else np.int64))
-    if indices.dtype.kind == "u":
+    if indices.dtype.kind == "u" or not wrap:
         return indices
     return select(lt(indices, 0), add(indices, size), indices)
 

@@ -25,11 +25,19 @@ from fnn.primitives import broadcast, convert
 Key = Aval | type
 Fix = Callable[[Any], Any] | None
 
+
 # The dtype operands are computed in, given the one they meet in.
+def _real(dtype: np.dtype) -> np.dtype:
+    if dtypes.is_complex(dtype):
+        raise DtypeError("it is for real numbers; take x.real, x.imag or abs(x)")
+    return dtypes.to_inexact(dtype)
+
+
 MODES: dict[str, Callable[[np.dtype], np.dtype]] = {
     "same": lambda dtype: dtype,
     "number": lambda dtype: dtypes.default_int() if dtypes.is_bool(dtype) else dtype,
     "inexact": dtypes.to_inexact,
+    "real": _real,
 }
 
 

@@ -24,10 +24,10 @@ def index(x: Any, key: Any) -> Any:
     return read(x, key, "clip", None, True)
 
 
-def read(x: Any, key: Any, mode: str, fill_value: Any, checked: bool = False) -> Any:
-    """x[key]; mode says what places out of range read ("clip", "fill", "promise_in_bounds"); checked: they are errors
-    where `config.check_indices` says so."""
-    if type(x) is ConcreteArray and state.stage is None:
+def read(x: Any, key: Any, mode: str, fill_value: Any, checked: bool = False, wrap: bool = True) -> Any:
+    """x[key]; mode says what places out of range read ("clip", "fill", "promise_in_bounds"); checked and wrap as in
+    `plan_of`."""
+    if wrap and type(x) is ConcreteArray and state.stage is None:
         kinds = {type(key)} if type(key) is not tuple else set(map(type, key))
         if kinds <= _BASIC:
             try:
@@ -36,15 +36,17 @@ def read(x: Any, key: Any, mode: str, fill_value: Any, checked: bool = False) ->
                 pass  # the plan says what is wrong
             else:
                 return ConcreteArray(np.asarray(value), x.aval.update(shape=value.shape))
-    plan = plan_of(x.aval.shape, key, checked)
+    plan = plan_of(x.aval.shape, key, checked, wrap)
     arrays = plan.arrays
     x = _sliced(x, plan)
+    if 0 in plan.lead and not arrays:  # False takes nothing
+        return zeros(aval_of(x).update(shape=plan.shape()))
     if not arrays:
         return to(x, plan.shape())
     if not plan.lead and mode != "fill":
         return to(_windows(x, plan), plan.shape())
     # the operand without the integers' axes and with the new ones: slices and index arrays are left
-    left = [i for i in plan.items if i.kind != "int"]
+    left = [i for i in plan.items if i.kind not in ("int", "flag")]
     x = to(x, [i.count if i.kind != "array" else aval_of(x).shape[i.axis] for i in left])
     return _gathered(x, plan, [k for k, i in enumerate(left) if i.kind == "array"], mode, fill_value)
 

@@ -40,10 +40,23 @@ def _wide_integers(x: Any) -> Any:
     return to_dtype(x, dtypes.uint32) if kind == "u" and dtypes.bits(dtype) < 32 else x
 
 
+def _strong(name: str, x: Any) -> Any:
+    """An operand as an array whose dtype is its own: what is reduced is weak no more."""
+    x = array_of(name, x)
+    return to_dtype(x, aval_of(x).dtype)
+
+
+def _with_initial(name: str, combine: str, out: Any, initial: Any) -> Any:
+    """A result combined with an initial value, in the result's dtype."""
+    if initial is None:
+        return out
+    return BINARY[combine](out, to_dtype(array_of(name, initial), aval_of(out).dtype))
+
+
 def _masked(name: str, x: Any, where: Any, neutral: Any) -> Any:
     if where is None:
         return x
-    return choose(name, truth(array_of(name, where)), x, neutral)
+    return choose(name, truth(array_of(name, where)), x, to_dtype(array_of(name, neutral), aval_of(x).dtype))
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
@@ -66,14 +79,17 @@ def _total(
     where: Any,
     promote_integers: bool,
 ) -> Any:
-    x = array_of(name, x)
-    if dtype is not None:
-        x = astype(x, dtype)
+    x = _strong(name, x)
+    target = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
+    if target is not None:
+        x = astype(x, dtypes.float32 if target in HALVES else target)
     elif promote_integers or dtypes.is_bool(aval_of(x).dtype):
         x = _wide_integers(x)
+    if dtypes.is_bool(aval_of(x).dtype):
+        primitive = P.reduce_or if combine == "add" else P.reduce_and
     axes = axes_of(name, axis, aval_of(x).ndim)
     out = reduce_with(primitive, _masked(name, x, where, neutral), axes, keepdims)
-    return out if initial is None else BINARY[combine](out, initial)
+    return _with_initial(name, combine, out if target is None else _back(out, target), initial)
 
 
 def sum(
@@ -120,7 +136,7 @@ def _inexact(x: Any, dtype: Any) -> tuple[Any, np.dtype]:
     """(x in the dtype to compute in, the dtype of the result): 16-bit floats are computed in 32 bits."""
     have = aval_of(x).dtype
     target = dtypes.to_inexact(have) if dtype is None else dtypes.canonicalize(dtype, explicit=True)
-    wide = dtypes.float32 if target in HALVES else target
+    wide = dtypes.float32 if target in HALVES else dtypes.to_inexact(target)
     return (x if have == wide else to_dtype(x, wide)), target
 
 
@@ -129,7 +145,7 @@ def _back(x: Any, dtype: np.dtype) -> Any:
 
 
 def _number(x: Any, where: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """How many elements count: a Python float, or an array where `where` says."""
+    """How many elements count: a Python float, or an array of x's dtype where `where` says."""
     if where is None:
         return float(_count(aval_of(x).shape, axes))
     from fnn.operations.shaping import broadcast_to
@@ -149,7 +165,7 @@ def mean(
 ) -> Any:
     """The arithmetic mean along axes; arguments as in `sum`. Integers give floats; the mean of nothing is NaN."""
     no_out("mean", out)
-    a, target = _inexact(array_of("mean", a), dtype)
+    a, target = _inexact(_strong("mean", a), dtype)
     axes = axes_of("mean", axis, aval_of(a).ndim)
     total = reduce_with(P.reduce_sum, _masked("mean", a, where, 0), axes, keepdims)
     return _back(div(total, _number(a, where, axes, keepdims)), target)
@@ -174,21 +190,19 @@ def var(
 
     mean: the mean with its axes kept, where it is known."""
     no_out("var", out)
-    a, target = _inexact(array_of("var", a), dtype)
+    a, target = _inexact(_strong("var", a), dtype)
     axes = axes_of("var", axis, aval_of(a).ndim)
     centre = mean_of(a, axes, keepdims=True, where=where) if mean is None else array_of("var", mean)
     spread = square(abs_p(BINARY["subtract"](a, centre)))
-    target = dtypes.real_of(target)
+    target = dtypes.real_of(dtypes.to_inexact(target))
     total = reduce_with(P.reduce_sum, _masked("var", spread, where, 0), axes, keepdims)
     less = ddof if correction is None else correction
-    count = _number(a, where, axes, keepdims)
-    # with count <= ddof the variance is undefined, not negative
-    count = (
-        max(count - less, 0.0)
-        if isinstance(count, float)
-        else BINARY["maximum"](sub(count, float(less)), 0.0)
-    )
-    return _back(div(total, count), target)
+    count = _number(spread, where, axes, keepdims)
+    if isinstance(count, float):  # with count <= ddof the variance is undefined
+        count = count - less if count > less else math.nan
+    else:
+        count = choose("var", BINARY["greater"](count, less), BINARY["subtract"](count, less), math.nan)
+    return _back(BINARY["divide"](total, count), target)
 
 
 def std(
@@ -233,7 +247,7 @@ def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) 
         where: Any = None,
     ) -> Any:
         no_out(name, out)
-        a = array_of(name, a)
+        a = _strong(name, a)
         axes = axes_of(name, axis, aval_of(a).ndim)
         if where is not None:
             if initial is None:
@@ -251,7 +265,7 @@ def _extreme(name: str, primitive: Any, on_bools: Any, combine: str, sign: int) 
         else:
             reduce = on_bools if dtypes.is_bool(aval_of(a).dtype) else primitive
             out = reduce_with(reduce, a, axes, keepdims)
-        return out if initial is None else BINARY[combine](out, initial)
+        return _with_initial(name, combine, out, initial)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "fnn.numpy"  # where it is found by its name
@@ -341,14 +355,16 @@ argmin = _position(
 def _running(name: str, primitive: Any, text: str) -> Callable[..., Any]:
     def call(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
         no_out(name, out)
-        a = array_of(name, a)
-        if dtype is not None:
-            a = astype(a, dtype)
-        elif dtypes.is_bool(aval_of(a).dtype):
+        a = _strong(name, a)
+        target = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
+        if target is not None:
+            a = astype(a, target)
+        if dtypes.is_bool(aval_of(a).dtype):
             a = to_dtype(a, dtypes.default_int())
         if axis is None:
             a, axis = ravel(a), 0
-        return primitive(a, axis=axis_of(name, axis, aval_of(a).ndim), reverse=False)
+        out = primitive(a, axis=axis_of(name, axis, aval_of(a).ndim), reverse=False)
+        return out if target is None else astype(out, target)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "fnn.numpy"  # where it is found by its name
@@ -374,7 +390,7 @@ def _cumulative(name: str, running: Callable[..., Any], neutral: int, text: str)
                 )
             axis = 0
         place = axis_of(name, axis, aval_of(x).ndim)
-        out = running(x, place, dtype)
+        out = running(x if dtype is not None else _wide_integers(x), place, dtype)
         if not include_initial:
             return out
         from fnn.operations.shaping import concatenate

@@ -61,16 +61,20 @@ def take(
     """The elements of `a` at integer indices along an axis (of the flattened array for None).
 
     mode: what indices out of range give: NaN or the like ("fill", the default, or fill_value), the nearest element
-    ("clip"), or one counted around the end ("wrap"). Negative indices count from the end."""
+    ("clip"), or one counted around the end ("wrap"). Negative indices count from the end, but for "clip"."""
     operands.no_out("take", out)
     a, picks = array_of("take", a), asarray(indices)
+    if dtypes.is_bool(aval_of(picks).dtype):
+        picks = to_dtype(picks, INT32)
     if axis is None:
         a, axis = ravel(a), 0
     place = axis_of("take", axis, aval_of(a).ndim)
     unmoded = mode is None and fill_value is None
     if mode == "wrap":
         picks, mode = BINARY["remainder"](picks, aval_of(a).shape[place]), "promise_in_bounds"
-    return read(a, (slice(None),) * place + (picks,), mode_of(mode, "fill"), fill_value, unmoded)
+    exact = mode_of(mode, "fill")
+    wrap = exact != "clip"  # as in NumPy
+    return read(a, (slice(None),) * place + (picks,), exact, fill_value, unmoded, wrap)
 
 
 def take_along_axis(
@@ -301,7 +305,11 @@ def partition(a: Any, kth: int, axis: int = -1) -> Any:
 def lexsort(keys: Any, axis: int = -1) -> Any:
     """The indices that sort by several keys; the last one counts most."""
     arrays = [array_of("lexsort", k) for k in keys]
+    if not arrays:
+        raise ArgumentError(f"lexsort: there are no keys, at {describe(here())}")
     shape = aval_of(arrays[0]).shape
+    if not shape:
+        return zeros(Aval((), dtypes.default_int()))
     place = axis_of("lexsort", axis, len(shape))
     places = P.iota(dtype=INT32, shape=shape, dimension=place)
     return to_dtype(
@@ -344,6 +352,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
             fill_value=None,
         )
         before = BINARY["less" if side == "left" else "less_equal"](at, v)
+        if side == "right" and aval_of(a).is_inexact:
+            before = BINARY["bitwise_or"](before, BINARY["not_equal"](v, v))
         inside = le(middle, size)
         low = select(BINARY["bitwise_and"](before, inside), middle, low)
     return low
