@@ -87,13 +87,15 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
 
 
 def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = None) -> Any:
-    """In which interval between `bins`, which ascend (or descend, if known), each element lies."""
-    bins = asarray(bins)
-    side = "left" if right else "right"
-    if hasattr(bins, "concrete") or aval_of(bins).size < 2 or np.asarray(bins)[0] <= np.asarray(bins)[-1]:
-        return searchsorted(bins, x, side, method=method)
-    other = "right" if right else "left"
-    return subtract(aval_of(bins).size, searchsorted(bins[::-1], x, other, method=method))
+    """In which interval between `bins`, which ascend or descend, each element lies; right: they hold their right ends."""
+    bins, side = asarray(bins), "left" if right else "right"
+    if aval_of(bins).ndim != 1:
+        raise ShapeError(f"digitize: the bins {aval_of(bins)} are no vector, at {describe(here())}")
+    rising = searchsorted(bins, x, side, method=method)
+    if aval_of(bins).size < 2:
+        return rising
+    falling = subtract(aval_of(bins).size, searchsorted(bins[::-1], x, side, method=method))
+    return where(BINARY["less_equal"](bins[0], bins[-1]), rising, falling)
 
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
