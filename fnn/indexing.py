@@ -187,6 +187,8 @@ def _single_mask(key: Any) -> Any:
 
 def _where_mask(x: Any, mask: Any, changed: Any) -> Any:
     check_mask(mask.shape, x.shape, 0)
+    if not mask.size:  # it may be empty where x is not
+        return x
     mask = as_array(mask)
     mask = to_shape(to(mask, (*mask.shape, *[1] * (x.ndim - mask.ndim))), x.shape)
     changed = (

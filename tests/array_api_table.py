@@ -65,6 +65,35 @@ all any: x, /, *, axis=None, keepdims=False
 diff: x, /, *, axis=-1, n=1, prepend=None, append=None
 """
 
+LINALG = """
+cholesky: x, /, *, upper=False
+cross vecdot: x1, x2, /, *, axis=-1
+det eigh eigvalsh inv matrix_transpose slogdet svdvals: x, /
+diagonal: x, /, *, offset=0
+matmul outer solve: x1, x2, /
+matrix_norm: x, /, *, keepdims=False, ord='fro'
+matrix_power: x, n, /
+matrix_rank pinv: x, /, *, rtol=None
+qr: x, /, *, mode='reduced'
+svd: x, /, *, full_matrices=True
+tensordot: x1, x2, /, *, axes=2
+trace: x, /, *, offset=0, dtype=None
+vector_norm: x, /, *, axis=None, keepdims=False, ord=2
+"""
+
+FFT = """
+fft ifft rfft irfft hfft ihfft: x, /, *, n=None, axis=-1, norm='backward'
+fftn ifftn rfftn irfftn: x, /, *, s=None, axes=None, norm='backward'
+fftfreq rfftfreq: n, /, *, d=1.0, dtype=None, device=None
+fftshift ifftshift: x, /, *, axes=None
+"""
+
+INFO = """
+capabilities default_device devices:
+default_dtypes: *, device=None
+dtypes: *, device=None, kind=None
+"""
+
 METHODS = """
 __array_namespace__: *, api_version=None
 __dlpack__: *, stream=None, max_version=None, dl_device=None, copy=None
@@ -73,6 +102,7 @@ __add__ __and__ __eq__ __floordiv__ __ge__ __gt__ __le__ __lshift__ __lt__ __mat
 __pow__ __rshift__ __sub__ __truediv__ __xor__ __radd__ __rand__ __rfloordiv__ __rlshift__ __rmatmul__ __rmod__: other, /
 __rmul__ __ror__ __rpow__ __rrshift__ __rsub__ __rtruediv__ __rxor__: other, /
 __getitem__: key, /
+__setitem__: key, value, /
 to_device: device, /, *, stream=None
 """
 ATTRIBUTES = ("dtype", "device", "mT", "ndim", "shape", "size", "T")

@@ -3,7 +3,7 @@
 import inspect
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 import fnn.numpy as xp
 from fnn.config import config
+from fnn.errors import AxisError
 from tests import array_api_table as table
 
 P = inspect.Parameter
@@ -70,6 +71,13 @@ def check(f: Any, wanted: str) -> None:
 def test_functions_take_the_standards_arguments(name: str, wanted: str) -> None:
     check(getattr(xp, name), wanted)
     assert name in xp.__all__
+
+
+@pytest.mark.parametrize("where", ["LINALG", "FFT", "INFO"])
+def test_extensions_and_inspection_take_the_standards_arguments(where: str) -> None:
+    owner: Any = {"LINALG": xp.linalg, "FFT": xp.fft, "INFO": xp.__array_namespace_info__()}[where]
+    for name, wanted in rows(getattr(table, where)):
+        check(getattr(owner, name), wanted)
 
 
 @pytest.mark.parametrize(("name", "wanted"), rows(table.METHODS))
@@ -215,23 +223,34 @@ def test_python_numbers_take_the_arrays_dtype(dtype: str) -> None:
 
 
 def test_sums_and_products_are_as_wide_as_the_default_dtypes() -> None:
-    for name in ("sum", "prod", "cumulative_sum", "cumulative_prod"):
+    functions = [getattr(xp, n) for n in ("sum", "prod", "cumulative_sum", "cumulative_prod", "nansum")]
+    for f in [*functions, lambda x, **kw: xp.linalg.trace(x[:, None], **kw)]:
         for dtype in of_kind("numeric"):
-            out = getattr(xp, name)(xp.ones((3,), dtype=dtype))
+            x = xp.ones((3,), dtype=dtype)
             wide = {"int": "int64", "uint": "uint64"}.get(dtype.rstrip("0123456789"), dtype)
-            narrow = out.dtype == dtype or out.dtype in (
-                "int32",
-                "uint32",
-            )  # the sum of a narrow one may stay narrower
-            assert out.dtype == wide or (dtype not in ("int64", "uint64") and narrow), (
-                name,
-                dtype,
-                out.dtype,
-            )
-            explicit = getattr(xp, name)(
-                xp.ones((3,), dtype=dtype), dtype="float64" if dtype[0] != "c" else "complex128"
-            )
-            assert explicit.dtype in ("float64", "complex128")
+            assert f(x).dtype == wide
+            explicit = "float64" if dtype[0] != "c" else "complex128"
+            assert f(x, dtype=explicit).dtype == explicit
+    with config.using(enable_x64=False):
+        for dtype, wide in (
+            ("uint8", "uint32"),
+            ("int16", "int32"),
+            ("uint32", "uint32"),
+            ("int64", "int64"),
+        ):
+            assert xp.sum(xp.ones(3, dtype=dtype)).dtype == wide
+            assert xp.cumulative_prod(xp.ones(3, dtype=dtype)).dtype == wide
+
+
+def test_indices_have_the_default_integers_dtype() -> None:
+    x = xp.asarray([2.0, 1.0])
+    wanted = xp.__array_namespace_info__().default_dtypes()["indexing"]
+    for out in (
+        xp.argsort(x), xp.argsort(x, descending=True), xp.argmax(x), xp.argmin(x), xp.searchsorted(x[::-1], x),
+        xp.searchsorted(x[:0], x), xp.nonzero(x)[0], xp.nonzero(x, size=3)[0], xp.nonzero(x[:0], size=1)[0],
+        xp.count_nonzero(x), *xp.unique_all(x)[1:],
+    ):  # fmt: skip
+        assert out.dtype == wanted
 
 
 # -- everything else --------------------------------------------------------------------------------------------------
@@ -311,6 +330,65 @@ def test_cumulative_functions_with_initial() -> None:
     with pytest.raises(ValueError, match="axis"):
         xp.cumulative_sum(x)
     assert xp.cumulative_sum(xp.ones(0)).shape == (0,)
+
+
+def test_axes_that_are_not_there_are_both_of_the_standards_errors() -> None:
+    x = xp.ones((2, 3))
+    calls: list[Callable[[], Any]] = [
+        lambda: xp.expand_dims(x, axis=3), lambda: xp.expand_dims(x, axis=-4), lambda: xp.sum(x, axis=2),
+        lambda: xp.flip(x, axis=(0, 2)), lambda: xp.squeeze(x, axis=2),
+    ]  # fmt: skip
+    for call in calls:
+        for kind in (IndexError, ValueError, AxisError):
+            with pytest.raises(kind, match="there is no axis"):
+                call()
+
+
+def test_products_of_vectors_keep_their_dtype_and_stretch_no_axis() -> None:
+    for dtype in of_kind("numeric"):
+        x = xp.asarray([[1, 2], [3, 4]], dtype=dtype)
+        for f in (xp.vecdot, xp.linalg.vecdot):
+            assert f(x, x).dtype == dtype
+            assert f(x, x).tolist() == [5, 25]
+            assert f(x, x[0], axis=-1).tolist() == [5, 11]
+    with pytest.raises(ValueError, match="vecdot"):
+        xp.vecdot(xp.ones((2, 3)), xp.ones((2, 1)))
+
+
+def test_norms_and_factors_of_complex_matrices() -> None:
+    z = np.asarray([[3 + 4j, 1j], [2, 1 - 1j]])
+    for order in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf):
+        found = xp.linalg.matrix_norm(xp.asarray(z), ord=order, keepdims=True)
+        np.testing.assert_allclose(found, np.linalg.norm(z, order, (0, 1), keepdims=True), rtol=1e-12)
+        assert found.dtype == "float64"
+    for power in (0, 1, 2, -2.5, 3, math.inf, -math.inf):
+        found = xp.linalg.vector_norm(xp.asarray(z), axis=1, ord=power)
+        np.testing.assert_allclose(found, np.linalg.norm(z, power, 1), rtol=1e-12)
+    np.testing.assert_allclose(xp.linalg.norm(xp.asarray(z, dtype="complex64")), np.linalg.norm(z), rtol=1e-6)
+    upper = np.asarray(xp.linalg.cholesky(xp.asarray(z @ z.conj().T), upper=True))
+    np.testing.assert_allclose(upper.conj().T @ upper, z @ z.conj().T, atol=1e-12)
+    assert not np.signbit(upper[1, 0].imag)  # a plain 0, as triu has it
+
+
+def test_copysign_takes_numbers_on_either_side() -> None:
+    x = xp.asarray([-1.0, 2.0], dtype="float32")
+    for out, wanted in (
+        (xp.copysign(0.5, x), [-0.5, 0.5]),
+        (xp.copysign(x, -0.0), [-1, -2]),
+        (xp.copysign(1, x[:0]), []),
+    ):
+        assert out.dtype == "float32"
+        assert out.tolist() == wanted
+
+
+def test_diagonals_may_lie_anywhere() -> None:
+    far = 2**40
+    assert xp.eye(2, k=far).tolist() == xp.eye(2, k=-far).tolist() == [[0, 0], [0, 0]]
+    assert (
+        xp.tril(xp.ones((2, 2)), k=far).tolist()
+        == xp.triu(xp.ones((2, 2)), k=-far).tolist()
+        == [[1, 1], [1, 1]]
+    )
 
 
 def test_reductions_of_nothing() -> None:

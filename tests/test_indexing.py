@@ -40,6 +40,9 @@ KEYS: list[Any] = [
     MASK3[:, :, 0], [True, False, True, False],
     (..., MASK3[0, 0]), I.astype(np.int8), I.astype(np.uint8) % 3, (slice(None), 1, I, I), (I, 1),
     (2, I, None, I), (slice(None), None, I, None),
+    True, False, np.array(True), (0, True), (True, False), (slice(None), True, slice(1, 3)), (True, I),
+    (..., np.array(False)),
+    np.zeros(0, bool), (0, np.zeros(0, bool)), np.zeros((4, 0), bool),
 ]  # fmt: skip
 
 
@@ -59,7 +62,9 @@ def arrays_of(key: Any) -> Any:
 
 
 def is_static(key: Any) -> bool:
-    return all(not isinstance(p, (np.ndarray, list)) for p in (key if isinstance(key, tuple) else (key,)))
+    return all(
+        not isinstance(p, (np.ndarray, list, bool)) for p in (key if isinstance(key, tuple) else (key,))
+    )
 
 
 @pytest.mark.parametrize("number", range(len(KEYS)))

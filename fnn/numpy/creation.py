@@ -27,6 +27,7 @@ INT32 = np.dtype("int32")
 
 def _below(n: int, m: int, k: int) -> Any:
     """Where column <= row + k in an n by m matrix."""
+    k = max(-n, min(k, m))  # what lies beyond is as far: int32 need not hold it
     rows, columns = (iota(dtype=INT32, shape=(n, m), dimension=d) for d in (0, 1))
     return ge(BINARY["add"](rows, k), columns)
 
@@ -36,6 +37,7 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: 
     (n, m), k = sizes_of("eye", (N, N if M is None else M)), operator.index(k)
     target = dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
     rows, columns = (iota(dtype=INT32, shape=(n, m), dimension=d) for d in (0, 1))
+    k = max(-n, min(k, m))
     return to_dtype(BINARY["equal"](BINARY["add"](rows, k), columns), target)
 
 

@@ -15,6 +15,7 @@ from fnn import dtypes
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
+from fnn.numpy.creation import triu
 from fnn.numpy.linear import cross, matrix_power
 from fnn.numpy.norms import cond, matrices, matrix_norm, matrix_rank, norm, svdvals, vector_norm
 from fnn.operations.creation import asarray
@@ -100,7 +101,10 @@ def cholesky(a: Any, *, upper: bool = False, symmetrize_input: bool = True) -> A
            [1., 1.]], dtype=float32)
     """
     lower = cholesky_p(_symmetrized(matrices("cholesky", a, square=True), symmetrize_input))
-    return adjoint(lower) if upper else lower
+    if not upper:
+        return lower
+    out = adjoint(lower)
+    return triu(out) if aval_of(out).dtype.kind == "c" else out  # conjugated zeros are -0
 
 
 def _symmetrized(x: Any, wanted: bool = True) -> Any:

@@ -11,6 +11,7 @@ from fnn import dtypes
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
+from fnn.operations.choice import imag, real
 from fnn.operations.elementwise import BINARY, UNARY, power
 from fnn.operations.operands import array_of, axes_of, to_dtype
 from fnn.operations.reductions import max_of, min_of, sum
@@ -124,7 +125,7 @@ def _two(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 def _squares(x: Any) -> Any:
     if aval_of(x).dtype.kind != "c":
         return UNARY["square"](x)
-    return BINARY["add"](UNARY["square"](UNARY["real"](x)), UNARY["square"](UNARY["imag"](x)))
+    return BINARY["add"](UNARY["square"](real(x)), UNARY["square"](imag(x)))
 
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:

@@ -236,6 +236,7 @@ def _one(x: Any) -> Any:
 
 
 def _copysign(x: Any, y: Any) -> Any:
+    x = _like(x, y)
     dtype = aval_of(x).dtype
     word = np.dtype(f"u{dtype.itemsize}")
     sign = P.shift_right_logical(P.bitcast(_like(y, x), word), dtype.itemsize * 8 - 1)

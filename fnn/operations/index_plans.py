@@ -133,9 +133,9 @@ def _known_mask(item: Any) -> np.ndarray:
 
 
 def check_mask(mask: Shape, shape: Shape, first: int) -> None:
-    """Raises IndexingError unless a mask has the sizes of the axes it stands for."""
+    """Raises IndexingError unless a mask has the sizes of the axes it stands for (or none: that takes no element)."""
     have = shape[first : first + len(mask)]
-    if len(have) < len(mask) or any(m != n for m, n in zip(mask, have)):
+    if len(have) < len(mask) or any(m not in (n, 0) for m, n in zip(mask, have)):
         raise IndexingError(
             f"a boolean index of shape {mask} does not fit the axes {have} of an array of shape {shape}, at "
             f"{describe(here())}; they must be equal"

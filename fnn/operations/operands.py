@@ -195,7 +195,7 @@ def to_dtype(x: Any, dtype: np.dtype) -> Any:
 
 
 def axis_of(name: str, axis: Any, rank: int) -> int:
-    """An axis counted from 0; negative ones count from the end. Raises ArgumentError out of range."""
+    """An axis counted from 0; negative ones count from the end. Raises AxisError out of range."""
     try:
         number = operator.index(axis)
     except TypeError:

@@ -17,6 +17,7 @@ from fnn.operations.shaping import to
 from fnn.primitives.rules import rest, zeros
 
 _BASIC = {int, slice, type(None), type(Ellipsis)}  # what NumPy reads as a view, and means the same by
+_KNOWN = {*_BASIC, bool, ConcreteArray, np.ndarray}  # what NumPy means the same by, within the bounds
 
 
 def index(x: Any, key: Any) -> Any:
@@ -29,11 +30,13 @@ def read(x: Any, key: Any, mode: str, fill_value: Any, checked: bool = False, wr
     `plan_of`."""
     if wrap and type(x) is ConcreteArray and state.stage is None:
         kinds = {type(key)} if type(key) is not tuple else set(map(type, key))
-        if kinds <= _BASIC:
+        if kinds <= _KNOWN:
+            if ConcreteArray in kinds:
+                key = _values(key)
             try:
                 value = x.value[key]
             except (IndexError, TypeError, ValueError):
-                pass  # the plan says what is wrong
+                pass  # the plan says what is wrong, or what lies beyond the bounds
             else:
                 return ConcreteArray(np.asarray(value), x.aval.update(shape=value.shape))
     plan = plan_of(x.aval.shape, key, checked, wrap)
@@ -49,6 +52,13 @@ def read(x: Any, key: Any, mode: str, fill_value: Any, checked: bool = False, wr
     left = [i for i in plan.items if i.kind not in ("int", "flag")]
     x = to(x, [i.count if i.kind != "array" else aval_of(x).shape[i.axis] for i in left])
     return _gathered(x, plan, [k for k, i in enumerate(left) if i.kind == "array"], mode, fill_value)
+
+
+def _values(key: Any) -> Any:
+    """An index with NumPy's arrays for concrete ones."""
+    if type(key) is tuple:
+        return tuple([i.value if type(i) is ConcreteArray else i for i in key])
+    return key.value
 
 
 def _sliced(x: Any, plan: Plan) -> Any:

@@ -32,12 +32,12 @@ def reduce_with(primitive: Any, x: Any, axes: tuple[int, ...], keepdims: bool) -
 
 
 def _wide_integers(x: Any) -> Any:
-    """Bools and narrow integers as the integers they are summed in: at least 32 bits wide."""
-    dtype = aval_of(x).dtype
+    """Bools and narrow integers as the integers they are summed in: as wide as the default ones."""
+    dtype, wide = aval_of(x).dtype, dtypes.default_int()
     kind = dtypes.kind(dtype)
-    if kind == "b" or (kind == "i" and dtypes.bits(dtype) < 32):
-        return to_dtype(x, dtypes.default_int())
-    return to_dtype(x, dtypes.uint32) if kind == "u" and dtypes.bits(dtype) < 32 else x
+    if kind == "b" or (kind in "iu" and dtypes.bits(dtype) < dtypes.bits(wide)):
+        return to_dtype(x, np.dtype(f"u{wide}") if kind == "u" else wide)
+    return x
 
 
 def _strong(name: str, x: Any) -> Any:
@@ -406,8 +406,14 @@ def _cumulative(name: str, running: Callable[..., Any], neutral: int, text: str)
 
 
 cumulative_sum = _cumulative(
-    "cumulative_sum", cumsum, 0, "`cumsum` by the array API's name; include_initial puts a 0 in front."
+    "cumulative_sum",
+    cumsum,
+    0,
+    "`cumsum` by the array API's name, in integers as wide as the default ones; include_initial puts a 0 in front.",
 )
 cumulative_prod = _cumulative(
-    "cumulative_prod", cumprod, 1, "`cumprod` by the array API's name; include_initial puts a 1 in front."
+    "cumulative_prod",
+    cumprod,
+    1,
+    "`cumprod` by the array API's name, in integers as wide as the default ones; include_initial puts a 1 in front.",
 )

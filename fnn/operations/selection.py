@@ -215,7 +215,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
         unique=False,
         sorted=False,
     )
-    found = lt(_positions(size), sum(to_dtype(mask, INT32)))
+    found = lt(_positions(size), sum(mask, dtype=INT32))
     out, rest_of = [], flat
     for n, fill in zip(reversed(shape), reversed(fills)):
         out.append(where(found, to_dtype(BINARY["remainder"](rest_of, max(n, 1)), dtype), fill))
@@ -337,7 +337,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
     size, shape = aval_of(a).size, aval_of(v).shape
     low = zeros(Aval(shape, INT32))
     if not size:
-        return low
+        return to_dtype(low, dtypes.default_int())  # as the array API has it; JAX stays with int32
     if aval_of(a).is_inexact:  # NaN is sorted last
         v = where(BINARY["not_equal"](v, v), np.inf, v) if side == "left" else v
     numbers = GatherDimensionNumbers((), (0,), (0,))
@@ -356,4 +356,4 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
             before = BINARY["bitwise_or"](before, BINARY["not_equal"](v, v))
         inside = le(middle, size)
         low = select(BINARY["bitwise_and"](before, inside), middle, low)
-    return low
+    return to_dtype(low, dtypes.default_int())  # as the array API has it; JAX stays with int32
