@@ -191,14 +191,32 @@ class Operations(Text):
         if target[0] == "f":
             return self.let(f"{'sitofp' if source[0] == 'i' else 'uitofp'} {old} {x} to {new}")
         if source[0] == "f":
-            name = f"llvm.fpto{'s' if target[0] == 'i' else 'u'}i.sat"
-            name += f".{overload(target, lanes)}.{overload(source, lanes)}"
-            return self.call(name, new, f"{old} {x}", old)
+            return self._saturate(source, target, lanes, x)
         if BITS[target] == BITS[source]:
             return x
         if BITS[target] < BITS[source]:
             return self.let(f"trunc {old} {x} to {new}")
         return self.let(f"{'sext' if source[0] == 'i' else 'zext'} {old} {x} to {new}")
+
+    def _saturate(self, source: str, target: str, lanes: int, x: str) -> str:
+        """Floating to integer: what lies beyond is the bound, NaN becomes 0. (LLVM's own saturating conversion takes
+        vectors apart.)"""
+        top = int(highest(target))
+        beyond_digits = max(0, top.bit_length() - (24 if source == "f4" else 53))
+        last = top >> beyond_digits << beyond_digits  # the greatest that source holds
+        low, high = constant(source, lanes, float(lowest(target))), constant(source, lanes, float(last))
+        kind = register(source, lanes)
+        inside = self.select(source, lanes, self.let(f"fcmp ogt {kind} {x}, {low}"), x, low)
+        inside = self.select(source, lanes, self.let(f"fcmp olt {kind} {inside}, {high}"), inside, high)
+        sign = "s" if target[0] == "i" else "u"
+        result = self.let(f"fpto{sign}i {kind} {inside} to {register(target, lanes)}")
+        if last < top:
+            beyond = self.let(f"fcmp ogt {kind} {x}, {high}")
+            result = self.select(target, lanes, beyond, constant(target, lanes, top), result)
+        if sign == "s":
+            number = self.let(f"fcmp ord {kind} {x}, {x}")
+            result = self.select(target, lanes, number, result, constant(target, lanes, 0))
+        return result
 
     def bitcast(self, source: str, target: str, lanes: int, x: str) -> str:
         """The same bits as another type; b1 stands for a byte that is 0 or 1; f2 and bf for their bits,
