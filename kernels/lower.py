@@ -1,7 +1,7 @@
 """Graph -> calls: structure becomes views, ops are fused into groups, groups become nests, nests become
 calls.
 
-    graph -> kernels.structure (ops on views) -> kernels.fuse (groups) -> kernels.nest (nests) -> calls
+    graph -> kernels.structure (ops on views) -> kernels.fuse (groups) -> kernels.nest_builder (nests) -> calls
 
 Contractions run as `kernels.gemm`, a primitive's own loop program as it is, loops over small state as one
 kernel each (`kernels.register_loops`); other control flow and library routines are left to the planner. A call's
@@ -30,7 +30,8 @@ from fnn.kernels.cpu import machine
 from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.library import printed
 from fnn.kernels.loops import Builder, code_of
-from fnn.kernels.nest import BAND, Built, NestBuilder, bytes_moved
+from fnn.kernels.nest import BAND, BLOCK
+from fnn.kernels.nest_builder import Built, NestBuilder, bytes_moved
 from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
 from fnn.kernels.ops import Op
@@ -101,7 +102,7 @@ def _nest(built: Built, ops: Sequence[Op]) -> Call:
     rows = (
         1 if nest.kind == "col" else max(1, min(nest.width, 1 << 14) if nest.static else ELEMENTS_PER_HANDOUT)
     )
-    rows *= BAND if nest.banded else 1
+    rows *= BAND if nest.banded else BLOCK // nest.width if nest.grouped else 1
     unit = 1 if nest.kind == "col" or nest.turned else max(1, ELEMENTS_PER_HANDOUT // rows)
     return Call(
         label=_label(nest.operations()) or "copy",

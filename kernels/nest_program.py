@@ -22,11 +22,12 @@ def program_of(nest: Nest) -> Program:
     """The loops of a nest: arguments in its order, run-time sizes in the order of `Nest.sizes`."""
     writer = _Program(nest)
     ways = {
-        "map": writer.turn if nest.turned else writer.map,
+        "map": writer.grouped if nest.grouped else writer.map,
         "row": writer.bands if nest.banded else writer.row,
         "col": writer.col,
     }
-    ways[nest.kind]()
+    way = writer.turn if nest.turned else writer.folded if nest.folded else ways[nest.kind]
+    way()
     return writer.b.program
 
 
@@ -157,6 +158,61 @@ class _Program(Writer):
             for n, a in nest.stores:
                 if n in self.reductions:
                     self.store(n, a, memo, [0], tile)
+
+    def rows_of(self, tile: Value) -> tuple[Value, Value, Value]:
+        """Of a tile that is a group of rows: their number, the first one, and the tile's number among the axes
+        before."""
+        b, count = self.b, BLOCK // self.nest.width
+        height = b.as_value(self.outer[-1], INDEX)
+        top, rest = tile * count, b.const(0, INDEX)
+        if len(self.nest.outer) > 1:
+            groups = (height + (count - 1)) // count
+            top, rest = (tile % groups) * count, tile // groups
+        return b.op("min", height - top, count), top, rest
+
+    def grouped(self) -> None:
+        """Groups of rows."""
+        nest, b = self.nest, self.b
+        wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
+        narrow = [(n, a) for n, a in nest.stores if not nest.wide(a)]
+        with b.tiles() as tile:
+            rows, top, rest = self.rows_of(tile)
+            with b.loop(0, rows) as row:
+                self.start(rest, [top + row])
+                memo: Memo = {}
+                self.uniform(memo, [0] * len(nest.nodes), 0)
+                wanted = closure(nest, [n for n, _ in wide], memo.__contains__)
+                with b.lanes(0, b.as_value(nest.width, INDEX), self.vectors(wanted)) as i:
+                    here = dict(memo)
+                    self.compute(wanted, here, [i])
+                    for n, a in wide:
+                        self.store(n, a, here, [i])
+                for n, a in narrow:
+                    self.store(n, a, memo, [0])
+
+    def folded(self) -> None:
+        """Groups of short rows, one after the other by lanes. The row an element is in follows from its number by a
+        product, as numbers are small."""
+        nest, b = self.nest, self.b
+        shift = 20
+        with b.tiles() as tile:
+            rows, top, rest = self.rows_of(tile)
+            self.start(rest, [top])
+            with b.lanes(0, rows * nest.width) as i:
+                number = b.cast(i, "u4")
+                row = (number * ((1 << shift) // nest.width + 1)) >> shift
+                column = b.cast(number - row * nest.width, INDEX)
+                row = b.cast(row, INDEX)
+                for k, (at, (outer, inner)) in enumerate(zip(self.base, self.steps, strict=True)):
+                    if nest.joined(k):
+                        self.here[k] = b.as_value(at, INDEX) + i
+                    else:
+                        self.here[k] = self.sum(at, [(row, outer[-1]), (column, inner[-1])])
+                memo: Memo = {}
+                self.compute(closure(nest, [n for n, _ in nest.stores], memo.__contains__), memo, [column])
+                for n, a in nest.stores:
+                    self.store(n, a, memo, [column])
+            self.here = {}
 
     def turn(self) -> None:
         """Blocks of the last two axes. Loads against the grain are copied into a block on the stack, element

@@ -34,7 +34,8 @@ class Writer:
             for k, code in enumerate(nest.codes)
         ]
         declared = iter([self.b.size(n) for n in nest.sizes()])
-        first: list[Operand] = [next(declared)] if nest.turned or nest.banded else [0]  # 0: not needed
+        together = nest.turned or nest.banded or nest.grouped
+        first: list[Operand] = [next(declared)] if together else [0]  # 0: not needed
         self.outer: list[Operand] = [*first, *(next(declared) for _ in nest.outer[1:])]
         self.inner: list[Operand] = list(nest.inner)
         if nest.kind == "col":
@@ -53,6 +54,7 @@ class Writer:
                 )
             )
         self.base: list[Operand] = []
+        self.here: dict[int, Operand] = {}  # accesses whose place is known without the inner indices
         self.reductions = nest.reductions
 
     # -- places
@@ -77,6 +79,8 @@ class Writer:
         return start
 
     def place(self, access: int, inner: Sequence[Operand]) -> Operand:
+        if access in self.here:
+            return self.here[access]
         return self.sum(self.base[access], zip(inner, self.steps[access][1], strict=True))
 
     # -- nodes

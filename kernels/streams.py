@@ -26,5 +26,8 @@ def streamed(nest: Nest) -> list[int]:
     size = math.prod(nest.outer) * math.prod(nest.inner)
     read = {nest.accesses[n[2]].argument for n in nest.nodes if n[0] == "load"}
     stored = [nest.accesses[k] for _, k in nest.stores]
-    wide = {a.argument for a in stored if a.inner[-1] == 1} - read
+    folded = nest.folded
+    wide = {
+        a.argument for a in stored if a.inner[-1] == 1 and not (folded and a.outer[-1] != nest.width)
+    } - read
     return sorted(k for k in wide if size * BYTES[nest.codes[k]] >= BEYOND * machine.last_cache())

@@ -121,13 +121,31 @@ def _divide_loop(b: Any, x: Any, y: Any) -> Any:
 
 
 def _remainder_loop(b: Any, x: Any, y: Any) -> Any:
-    if x.dtype[0] == "f" or _harmless(y):
+    if x.dtype[0] == "f":
+        return _fmod(b, x, y)
+    if _harmless(y):
         return x % y
     if x.dtype[0] == "u":
         zero = y.eq(0)
         return b.select(zero, x, x % b.select(zero, 1, y))
     zero, minus = y.eq(0), y.eq(-1)
     return b.select(zero, x, x % b.select(zero | minus, 1, y))
+
+
+def _fmod(b: Any, x: Any, y: Any) -> Any:
+    """x - y trunc(x / y), exactly. Machines have no such instruction: a quotient that is exact but for its rounding up
+    needs a multiply-add and a correction; the rest, of huge and unusual quotients, is the C library's."""
+    with b.exact():
+        size, divisor = b.op("abs", x), b.op("abs", y)
+        ratio = size / divisor
+        quotient = b.op("trunc", ratio)
+        rest = b.op("fma", -quotient, divisor, size)
+        rest = b.select(rest < 0.0, rest + divisor, rest)
+        rest = b.select(quotient.eq(0.0), size, rest)
+        out = b.variable(x.dtype, b.op("copysign", rest, x))
+        with b.rarely(b.op("not", ratio < 2.0 ** (22 if x.dtype == "f4" else 51))):
+            out.set(x % y)
+        return out.value
 
 
 def _harmless(y: Any) -> bool:

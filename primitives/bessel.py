@@ -61,9 +61,10 @@ _I1_FAR = (
 def _scaled(c: Code, x: Any, near: tuple[float, ...], far: tuple[float, ...]) -> Any:
     """Up to 8 the series in x, then the one in 1 / x over the root."""
     beyond = x > 8.0
-    inner = chebyshev(c.select(beyond, 0.0, x * 0.25 - 1.0), near)
+    inner = chebyshev(c.select(beyond, 0.0, x * 0.25 - 1.0), near, c.precision)
     large = c.select(beyond, x, 8.0)
-    return c.select(beyond, chebyshev(16.0 / large - 1.0, far) / c.math("sqrt", large), inner)
+    outer = chebyshev(16.0 / large - 1.0, far, c.precision) / c.math("sqrt", large)
+    return c.select(beyond, outer, inner)
 
 
 def _i0e(c: Code, x: Any) -> Any:

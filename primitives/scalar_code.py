@@ -18,6 +18,8 @@ F8 = np.dtype("float64")
 class Code(Protocol):
     """What such a function is written with."""
 
+    precision: float  # relative errors below it vanish in the rounding of the result
+
     def math(self, name: str, *xs: Any) -> Any:
         """exp, log, log1p, expm1, sqrt, abs, floor, lgamma, digamma, erfc, pow."""
 
@@ -36,6 +38,8 @@ class Code(Protocol):
 
 class Arrays:
     """NumPy's arrays as a Code."""
+
+    precision = 0.0
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
@@ -68,10 +72,10 @@ _OPERATIONS = ("sqrt", "abs", "floor")
 
 
 class Lanes:
-    """The values of a loop program as a Code. b: its builder."""
+    """The values of a loop program as a Code. b: its builder; dtype: what the result is rounded to."""
 
-    def __init__(self, b: Any):
-        self.b = b
+    def __init__(self, b: Any, dtype: str = "f8"):
+        self.b, self.precision = b, 0.0 if dtype == "f8" else 2.0**-31
 
     def math(self, name: str, *xs: Any) -> Any:
         return self.b.op(name, *xs) if name in _OPERATIONS else self.b.math(name, *xs)
@@ -101,7 +105,7 @@ def expression(f: Callable[..., Any]) -> Callable[..., Any]:
     """The loop expression of f(code, *numbers): computed with 64 bits, rounded to the operands' type."""
 
     def write(b: Any, *xs: Any) -> Any:
-        return b.cast(f(Lanes(b), *[b.cast(x, "f8") for x in xs]), xs[0].dtype)
+        return b.cast(f(Lanes(b, xs[0].dtype), *[b.cast(x, "f8") for x in xs]), xs[0].dtype)
 
     return write
 
@@ -143,8 +147,13 @@ def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
     return result
 
 
-def chebyshev(x: Any, coefficients: Sequence[float]) -> Any:
-    """c[0] + c[1] T1(x) + c[2] T2(x) + ... by Clenshaw's recurrence."""
+def chebyshev(x: Any, coefficients: Sequence[float], precision: float = 0.0) -> Any:
+    """c[0] + c[1] T1(x) + c[2] T2(x) + ... by Clenshaw's recurrence, for |x| <= 1. Last terms that together are less
+    than `precision` of the first one are left out."""
+    rest = 0.0
+    while rest + abs(coefficients[-1]) < precision * abs(coefficients[0]):
+        rest += abs(coefficients[-1])
+        coefficients = coefficients[:-1]
     twice = x + x
     ahead: Any = 0.0
     one: Any = coefficients[-1]
