@@ -23,6 +23,8 @@ from fnn.operations.reductions import sum
 from fnn.operations.shaping import concatenate, cut, expand_dims, flip, moveaxis, to
 from fnn.transforms.batching import vmap
 
+TAPS = 64  # elements of a vector that is convolved tap by tap, without a matrix of windows
+
 # -- functions ------------------------------------------------------------------------------------------------------
 
 
@@ -165,9 +167,15 @@ def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool) -> Any:
     from fnn.numpy.padding import pad
 
     padded = pad(longer, width - 1)
-    # the windows of the longer one, as a matrix of index arrays, times the shorter one backwards
-    places = np.arange(size + width - 1)[:, None] + np.arange(width)
-    full = dot(padded[places.astype(np.int32)], flip(shorter, 0))
+    weights, count = flip(shorter, 0), size + width - 1
+    if width <= TAPS and aval_of(x).dtype.itemsize > 2:  # sums of half precision want a product's float32
+        full = cut(padded, 0, 0, count) * weights[0]
+        for k in range(1, width):
+            full = full + cut(padded, 0, k, k + count) * weights[k]
+    else:
+        # the windows of the longer one, as a matrix of index arrays
+        places = np.arange(count)[:, None] + np.arange(width)
+        full = dot(padded[places.astype(np.int32)], weights)
     if mode == "full":
         return full
     low = (width - 1) // 2 if mode == "same" else width - 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from fnn import dtypes
 from fnn.core.source import describe, here
-from fnn.core.trace import aval_of
+from fnn.core.trace import Tracer, aval_of
 from fnn.errors import ArgumentError, ShapeError
 from fnn.numpy.creation import triu
 from fnn.numpy.linear import cross, matrix_power
@@ -164,7 +164,16 @@ def inv(a: Any) -> Any:
 
 def det(a: Any) -> Any:
     """The determinants of square matrices, [..., n, n] -> [...]; the derivative holds for singular matrices too."""
-    return det_p(matrices("det", a, square=True))
+    a = matrices("det", a, square=True)
+    n = aval_of(a).shape[-1]
+    if not isinstance(a, Tracer) or n not in (2, 3):
+        return det_p(a)
+    # a few products, in a compiled program part of what is around them
+    (m, *rest) = [[a[..., i, j] for j in range(n)] for i in range(n)]
+    if n == 2:
+        return m[0] * rest[0][1] - m[1] * rest[0][0]
+    minors = [rest[0][i] * rest[1][j] - rest[0][j] * rest[1][i] for i, j in ((1, 2), (0, 2), (0, 1))]
+    return m[0] * minors[0] - m[1] * minors[1] + m[2] * minors[2]
 
 
 def slogdet(a: Any, *, method: str | None = None) -> SlogdetResult:

@@ -20,6 +20,8 @@ from fnn.primitives import concatenate
 from fnn.primitives import pad as pad_p
 from fnn.primitives.rules import zeros
 
+RUNS = 8  # pieces that a padded axis is put together of
+
 
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     """array with elements added before and behind along every axis.
@@ -55,7 +57,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
                         f"pad: axis {axis} is empty, so {mode!r} has nothing to repeat, at {describe(here())}"
                     )
                 picks = np.pad(np.arange(n, dtype=np.int32), (before, behind), mode)
-                array = take(array, picks, axis, mode="promise_in_bounds")
+                array = _picked(array, axis, picks)
         return array
     if mode == "linear_ramp":
         return _ramp(array, widths, _pairs("end_values", kwargs.get("end_values", 0), aval_of(array).ndim))
@@ -69,6 +71,32 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         value = to_dtype(statistics[mode](array, axis=axis, keepdims=True), aval_of(array).dtype)
         array = _beside(array, axis, *[_repeated(value, axis, n) for n in pair])
     return array
+
+
+def _picked(x: Any, axis: int, picks: np.ndarray) -> Any:
+    """The elements of these numbers along an axis: in runs, forwards, backwards or of one element, that are copied
+    whole; one by one where there are many."""
+    from fnn.operations.shaping import cut, flip
+
+    runs: list[list[int]] = []  # first, step, count
+    for i in picks.tolist():
+        if runs and (runs[-1][2] == 1 or i == runs[-1][0] + runs[-1][1] * runs[-1][2]):
+            first, step, count = runs[-1]
+            if count > 1 or abs(i - first) <= 1:
+                runs[-1] = [first, step if count > 1 else i - first, count + 1]
+                continue
+        runs.append([i, 0, 1])
+    if len(runs) > RUNS:
+        return take(x, picks, axis, mode="promise_in_bounds")
+    parts = []
+    for first, step, count in runs:
+        if step == 0:
+            parts.append(_repeated(cut(x, axis, first, first + 1), axis, count))
+        elif step > 0:
+            parts.append(cut(x, axis, first, first + count))
+        else:
+            parts.append(flip(cut(x, axis, first - count + 1, first + 1), axis))
+    return concatenate(*parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
 def _pairs(name: str, given: Any, rank: int) -> list[tuple[Any, Any]]:

@@ -13,6 +13,15 @@ from fnn.transforms.passes.rewriting import Replacement, rewrite
 Made = dict[Atom, Equation]
 
 
+def _spread(eqn: Equation, made: Made) -> list[Atom]:
+    """The operands; for one that is a number in every place, that number."""
+    sources = [made.get(a) for a in eqn.inputs]
+    return [
+        a if e is None or e.primitive.name != "broadcast" or type(e.inputs[0]) is not Literal else e.inputs[0]
+        for a, e in zip(eqn.inputs, sources, strict=True)
+    ]
+
+
 def _is(atom: Atom, number: float) -> bool:
     return type(atom) is Literal and np.ndim(atom.value) == 0 and bool(np.asarray(atom.value) == number)
 
@@ -23,12 +32,12 @@ def _first(eqn: Equation, made: Made) -> Atom | None:
 
 def _one(eqn: Equation, made: Made) -> Atom | None:
     """x * 1 and 1 * x."""
-    x, y = eqn.inputs
-    return x if _is(y, 1) else y if _is(x, 1) else None
+    (x, y), (p, q) = eqn.inputs, _spread(eqn, made)
+    return x if _is(q, 1) else y if _is(p, 1) else None
 
 
 def _second_is_one(eqn: Equation, made: Made) -> Atom | None:
-    x, y = eqn.inputs
+    x, y = eqn.inputs[0], _spread(eqn, made)[1]
     return x if _is(y, 1) else None
 
 
@@ -41,13 +50,13 @@ def _minus_zero(atom: Atom) -> bool:
 
 
 def _zero(eqn: Equation, made: Made) -> Atom | None:
-    x, y = eqn.inputs
-    return x if _minus_zero(y) else y if _minus_zero(x) else None
+    (x, y), (p, q) = eqn.inputs, _spread(eqn, made)
+    return x if _minus_zero(q) else y if _minus_zero(p) else None
 
 
 def _second_is_zero(eqn: Equation, made: Made) -> Atom | None:
     """x - 0: exact for every x, -0.0 included."""
-    x, y = eqn.inputs
+    x, y = eqn.inputs[0], _spread(eqn, made)[1]
     return x if _is(y, 0) and not (y.aval.is_inexact and np.signbit(np.asarray(y.value))) else None  # type: ignore[union-attr]
 
 
