@@ -29,7 +29,9 @@ FOLDED = 16  # shorter rows are walked as one axis with the one before, by lanes
 PART = 1 << 14  # elements a tile covers where everything is reduced to one number
 TURN, SPAN = 64, 64  # the block of the last two axes that a tile of a turned map covers
 TURNED = 16  # of them are copied a time: a cache line of float32
-PANEL = 64  # elements of the lanes' axis a tile of a column reduction covers
+PANEL = 64  # least elements of the lanes' axis that a tile of a column reduction covers
+PANELS = 16  # tiles a column reduction is cut into at least, where its panels can be narrower
+WIDEST = 1024  # most elements of the lanes' axis that a tile covers
 RUN = 1024  # rows of a column reduction that one tile adds up
 BAND = 32  # short rows that a tile covers
 SHORT = 128  # elements of the longest of them
@@ -130,7 +132,7 @@ class Nest:
         if self.kind == "row":
             return 1
         if self.kind == "col":
-            return -(-self.width // PANEL)
+            return -(-self.width // self.panel)
         return -(-self.width // (PART if self.reductions else BLOCK))
 
     @property
@@ -148,6 +150,18 @@ class Nest:
         """See `totals.column_block`."""
         first, *rest = self.inner[:-1]
         return (len(rest), 1) if self.of_parts else column_block([min(first, self.run), *rest])
+
+    @property
+    def panel(self) -> int:
+        """How many columns a tile of a column nest covers: as many as leave enough tiles, since long runs are what
+        memory is fastest with."""
+        share = self.width * math.prod(self.outer) * self.parts // PANELS
+        return min(WIDEST, max(PANEL, share // PANEL * PANEL))
+
+    @property
+    def in_rows(self) -> bool:
+        """Does a tile of a column nest walk its panel a few rows at a time, totals waiting in memory?"""
+        return self.kind == "col" and self.width > PANEL and self.column_block is not None
 
     def wide(self, access: int) -> bool:
         """Does a store with this access happen at every point, not once per row?"""
@@ -178,7 +192,7 @@ class Nest:
         """The kernel's run-time sizes, in the order in which the program asks for them."""
         out = list(self.outer if self.turned or self.banded or self.grouped else self.outer[1:])
         if self.kind == "col":
-            out += [*self.inner, self.run, self.parts]
+            out += [*self.inner, self.run, self.parts, self.panel]
         elif not self.static:
             out.append(self.width)
         for a in self.accesses:
@@ -200,7 +214,7 @@ class Nest:
         inner = self.inner if self.static else len(self.inner)
         turned = self.staged if self.turned else (self.banded, self.grouped, self.folded)
         form = self.kind, len(self.outer), inner, self.flat, turned, streamed(self)
-        cut = self.parts > 1, self.column_block if self.kind == "col" else None
+        cut = self.parts > 1, self.column_block if self.kind == "col" else None, self.in_rows
         text = repr((form, self.nodes, patterns, self.stores, self.codes, sorted(self.outputs), cut))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 from fnn.kernels.loops import INDEX, Buffer, Operand, Program, Value, Variable, computed
-from fnn.kernels.nest import BAND, BLOCK, PANEL, PART, SPAN, TURN, TURNED, Nest, node_args
-from fnn.kernels.nest_writer import Memo, Writer
+from fnn.kernels.nest import BAND, BLOCK, PART, SPAN, TURN, TURNED, Nest, node_args
+from fnn.kernels.nest_columns import Columns
+from fnn.kernels.nest_writer import Memo, closure
 
 SEVERAL = 6  # heavy values in a body, from which several vectors are walked at a time
 HEAVY = 8  # weight from which a value of a row is kept for later passes over the row
@@ -38,18 +39,6 @@ def passes_of(nest: Nest) -> list[int]:
     for n in nest.nodes:
         level.append(max([level[a] for a in node_args(n)], default=0) + (n[0] == "reduce"))
     return level
-
-
-def closure(nest: Nest, targets: Iterable[int], stop: Callable[[int], bool]) -> list[int]:
-    """What has to be computed for the targets, in order; nodes that `stop` are there already."""
-    seen = {t for t in targets if not stop(t)}
-    todo = list(seen)
-    while todo:
-        for a in node_args(nest.nodes[todo.pop()]):
-            if a not in seen and not stop(a):
-                seen.add(a)
-                todo.append(a)
-    return sorted(seen)
 
 
 def row_plan(nest: Nest, level: Sequence[int], last: int) -> tuple[set[int], list[list[int]]]:
@@ -105,7 +94,7 @@ def last_pass(nest: Nest, level: Sequence[int]) -> int:
     )
 
 
-class _Program(Writer):
+class _Program(Columns):
     def vectors(self, wanted: Iterable[int]) -> int:
         """How many vectors to walk at a time. Functions of mathematics in a long row keep the processor waiting
         for one vector's results, and leave room for others."""
@@ -413,84 +402,6 @@ class _Program(Writer):
             for r, total in zip(reductions, totals, strict=True):
                 total.add(inside[r])
         memo.update((r, b.cast(t.value, self.code(r))) for r, t in zip(reductions, totals, strict=True))
-
-    def col(self) -> None:
-        """One tile is a panel of the last axis and a run of the first reduced one; lanes lie along the
-        panel."""
-        nest, b = self.nest, self.b
-        level = [0] * len(nest.nodes)
-        points = [(n, a) for n, a in nest.stores if n not in self.reductions]
-        *axes, width = self.inner
-        width = b.as_value(width, INDEX)
-        column = [self.in_column(i) for i in range(len(nest.nodes))]
-        lanes = 4 if len(nest.nodes) <= 12 else 2 if len(nest.nodes) <= 30 else 1
-        with b.tiles() as tile:
-            panels = (width + (PANEL - 1)) // PANEL
-            lo = (tile % panels) * PANEL
-            rest, part, first, stop = tile // panels, b.const(0, INDEX), b.const(0, INDEX), axes[0]
-            if nest.parts > 1:
-                part, rest = rest % self.parts, rest // self.parts
-                first = part * self.run
-                stop = b.op("min", first + self.run, axes[0])
-            self.start(rest)
-            memo: Memo = {}
-            self.uniform(memo, level, 0)
-            with b.lanes(lo, b.op("min", lo + PANEL, width), lanes) as j:
-                zeros = [0] * len(axes)
-                self.compute(
-                    [i for i in range(len(nest.nodes)) if column[i] and nest.full[i]], memo, [*zeros, j]
-                )
-                targets = [n for n, _ in points] + [nest.nodes[r][3] for r in self.reductions]
-                wanted = closure(nest, targets, memo.__contains__)
-
-                def add_up(before: Sequence[Value], bounds: Sequence[tuple[Operand, Operand]]) -> list[Value]:
-                    sums = [b.variable(self.gathered_as(r), self.identity(r)) for r in self.reductions]
-                    with ExitStack() as stack:
-                        outer = [*before, *(stack.enter_context(b.loop(lo, hi)) for lo, hi in bounds)]
-                        here = dict(memo)
-                        self.compute(wanted, here, [*outer, j])
-                        for n, a in points:
-                            self.store(n, a, here, [*outer, j])
-                        for r, total in zip(self.reductions, sums, strict=True):
-                            total.set(b.op(nest.nodes[r][2], total.value, self.part(r, here)))
-                    return [s.value for s in sums]
-
-                bounds: list[tuple[Operand, Operand]] = [(first, stop), *((0, n) for n in axes[1:])]
-                results = self.in_blocks(add_up, bounds) if nest.column_block else add_up([], bounds)
-                memo.update(zip(self.reductions, results, strict=True))
-                for n, a in nest.stores:
-                    if n in self.reductions:
-                        more = part * width if nest.parts > 1 else 0
-                        self.store(n, a, memo, [*zeros, j], more)
-
-    def in_blocks(
-        self,
-        add_up: Callable[[Sequence[Value], Sequence[tuple[Operand, Operand]]], list[Value]],
-        bounds: Sequence[tuple[Operand, Operand]],
-    ) -> list[Value]:
-        """The totals of what add_up sums over one block of the axes."""
-        assert self.nest.column_block is not None
-        axis, step = self.nest.column_block
-        totals = self.totals(self.reductions)
-        with ExitStack() as stack:
-            before = [stack.enter_context(self.b.loop(lo, hi)) for lo, hi in bounds[:axis]]
-            lo, hi = bounds[axis]
-            k = stack.enter_context(self.b.loop(lo, hi, step))
-            block = k, self.b.op("min", k + step, hi)
-            for total, part in zip(totals, add_up(before, [block, *bounds[axis + 1 :]]), strict=True):
-                total.add(part)
-        return [total.value for total in totals]
-
-    def in_column(self, i: int) -> bool:
-        """Is a node of a column nest the same at every step of the reduced axes?"""
-        if not hasattr(self, "_column"):
-            self._column: list[bool] = []
-            for n in self.nest.nodes:
-                if n[0] in ("load", "index"):
-                    self._column.append(not any(self.nest.accesses[n[2]].inner[:-1]))
-                else:
-                    self._column.append(n[0] != "reduce" and all(self._column[a] for a in node_args(n)))
-        return self._column[i]
 
 
 def _products(inner: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fnn.kernels.loops import INDEX, Builder, Operand, Value, Variable, computed
-from fnn.kernels.nest import Nest
+from fnn.kernels.nest import Nest, node_args
 from fnn.kernels.ops import identity, number
 from fnn.kernels.streams import streamed
 from fnn.kernels.totals import Total, partial_code
@@ -21,6 +21,18 @@ _DTYPES = {
     code: np.dtype(bool if code == "b1" else code)
     for code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 }
+
+
+def closure(nest: Nest, targets: Iterable[int], stop: Callable[[int], bool]) -> list[int]:
+    """What has to be computed for the targets, in order; nodes that `stop` are there already."""
+    seen = {t for t in targets if not stop(t)}
+    todo = list(seen)
+    while todo:
+        for a in node_args(nest.nodes[todo.pop()]):
+            if a not in seen and not stop(a):
+                seen.add(a)
+                todo.append(a)
+    return sorted(seen)
 
 
 class Writer:
@@ -40,7 +52,7 @@ class Writer:
         self.inner: list[Operand] = list(nest.inner)
         if nest.kind == "col":
             self.inner = [next(declared) for _ in nest.inner]
-            self.run, self.parts = next(declared), next(declared)
+            self.run, self.parts, self.panel = next(declared), next(declared), next(declared)
         elif not nest.static:
             self.inner = [next(declared)]
         self.steps: list[tuple[list[Operand], list[Operand]]] = []

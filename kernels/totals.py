@@ -32,27 +32,38 @@ class Total:
     what its additions round off (D. Knuth's two-sum), so that its error is that of the parts."""
 
     def __init__(self, b: Builder, combine: str, code: str, start: Any):
-        self.b, self.combine, self.kept = b, combine, combine == "add" and code[0] == "f"
-        self.high = b.variable(code, start)
-        if self.kept:
-            self.low = b.variable(code, 0.0)
+        self.b, self.combine, self.kept = b, combine, keeps_rest(combine, code)
+        self.state = [b.variable(code, x) for x in ((start, 0.0) if self.kept else (start,))]
 
     def add(self, part: Value) -> None:
-        old = self.high.value
-        if not self.kept:
-            self.high.set(self.b.op(self.combine, old, part))
-            return
-        with self.b.exact():
-            new = old + part
-            other = new - old
-            self.low.set(self.low.value + ((old - (new - other)) + (part - other)))
-            self.high.set(new)
+        new = added(self.b, self.combine, [v.value for v in self.state], part)
+        for variable, value in zip(reversed(self.state), reversed(new), strict=True):
+            variable.set(value)
 
     @property
     def value(self) -> Value:
-        high = self.high.value
-        if not self.kept:
-            return high
-        # beside an infinity what was rounded off is NaN
-        low = self.low.value
-        return self.b.select(low.eq(low), high + low, high)
+        return total_of(self.b, [v.value for v in self.state])
+
+
+def keeps_rest(combine: str, code: str) -> bool:
+    """Does a total consist of two numbers, the second what was rounded off?"""
+    return combine == "add" and code[0] == "f"
+
+
+def added(b: Builder, combine: str, state: Sequence[Value], part: Value) -> list[Value]:
+    """A total with one more part."""
+    old = state[0]
+    if len(state) == 1:
+        return [b.op(combine, old, part)]
+    with b.exact():
+        new = old + part
+        other = new - old
+        return [new, state[1] + ((old - (new - other)) + (part - other))]
+
+
+def total_of(b: Builder, state: Sequence[Value]) -> Value:
+    """The number a total stands for."""
+    if len(state) == 1:
+        return state[0]
+    high, low = state  # beside an infinity what was rounded off is NaN
+    return b.select(low.eq(low), high + low, high)
