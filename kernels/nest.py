@@ -29,6 +29,7 @@ FOLDED = 16  # shorter rows are walked as one axis with the one before, by lanes
 PART = 1 << 14  # elements a tile covers where everything is reduced to one number
 TURN, SPAN = 64, 64  # the block of the last two axes that a tile of a turned map covers
 TURNED = 16  # of them are copied a time: a cache line of float32
+GRAIN = 4  # steps in memory that still share its lines
 PANEL = 64  # least elements of the lanes' axis that a tile of a column reduction covers
 PANELS = 16  # tiles a column reduction is cut into at least, where its panels can be narrower
 WIDEST = 1024  # most elements of the lanes' axis that a tile covers
@@ -120,7 +121,8 @@ class Nest:
         """Of a turned nest, the accesses that load against the grain of the last axis and along that of the
         one before."""
         loaded = dict.fromkeys([n[2] for n in self.nodes if n[0] == "load"])
-        return [k for k in loaded if self.accesses[k].outer[-1] == 1 and abs(self.accesses[k].inner[-1]) > 1]
+        steps = {k: (self.accesses[k].outer[-1], abs(self.accesses[k].inner[-1])) for k in loaded}
+        return [k for k, (near, far) in steps.items() if 1 <= near <= GRAIN and far > near]
 
     @property
     def reductions(self) -> list[int]:
@@ -176,7 +178,8 @@ class Nest:
             return 0
         if d == len(self.outer) - 1 and (
             (self.static and stride == math.prod(self.inner))
-            or (stride == 1 and (self.turned or self.banded or self.grouped))
+            or (stride == 1 and (self.banded or self.grouped))
+            or (1 <= stride <= GRAIN and self.turned)
         ):
             return stride
         return None

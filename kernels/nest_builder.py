@@ -10,7 +10,7 @@ import numpy as np
 from fnn.kernels.calls import Value
 from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.loops import BYTES, code_of, computed
-from fnn.kernels.nest import RUN, Access, Nest, node_args
+from fnn.kernels.nest import GRAIN, RUN, Access, Nest, node_args
 from fnn.kernels.ops import Expression, Op, Scalar
 from fnn.kernels.row_views import spread
 from fnn.kernels.totals import partial_code
@@ -197,11 +197,12 @@ class NestBuilder:
 
     @staticmethod
     def other_grain(sizes: list[int], loads: list[list[int]]) -> int | None:
-        """The axis along which a load is contiguous that is not so along the last one."""
+        """The axis along which a load is contiguous, or nearly so, that is not so along the last one."""
         for strides in loads:
             if abs(strides[-1]) > 1 and sizes[-1] >= 8:
+                near = GRAIN if abs(strides[-1]) >= 4 * GRAIN else 1
                 for d, stride in enumerate(strides[:-1]):
-                    if stride == 1 and sizes[d] >= 8:
+                    if 1 <= stride <= near and sizes[d] >= 8:
                         return d
         return None
 
@@ -247,6 +248,9 @@ class NestBuilder:
             writes.add(value)
             nest.stores.append((node, access(value, offset, outer, inner)))
         nest.codes = [code_of(v.dtype) for v, _ in arguments]
+        if all(n[0] == "load" for n in nest.nodes):  # what is only moved needs no conversion
+            nest.codes = ["u2" if code in ("f2", "bf") else code for code in nest.codes]
+            nest.nodes = [("load", "u2" if n[1] in ("f2", "bf") else n[1], n[2]) for n in nest.nodes]
         nest.outputs = {k for k, (v, _) in enumerate(arguments) if v in writes}
         return Built(nest, list(arguments), reads, writes, whole, partial, self.weight)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 from fnn.kernels.loops import INDEX, Buffer, Operand, Program, Value, Variable, computed
+from fnn.kernels.loops import TURN as SQUARE
 from fnn.kernels.nest import BAND, BLOCK, PART, SPAN, TURN, TURNED, Nest, node_args
 from fnn.kernels.nest_columns import Columns
 from fnn.kernels.nest_writer import Memo, closure
@@ -221,15 +222,7 @@ class _Program(Columns):
                 block = staged[access] = b.local(
                     computed(nest.codes[nest.accesses[access].argument]), TURN * SPAN
                 )
-                argument = self.arguments[nest.accesses[access].argument]
-                with b.loop(0, columns) as j:
-                    at = b.as_value(self.place(access, [lo + j]), INDEX)
-                    with b.loop(0, rows // TURNED) as strip:
-                        k = strip * TURNED
-                        for i in range(TURNED):
-                            b.store(block, k * SPAN + j + i * SPAN, b.load(argument, at + k + i))
-                    with b.loop(rows // TURNED * TURNED, rows) as k:
-                        b.store(block, k * SPAN + j, b.load(argument, at + k))
+                self.stage(access, block, lo, rows, columns)
             with b.loop(0, rows) as row:
                 self.start(rest, [first + row])
                 memo: Memo = {}
@@ -245,6 +238,29 @@ class _Program(Columns):
                             self.compute([i], here, [lo + j])
                     for n, a in wide:
                         self.store(n, a, here, [lo + j])
+
+    def stage(self, access: int, block: Buffer, lo: Value, rows: Value, columns: Value) -> None:
+        """Copy what an access reads in a tile of a turned nest: contiguous elements in square blocks, those at the end
+        over part of those before; elements with gaps, and too few of them, one by one."""
+        b = self.b
+        argument = self.arguments[self.nest.accesses[access].argument]
+        step, far = self.steps[access][0][-1], self.steps[access][1][-1]
+        with ExitStack() as stack:
+            if type(step) is int and step == 1:
+                whole = (rows >= SQUARE) & (columns >= SQUARE)
+                with b.when(whole), b.loop(0, columns, SQUARE) as j, b.loop(0, rows, SQUARE) as k:
+                    j, k = b.op("min", j, columns - SQUARE), b.op("min", k, rows - SQUARE)
+                    at = b.as_value(self.place(access, [lo + j]), INDEX) + k
+                    b.turn(block, k * SPAN + j, SPAN, argument, at, far)
+                stack.enter_context(b.when(~whole))
+            with b.loop(0, columns) as j:
+                at = b.as_value(self.place(access, [lo + j]), INDEX)
+                with b.loop(0, rows // TURNED) as strip:
+                    k = strip * TURNED
+                    for i in range(TURNED):
+                        b.store(block, k * SPAN + j + i * SPAN, b.load(argument, at + (k + i) * step))
+                with b.loop(rows // TURNED * TURNED, rows) as k:
+                    b.store(block, k * SPAN + j, b.load(argument, at + k * step))
 
     def row(self) -> None:
         """One tile is one row, walked in as many passes as reductions build on each other. Costly values that
