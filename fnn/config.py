@@ -252,6 +252,14 @@ class Config:
         if resolved is not None:
             self._store(*resolved)
 
+    def take_jax_environment(self, environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
+        """Follow JAX's environment variables (`JAX_ENABLE_X64`) where fnn's own are not set, as programs written for JAX
+        expect that run on `fnn.compat.jax`."""
+        for name in ("enable_x64", "disable_jit", "debug_nans", "debug_infs", "traceback_filtering"):
+            text = environ.get(f"JAX_{name.upper()}")
+            if text and not environ.get(SETTINGS[_ALIASES.get(name, name)].variable):
+                self.update(f"jax_{name}", text)
+
     @contextlib.contextmanager
     def using(self, **changes: object) -> Iterator[None]:
         """Change settings in this thread inside a `with` block: `with config.using(enable_x64=True): ...`."""

@@ -287,6 +287,7 @@ def test_kinds_of_dtypes() -> None:
     assert xp.isdtype(xp.int16, xp.int16)
     assert (xp.finfo(xp.float32).bits, xp.iinfo(xp.int16).max) == (32, 32767)
     assert xp.finfo(xp.complex64).dtype == xp.float32
+    assert all(getattr(xp, name) != None for name in table.DTYPES)  # noqa: E711
     for field in ("bits", "eps", "max", "min", "smallest_normal", "dtype"):
         assert hasattr(xp.finfo(xp.ones(1)), field)
     assert xp.iinfo(xp.ones(1, dtype=xp.uint8)).max == 255

@@ -39,6 +39,22 @@ def test_environment(variable, text, name, value):
     assert getattr(Config({variable: text}), name) == value
 
 
+def test_jaxs_environment_counts_where_fnns_own_says_nothing():
+    own = Config({"FNN_DEBUG_NANS": "0"})
+    own.take_jax_environment(
+        {"FNN_DEBUG_NANS": "0"} | {f"JAX_{name}": "True" for name in ("ENABLE_X64", "DEBUG_NANS")}
+    )
+    own.take_jax_environment(
+        {"JAX_TRACEBACK_FILTERING": "off", "JAX_PLATFORMS": "tpu", "JAX_DISABLE_JIT": ""}
+    )
+    assert own.enable_x64
+    assert not own.debug_nans
+    assert not own.disable_jit
+    assert own.traceback == "full"
+    with pytest.raises(ArgumentError, match="jax_enable_x64"):
+        own.take_jax_environment({"JAX_ENABLE_X64": "maybe"})
+
+
 @pytest.mark.parametrize(
     "variable, text",
     [

@@ -31,6 +31,8 @@ class _ScalarMeta(type):
     def __eq__(cls, other: object) -> bool:
         if cls is other:
             return True
+        if other is None:  # NumPy's float64 would say that it is
+            return False
         try:
             return cls.dtype == other
         except TypeError:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import sys
 
 from fnn.compat.jax.modules import MODULES, Finder, answered
+from fnn.config import config
 from fnn.errors import ArgumentError
 
 __all__ = ["install", "uninstall"]
@@ -32,8 +33,10 @@ _FINDER = Finder()
 def install() -> None:
     """Answer every later `import jax` with fnn. Doing so twice is harmless.
 
+    JAX's environment variables (`JAX_ENABLE_X64=1`) are followed where fnn's own are not set.
+
     Raises:
-        ArgumentError: JAX itself was imported already.
+        ArgumentError: JAX itself was imported already, or such a variable has a value that is none.
     """
     if _FINDER in sys.meta_path:
         return
@@ -42,6 +45,7 @@ def install() -> None:
             raise ArgumentError(
                 f"fnn.compat.jax.install: {name} itself is imported already; install before anything imports it"
             )
+    config.take_jax_environment()
     sys.meta_path.insert(0, _FINDER)
 
 
