@@ -193,15 +193,41 @@ logical_or: nan +0 true
 logical_xor: nan +0 true | nan 1 false
 """
 
-# Complex numbers: what follows from C99's Annex G, in the standard's words: "If a is A and b is B, the result is C."
+# Complex numbers, after C99's Annex G: "real,imaginary" parts of the operand, then of the result; a result marked with ~ has
+# either sign, "x*cis" is x (cos b + i sin b). Where the standard's text has sqrt's cases swapped, C99's are meant.
 COMPLEX_CASES = """
-exp: +0+0j 1+0j | -0+0j 1+0j | inf+0j inf+0j | 1+infj nan+nanj | 1+nanj nan+nanj | nan+0j nan+0j | nan+1j nan+nanj
-log: -0+0j -inf+pij | +0+0j -inf+0j | 1+infj inf+pi/2j | -inf+1j inf+pij | inf+1j inf+0j | 1+nanj nan+nanj | inf+nanj inf+nanj
-sqrt: +0+0j 0+0j | -0+0j 0+0j | 1+infj inf+infj | nan+infj inf+infj | -inf+1j 0+infj | inf+1j inf+0j | nan+nanj nan+nanj
-tanh: +0+0j 0+0j | 1+infj nan+nanj | inf+1j 1+0j | nan+0j nan+0j | nan+1j nan+nanj
-sinh: +0+0j 0+0j | inf+0j inf+0j | nan+0j nan+0j | nan+nanj nan+nanj
-cosh: +0+0j 1+0j | inf+0j inf+0j | inf+nanj inf+nanj | nan+nanj nan+nanj
-expm1: +0+0j 0+0j | inf+0j inf+0j | 1+infj nan+nanj | nan+0j nan+0j
+acos: 0,+0 pi/2,-0 | 0,nan pi/2,nan | fin,inf pi/2,-inf | nz,nan nan,nan | -inf,pfin pi,-inf
+acos: inf,pfin +0,-inf | -inf,inf 3pi/4,-inf | inf,inf pi/4,-inf | +-inf,nan nan,~inf | nan,fin nan,nan
+acos: nan,inf nan,-inf | nan,nan nan,nan
+acosh: 0,+0 +0,pi/2 | fin,inf inf,pi/2 | nz,nan nan,nan | +0,nan nan,~pi/2 | -inf,pfin inf,pi
+acosh: inf,pfin inf,+0 | -inf,inf inf,3pi/4 | inf,inf inf,pi/4 | +-inf,nan inf,nan | nan,fin nan,nan
+acosh: nan,inf inf,nan | nan,nan nan,nan
+asinh: +0,+0 +0,+0 | pfin,inf inf,pi/2 | fin,nan nan,nan | inf,pfin inf,+0 | inf,inf inf,pi/4
+asinh: nan,+0 nan,+0 | nan,nz nan,nan | nan,inf ~inf,nan | nan,nan nan,nan
+atanh: +0,+0 +0,+0 | +0,nan +0,nan | 1,+0 inf,+0 | pfin,inf +0,pi/2 | nz,nan nan,nan | inf,pfin +0,pi/2
+atanh: inf,inf +0,pi/2 | inf,nan +0,nan | nan,fin nan,nan | nan,inf ~0,pi/2 | nan,nan nan,nan
+cosh: +0,+0 1,+0 | +0,inf nan,~0 | +0,nan nan,~0 | nz,inf nan,nan | nz,nan nan,nan | inf,+0 inf,+0
+cosh: inf,nz inf*cis | inf,inf ~inf,nan | inf,nan inf,nan | nan,0 nan,~0 | nan,nz nan,nan | nan,nan nan,nan
+exp: 0,+0 1,+0 | fin,inf nan,nan | fin,nan nan,nan | inf,+0 inf,+0 | -inf,fin 0*cis | inf,nz inf*cis
+exp: -inf,inf ~0,~0 | inf,inf ~inf,nan | -inf,nan ~0,~0 | inf,nan ~inf,nan | nan,+0 nan,+0 | nan,nz nan,nan
+exp: nan,nan nan,nan
+expm1: 0,+0 ~0,+0 | fin,inf nan,nan | fin,nan nan,nan | inf,+0 inf,+0 | -inf,fin 0*cis-1 | inf,nz inf*cis
+expm1: -inf,inf -1,~0 | inf,inf ~inf,nan | -inf,nan -1,~0 | inf,nan ~inf,nan | nan,+0 nan,+0
+expm1: nan,nz nan,nan | nan,nan nan,nan
+log: -0,+0 -inf,pi | +0,+0 -inf,+0 | fin,inf inf,pi/2 | fin,nan nan,nan | -inf,pfin inf,pi | inf,pfin inf,+0
+log: -inf,inf inf,3pi/4 | inf,inf inf,pi/4 | +-inf,nan inf,nan | nan,fin nan,nan | nan,inf inf,nan
+log: nan,nan nan,nan
+log1p: -1,+0 -inf,+0 | fin,inf inf,pi/2 | fin,nan nan,nan | -inf,pfin inf,pi | inf,pfin inf,+0
+log1p: -inf,inf inf,3pi/4 | inf,inf inf,pi/4 | +-inf,nan inf,nan | nan,fin nan,nan | nan,inf inf,nan
+log1p: nan,nan nan,nan
+sinh: +0,+0 +0,+0 | +0,inf ~0,nan | +0,nan ~0,nan | pfin,inf nan,nan | pfin,nan nan,nan | inf,+0 inf,+0
+sinh: inf,pfin inf*cis | inf,inf ~inf,nan | inf,nan ~inf,nan | nan,+0 nan,+0 | nan,nz nan,nan
+sinh: nan,nan nan,nan
+sqrt: 0,+0 +0,+0 | any,inf inf,inf | fin,nan nan,nan | -inf,pfin +0,inf | inf,pfin inf,+0
+sqrt: -inf,nan nan,~inf | inf,nan inf,nan | nan,fin nan,nan | nan,nan nan,nan
+tanh: +0,+0 +0,+0 | nz,inf nan,nan | +0,inf +0,nan | nz,nan nan,nan | +0,nan +0,nan | inf,pfin 1,~0
+tanh: inf,inf 1,~0 | inf,nan 1,~0 | nan,+0 nan,+0 | nan,nz nan,nan | nan,nan nan,nan
+sign: 0,0 +0,+0 | nan,any nan,nan | any,nan nan,nan
 """
 
 # The kinds of operands a function takes, and the dtype of its result: "same", "bool", or "promoted".

@@ -153,19 +153,37 @@ def test_special_values_of_two_operands(name: str, a: str, b: str, wanted: str) 
             assert holds(each, result(wanted, wants), dtype, wanted), (name, first, each)
 
 
-def complex_number(text: str) -> complex:
-    cut = max(text.rfind("+"), text.rfind("-", 1))
-    real, imag = text[:cut], text[cut:].removesuffix("j")
-    imag = imag.removeprefix("+") if imag[1:] in WORDS else imag
-    return complex(values(real)[0], values(imag.replace("+pi", "pi"))[0])
+COMPLEX_WORDS: dict[str, tuple[float, ...]] = {
+    "0": (0.0, -0.0), "+-inf": (math.inf, -math.inf), "fin": (0.0, -0.0, 1.5, -2.0, 1e-3, 1e5),
+    "nz": (1.5, -2.0, 1e-3, 700.0, -1e5), "pfin": (1.5, 1e-3, 30.0), "any": (0.0, 1.0, -3.0, math.inf, -math.inf, math.nan),
+}  # fmt: skip
+
+
+def part_holds(found: float, word: str) -> bool:
+    wanted = values(word.lstrip("~"))[0]
+    if math.isnan(wanted):
+        return math.isnan(found)
+    same_sign = word.startswith("~") or math.copysign(1, found) == math.copysign(1, wanted)
+    return same_sign and abs(found) == pytest.approx(abs(wanted), rel=1e-6)
+
+
+def turned_holds(found: complex, word: str, angle: float) -> bool:
+    """Whether a result is one "x*cis", of that angle; the sign of a zero is left open."""
+    size, _, less = word.partition("*cis")
+    re, im = values(size)[0] * math.cos(angle), values(size)[0] * math.sin(angle)
+    return found.real == (re + float(less) if less else re) and found.imag == im
 
 
 @pytest.mark.parametrize(("name", "given", "wanted"), cases(table.COMPLEX_CASES, 2))
 def test_special_values_of_complex_numbers(name: str, given: str, wanted: str) -> None:
-    z, w = complex_number(given), complex_number(wanted)
-    out = complex(getattr(xp, name)(xp.asarray(z, dtype="complex128")))
-    for found, part in ((out.real, w.real), (out.imag, w.imag)):
-        assert found == pytest.approx(part, nan_ok=True, abs=0), (z, out, w)
+    a, b = (COMPLEX_WORDS.get(word) or values(word) for word in given.split(","))
+    for dtype in ("complex64", "complex128"):
+        z = np.asarray([complex(x, y) for x, y in itertools.product(a, b)], dtype)
+        for each, out in zip(z, np.asarray(getattr(xp, name)(xp.asarray(z))), strict=True):
+            if "*" in wanted:
+                assert turned_holds(out, wanted, float(each.imag)), (each, out)
+            else:
+                assert all(map(part_holds, (out.real, out.imag), wanted.split(","))), (each, out)
 
 
 # -- dtypes -----------------------------------------------------------------------------------------------------------

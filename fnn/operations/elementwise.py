@@ -224,9 +224,9 @@ def _hypot(x: Any, y: Any) -> Any:
 
 def _sign(x: Any) -> Any:
     if _is_complex(x):
-        size = abs_p(x)
-        none = eq(size, _zero(size))
-        return div(x, P.convert(select(none, _one(size), size), dtype=aval_of(x).dtype))
+        none = eq(size := abs_p(x), 0.0)
+        unit = div(x, P.convert(select(none, _one(size), size), dtype=aval_of(x).dtype))
+        return select(none, _zero(x), unit)
     out = P.sign(x)
     return add_p(out, _zero(out)) if _is_float(out) else out  # where P.sign keeps -0.0
 
@@ -239,8 +239,7 @@ def _copysign(x: Any, y: Any) -> Any:
     x = _like(x, y)
     dtype = aval_of(x).dtype
     word = np.dtype(f"u{dtype.itemsize}")
-    sign = P.shift_right_logical(P.bitcast(_like(y, x), word), dtype.itemsize * 8 - 1)
-    negative = ne(sign, 0)
+    negative = ne(P.shift_right_logical(P.bitcast(_like(y, x), word), dtype.itemsize * 8 - 1), 0)
     size = abs_p(x)
     return select(negative, neg(size), size)
 
@@ -402,8 +401,9 @@ def _log_base(base: float) -> Function:
 def _expm1(x: Any) -> Any:
     if not _is_complex(x):
         return P.expm1(x)
-    real, imag = P.real(x), P.imag(x)  # on the real axis an infinity must not meet sin(0)
-    return select(eq(imag, _zero(imag)), P.complex(P.expm1(real), imag), P.expm1(x))
+    real, imag = P.real(x), P.imag(x)  # an infinity must not meet sin(0)
+    out = select(eq(abs_p(real), math.inf), sub(P.exp(x), 1.0), P.expm1(x))
+    return select(eq(imag, _zero(imag)), P.complex(P.expm1(real), imag), out)
 
 
 def _sinc(x: Any) -> Any:
