@@ -81,7 +81,8 @@ _WRITTEN: dict[str, tuple[str, Callable[[], Any]]] = {
 
 
 def _round(self: Any, ndigits: int | None = None) -> Any:
-    return O.choice.round(self, ndigits or 0)
+    rounded = O.choice.round(self, ndigits or 0)
+    return O.choice.astype(rounded, int) if ndigits is None and self.aval.is_float else rounded
 
 
 # -- Python's own conversions -----------------------------------------------------------------------------------------

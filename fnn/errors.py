@@ -26,13 +26,16 @@ __all__ = [
     "KeyReuseError",
     "KeyReuseWarning",
     "LeakError",
+    "MismatchError",
     "MissingDependency",
+    "MissingRuleError",
     "NonConcreteBooleanIndexError",
     "NonFiniteError",
     "ShapeError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
+    "TracerSliceError",
     "TreeError",
     "UnexpectedTracerError",
     "UnsupportedError",
@@ -132,7 +135,7 @@ class TracerIntegerConversionError(ConcretizationError):
     """
 
 
-class LeakError(FnnError, RuntimeError):
+class LeakError(FnnError, RuntimeError, TypeError):
     """An array that belongs to a trace was used after the trace had ended, or in another thread.
 
     Broken::
@@ -245,6 +248,19 @@ class NonConcreteBooleanIndexError(ConcretizationError, IndexingError):
     """
 
 
+class TracerSliceError(TracerIntegerConversionError, IndexingError):
+    """A slice has a traced bound: the length of the result would depend on its value.
+
+    Broken::
+
+        fnn.jit(lambda x, n: x[n:])(x, 3)
+
+    A traced start with a fixed length::
+
+        fnn.jit(lambda x, n: fnn.lax.dynamic_slice_in_dim(x, n, 4))(x, 3)
+    """
+
+
 class ImmutableError(FnnError, TypeError, AttributeError):
     """An array, a module or another value that never changes was assigned to.
 
@@ -329,6 +345,36 @@ class DifferentiationError(FnnError, TypeError):
 
         fnn.grad(lambda x: (x * 2).sum())(fnp.ones(3))
         fnn.jacobian(lambda x: x * 2)(fnp.ones(3))
+    """
+
+
+class MissingRuleError(DifferentiationError, AttributeError):
+    """A function with custom derivatives was called before it was given any.
+
+    Broken::
+
+        @fnn.custom_jvp
+        def f(x):
+            return fnp.sin(x)
+
+        f(1.0)
+
+    Define them first::
+
+        f.defjvp(lambda primals, tangents: (f(*primals), fnp.cos(*primals) * tangents[0]))
+    """
+
+
+class MismatchError(DifferentiationError, ValueError):
+    """A tangent or cotangent has another shape or dtype than what it belongs to.
+
+    Broken::
+
+        fnn.jvp(fnp.sin, (fnp.ones(3),), (fnp.ones(4),))
+
+    Give both one shape and dtype::
+
+        fnn.jvp(fnp.sin, (fnp.ones(3),), (fnp.ones(3),))
     """
 
 

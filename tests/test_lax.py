@@ -201,8 +201,7 @@ def test_windows(rng: np.random.Generator) -> None:
         lax.reduce_window(X, 0.0, lax.add, (2,))
     with pytest.raises(DtypeError, match="init_value"):
         lax.reduce_window(I, np.float32(0), lax.add, (1, 2))
-    with pytest.raises(ArgumentError, match=r"lax\.scan"):
-        lax.reduce_window(X, 0.0, lax.sub, (1, 2))
+    close(lax.reduce_window(X, 0.0, lambda a, b: a + 2 * b, (1, 2)), 2 * (X[:, :-1] + X[:, 1:]))
 
 
 @pytest.mark.parametrize("name", BITS)
@@ -291,11 +290,14 @@ def test_reduce_knows_addition_however_it_is_written(f: Any) -> None:
 
 
 def test_reduce_of_pytrees_and_other_computations() -> None:
-    high, low = lax.reduce((X, Y), (np.float32(-np.inf), np.float32(0)), lax.max, (0, 1))
-    assert float(high) == 4.0 and float(low) == 4.0
+    larger = lambda a, b: (lax.max(a[0], b[0]), lax.select(b[0] > a[0], b[1], a[1]))
+    high, place = lax.reduce((X, I), (np.float32(-np.inf), np.int32(0)), larger, (0, 1))
+    assert float(high) == 4.0 and int(place) == I[2, 3]
     close(lax.reduce(X[:0], np.float32(7), lax.mul, (0,)), np.full(4, 7, np.float32))
-    with pytest.raises(ArgumentError, match="associative_scan"):
-        lax.reduce(X, np.float32(0), lambda a, b: a * b + 1, (0,))
+    close(lax.reduce(X, 1.0, lambda a, b: a * 0.5 + b, (0,)), 0.125 + X[0] / 4 + X[1] / 2 + X[2])
+    close(lax.reduce(X[:0], np.float32(7), lambda a, b: a * b + 1, (0,)), np.full(4, 7, np.float32))
+    with pytest.raises(ArgumentError, match="must return such scalars"):
+        lax.reduce(X, 0.0, lambda a, b: (a + b > 0) | False, (0,))
 
 
 def test_products() -> None:

@@ -334,6 +334,7 @@ _RULES: dict[str, Callable[[_Checking, Equation, list[Any]], list[Any]]] = {
     "remat": _Checking.call,
     "custom_jvp": _Checking.call,
     "custom_vjp": _Checking.call,
+    "custom_vmap": _Checking.call,
     "cond": _Checking.cond,
     "scan": _Checking.scan,
     "while": _Checking.loop,

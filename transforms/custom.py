@@ -18,13 +18,13 @@ from fnn.core.lowering import Loop
 from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import describe, function_place
 from fnn.core.trace import aval_of, stage, state
-from fnn.errors import ArgumentError, DifferentiationError, TreeError
+from fnn.errors import ArgumentError, MismatchError, MissingRuleError, TreeError
 from fnn.primitives.rules import lift
 from fnn.transforms.autodiff import fill, vjp_flat
 from fnn.transforms.batching import vmap_flat
 from fnn.transforms.calls import graph_floor
 from fnn.transforms.closures import close_jvp, close_vjp, refuse_closed
-from fnn.transforms.flattening import flatten_arguments, flatten_result
+from fnn.transforms.flattening import fits, flatten_arguments, flatten_result, from_float0
 from fnn.transforms.symbolic_zeros import CustomVJPPrimal
 
 
@@ -314,7 +314,7 @@ class custom_jvp(_Custom):  # the field's name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.rule is None:
-            raise DifferentiationError(
+            raise MissingRuleError(
                 f"custom_jvp {function_place(self.f)} has no rule yet: define one with defjvp"
             )
         fixed, dynamic, merge = self._split(self._bind(args, kwargs))
@@ -327,10 +327,10 @@ class custom_jvp(_Custom):  # the field's name
 
         def rule(primals: list[Any], tangents: list[Any]) -> Any:
             pair = self.rule(*fixed, tree.unflatten(structure, primals), tree.unflatten(structure, tangents))  # type: ignore[misc]
-            if not isinstance(pair, tuple) or len(pair) != 2:
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ArgumentError(f"the jvp rule {function_place(self.rule)} must return (out, tangent)")
             outs, out_structure = flatten_result("custom_jvp", self.rule, pair[0])
-            tangents, same = flatten_result("custom_jvp", self.rule, pair[1])
+            tangents, same = flatten_result("custom_jvp", self.rule, tree.map(from_float0, pair[1]))
             if same != out_structure:
                 raise TreeError(
                     f"the jvp rule {function_place(self.rule)} returns structures {out_structure} and {same} "
@@ -338,8 +338,8 @@ class custom_jvp(_Custom):  # the field's name
                 )
             box[:] = [out_structure]
             for o, t in zip(outs, tangents, strict=True):
-                if o.aval.shape != t.aval.shape:
-                    raise DifferentiationError(
+                if o.aval.shape != t.aval.shape or (o.aval.is_inexact and not fits(t.aval, o.aval)):
+                    raise MismatchError(
                         f"the jvp rule {function_place(self.rule)} returns a tangent {t.aval} for a "
                         f"result {o.aval}"
                     )
@@ -380,8 +380,15 @@ class custom_vjp(_Custom):  # the field's name
     forward: Callable[..., Any] | None = None
     backward: Callable[..., Any]
 
-    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any], symbolic_zeros: bool = False) -> None:
-        """With symbolic_zeros, fwd gets a `CustomVJPPrimal` for each array; cotangents are arrays either way."""
+    def defvjp(
+        self,
+        fwd: Callable[..., Any],
+        bwd: Callable[..., Any],
+        symbolic_zeros: bool = False,
+        optimize_remat: bool = False,
+    ) -> None:
+        """With symbolic_zeros, fwd gets a `CustomVJPPrimal` for each array; cotangents are arrays either way.
+        optimize_remat is accepted: a compiled program computes only what is used anyway."""
         self.forward, self.backward = fwd, bwd
         if symbolic_zeros:
 
@@ -395,7 +402,7 @@ class custom_vjp(_Custom):  # the field's name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.forward is None:
-            raise DifferentiationError(
+            raise MissingRuleError(
                 f"custom_vjp {function_place(self.f)} has no rules yet: define them with defvjp"
             )
         fixed, dynamic, merge = self._split(self._bind(args, kwargs))
@@ -445,7 +452,7 @@ class custom_vjp(_Custom):  # the field's name
             if ct is None:
                 out += [None] * len(leaves)
                 continue
-            cts, same = flatten_result("custom_vjp", self.backward, ct)
+            cts, same = flatten_result("custom_vjp", self.backward, tree.map(from_float0, ct))
             if same != structure:
                 raise TreeError(
                     f"{what}: the cotangent of argument {i} has structure {same}, the argument {structure}"
@@ -456,7 +463,7 @@ class custom_vjp(_Custom):  # the field's name
                     out.append(None)
                     continue
                 if have.shape != want.shape:
-                    raise DifferentiationError(
+                    raise MismatchError(
                         f"{what}: the cotangent of argument {i} is {have}, the argument {want}"
                     )
                 out.append(P.convert(c, dtype=want.dtype) if have.dtype != want.dtype else c)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,20 +11,24 @@ import numpy as np
 
 from fnn import dtypes, tree
 from fnn import primitives as P
-from fnn.core.array import ConcreteArray
+from fnn.core.array import Array, ConcreteArray
 from fnn.core.aval import Aval
+from fnn.core.ir import Graph, Var
 from fnn.core.source import function_place
 from fnn.core.trace import aval_of
 from fnn.core.tracebacks import filtered
-from fnn.errors import ArgumentError, DifferentiationError, TreeError
+from fnn.errors import ArgumentError, DifferentiationError, MismatchError, TreeError
 from fnn.transforms.autodiff import fill, jvp_flat, vjp_flat
+from fnn.transforms.calls import staged
 from fnn.transforms.flattening import (
     abstract,
     argument_name,
     chosen_name,
+    fits,
     flat_call,
     flatten_arguments,
     flatten_result,
+    from_float0,
 )
 
 
@@ -48,71 +53,84 @@ def jvp(
             "jvp: primals and tangents are tuples of arguments: jvp(f, (x,), (t,)); "
             f"got {type(primals).__name__} and {type(tangents).__name__}"
         )
+    if type(primals) is not type(tangents):
+        raise TreeError(
+            f"jvp of {function_place(fun)}: primals are a {type(primals).__name__}, tangents a {type(tangents).__name__}"
+        )
     leaves, structure = flatten_arguments("jvp", tuple(primals))
-    directions, same = flatten_arguments("jvp", tree.map(_from_float0, tuple(tangents)))
+    directions, same = flatten_arguments("jvp", tree.map(from_float0, tuple(tangents)))
     if structure != same:
         raise TreeError(
             f"jvp of {function_place(fun)}: primals and tangents differ in structure: {structure} and {same}"
         )
     for i, (x, t) in enumerate(zip(leaves, directions, strict=True)):
-        if x.aval.shape != t.aval.shape or (
-            x.aval.dtype != t.aval.dtype and x.aval.is_inexact and not t.aval.weak_type
-        ):
-            raise DifferentiationError(
+        if x.aval.shape != t.aval.shape or (x.aval.is_inexact and not fits(t.aval, x.aval)):
+            raise MismatchError(
                 f"jvp of {function_place(fun)}: the tangent of {argument_name(tuple(primals), i)} is "
                 f"{t.aval}, but the primal is {x.aval}; they must agree"
             )
-    kept: list[Any] = []
-    flat, box = flat_call(_without_aux(fun, kept) if has_aux else fun, structure, "jvp")
-    lines = [
-        P.convert(t, dtype=x.aval.dtype) if x.aval.is_inexact and t.aval.dtype != x.aval.dtype else t
-        for x, t in zip(leaves, directions, strict=True)
-    ]
+    aux = Aux()
+    flat, box = flat_call(aux.without(fun) if has_aux else fun, structure, "jvp")
     outs, out_tangents = jvp_flat(
-        _with_tail(flat, kept),
+        aux.with_tail(flat),
         leaves,
-        [t if x.aval.is_inexact else None for x, t in zip(leaves, lines, strict=True)],
+        [_cast(t, x.aval) if x.aval.is_inexact else None for x, t in zip(leaves, directions, strict=True)],
     )
     size = box[0].num_leaves
     out = tree.unflatten(box[0], outs[:size])
     pairs = zip(outs[:size], out_tangents[:size], strict=True)
     tangent = tree.unflatten(box[0], [_tangent(t, aval_of(o)) for o, t in pairs])
-    return (out, tangent, tree.unflatten(kept[1], outs[size:])) if has_aux else (out, tangent)
+    return (out, tangent, aux.result(outs[size:])) if has_aux else (out, tangent)
 
 
-def _from_float0(t: Any) -> Any:
-    """The tangent of an integer or a boolean, which holds nothing, as an array that may be passed on."""
-    return np.zeros(np.shape(t), bool) if getattr(t, "dtype", None) == dtypes.float0 else t
+def _cast(ct: Any, aval: Aval) -> Any:
+    return ct if aval_of(ct).dtype == aval.dtype else P.convert(ct, dtype=aval.dtype)
 
 
 def _tangent(t: Any, aval: Aval) -> Any:
     return np.zeros(aval.shape, dtypes.float0) if not aval.is_inexact else fill(t, aval)
 
 
-def _without_aux(f: Callable[..., Any], kept: list[Any]) -> Callable[..., Any]:
-    """f's first result; the leaves and the structure of the second are left in `kept`."""
-
-    @functools.wraps(f)
-    def first(*args: Any, **kwargs: Any) -> Any:
-        out = f(*args, **kwargs)
-        if not isinstance(out, tuple) or len(out) != 2:
-            raise ArgumentError(
-                f"has_aux: {function_place(f)} must return a pair (value, aux), not {type(out).__name__}"
-            )
-        kept[:] = flatten_result("has_aux", f, out[1])
-        return out[0]
-
-    return first
+def _derivative(ct: Any, aval: Aval) -> Any:
+    """A derivative in an argument, of the argument's type: weak in a Python number."""
+    ct = _tangent(ct, aval)
+    return P.convert(ct, dtype=aval.dtype, weak=True) if aval.weak_type and aval.is_inexact else ct
 
 
-def _with_tail(flat: Callable[..., list], kept: list[Any]) -> Callable[..., list]:
-    """flat's results followed by the leaves left in `kept`: they pass through the trace as its outputs do."""
+class Aux:
+    """What a function returns beside its value: arrays pass through the trace, anything else as it is."""
 
-    def both(*xs: Any) -> list:
-        outs = flat(*xs)
-        return [*outs, *kept[0]] if kept else outs
+    __slots__ = ("arrays", "leaves", "structure")
 
-    return both
+    def __init__(self) -> None:
+        self.arrays: list[Any] = []
+
+    def without(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """f's first result; the second is kept."""
+
+        @functools.wraps(f)
+        def first(*args: Any, **kwargs: Any) -> Any:
+            out = f(*args, **kwargs)
+            if not isinstance(out, (tuple, list)) or len(out) != 2:
+                raise ArgumentError(
+                    f"has_aux: {function_place(f)} must return a pair (value, aux), not {type(out).__name__}"
+                )
+            self.leaves, self.structure = tree.flatten(out[1])
+            self.arrays = [x for x in self.leaves if isinstance(x, Array)]
+            return out[0]
+
+        return first
+
+    def with_tail(self, flat: Callable[..., list]) -> Callable[..., list]:
+        """flat's results followed by the arrays kept."""
+        return lambda *xs: [*flat(*xs), *self.arrays]
+
+    def result(self, tail: Sequence[Any]) -> Any:
+        """The second result, of arrays that have left the trace."""
+        values = iter(tail)
+        return tree.unflatten(
+            self.structure, [next(values) if isinstance(x, Array) else x for x in self.leaves]
+        )
 
 
 @filtered
@@ -129,9 +147,9 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     leaves, structure = flatten_arguments("vjp", primals)
     avals = [x.aval for x in leaves]
-    kept: list[Any] = []
-    flat, box = flat_call(_without_aux(fun, kept) if has_aux else fun, structure, "vjp")
-    outs, pull_flat = vjp_flat(_with_tail(flat, kept), leaves, [a.is_inexact for a in avals])
+    aux = Aux()
+    flat, box = flat_call(aux.without(fun) if has_aux else fun, structure, "vjp")
+    outs, pull_flat = vjp_flat(aux.with_tail(flat), leaves, [a.is_inexact for a in avals])
     size = box[0].num_leaves
     outs, tail = outs[:size], outs[size:]
     out_avals = [aval_of(o) for o in outs]
@@ -148,18 +166,35 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                 good.append(None)
                 continue
             have = aval_of(c)
-            if have.shape != a.shape or (have.dtype != a.dtype and not have.weak_type):
+            if have.shape != a.shape or not fits(have, a):
                 where = argument_name((ct,), i).removeprefix("args[0]")
-                raise DifferentiationError(
+                raise MismatchError(
                     f"vjp of {function_place(fun)}: the cotangent{where} is {have}, but the result is {a}; "
                     "they must agree in shape and dtype"
                 )
-            good.append(c if have.dtype == a.dtype else P.convert(c, dtype=a.dtype))
+            good.append(_cast(c, a))
         found = pull_flat([*good, *[None] * len(tail)])
-        return tree.unflatten(structure, [_tangent(c, a) for c, a in zip(found, avals, strict=True)])
+        return tree.unflatten(structure, [_derivative(c, a) for c, a in zip(found, avals, strict=True)])
 
     out = tree.unflatten(box[0], outs)
-    return (out, pull, tree.unflatten(kept[1], tail)) if has_aux else (out, pull)
+    return (out, pull, aux.result(tail)) if has_aux else (out, pull)
+
+
+_LEAF = tree.structure(0.0)
+
+
+def argument_numbers(what: str, argnums: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:
+    """(the numbers of `argnums`, whether it was one number and no sequence)."""
+    try:
+        return (operator.index(argnums),), True  # type: ignore[arg-type]  # refused below
+    except TypeError:
+        pass
+    try:
+        return tuple(map(operator.index, argnums)), False  # type: ignore[arg-type]  # refused here
+    except TypeError:
+        raise ArgumentError(
+            f"{what}: argnums is an integer or a sequence of integers, not {argnums!r}"
+        ) from None
 
 
 @functools.cache
@@ -203,7 +238,7 @@ def value_and_grad(
             f"grad and value_and_grad take a function, not {type(fun).__name__}: write grad(loss)(x), where "
             "loss is the function itself, not its result"
         )
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers, single = argument_numbers("grad", argnums)
 
     @functools.wraps(fun)
     @filtered
@@ -230,17 +265,22 @@ def value_and_grad(
                     "it through a closure."
                 )
         needs = [x.aval.is_inexact for x in leaves]
-        kept: list[Any] = []
-        inner = _without_aux(fun, kept) if has_aux else fun
+        aux = Aux()
+        inner = aux.without(fun) if has_aux else fun
 
         def flat(*xs: Any) -> list:
             full = list(args)
             for i, part in zip(places, tree.unflatten(structure, xs), strict=True):
                 full[i] = part
-            (value, *more), _ = flatten_result("grad", fun, inner(*full, **kwargs))
+            results, form = flatten_result("grad", fun, inner(*full, **kwargs))
+            if form != _LEAF:
+                hint = "; return (loss, the rest) and pass has_aux=True" if len(results) > 1 else ""
+                raise DifferentiationError(
+                    f"grad of {function_place(fun)} needs a scalar result, got {form} of {len(results)} arrays{hint}"
+                )
+            (value,) = results
             aval = value.aval
-            if more or aval.shape or not (dtypes.is_complex(aval.dtype) if holomorphic else aval.is_float):
-                what = f"{1 + len(more)} arrays" if more else str(aval)
+            if aval.shape or not (dtypes.is_complex(aval.dtype) if holomorphic else aval.is_float):
                 hint = (
                     "; reduce it to one number (fnn.numpy.sum, mean), or use vjp or jacrev"
                     if aval.shape and aval.is_inexact
@@ -250,19 +290,17 @@ def value_and_grad(
                     if dtypes.is_complex(aval.dtype)
                     else "; gradients are of floating-point numbers"
                 )
-                hint = "; return (loss, the rest) and pass has_aux=True" if more else hint
                 raise DifferentiationError(
-                    f"grad of {function_place(fun)} needs a scalar result, got {what}{hint}"
+                    f"grad of {function_place(fun)} needs a scalar result, got {aval}{hint}"
                 )
             return [value]
 
-        outs, pull = vjp_flat(_with_tail(flat, kept), leaves, needs)
+        outs, pull = vjp_flat(aux.with_tail(flat), leaves, needs)
         value = outs[0]
         one = _one(aval_of(value).dtype)
         cts = pull([one] + [None] * (len(outs) - 1), once=True)
-        grads = tree.unflatten(structure, [_tangent(c, x.aval) for c, x in zip(cts, leaves, strict=True)])
-        grads = grads[0] if isinstance(argnums, int) else grads
-        return ((value, tree.unflatten(kept[1], outs[1:])) if has_aux else value), grads
+        grads = tree.unflatten(structure, [_derivative(c, x.aval) for c, x in zip(cts, leaves, strict=True)])
+        return ((value, aux.result(outs[1:])) if has_aux else value), grads[0] if single else grads
 
     return wrapped
 
@@ -306,13 +344,39 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     9.0 6.0 12.0
     """
     out, pull, *aux = vjp(fun, *primals, has_aux=has_aux)
-    _, forward = vjp(pull, tree.map(lambda o: _tangent(None, aval_of(o)), out))
+    leaves, out_structure = tree.flatten(out)
+    places = [i for i, o in enumerate(leaves) if aval_of(o).is_inexact]
+    needs = [abstract(x) for x in tree.leaves(primals)]
+
+    def pulled(cts: list[Any]) -> list[Any]:
+        """Cotangents of the floating-point results to those of the floating-point arguments."""
+        full: list[Any] = [np.zeros(aval_of(o).shape, dtypes.float0) for o in leaves]
+        for i, ct in zip(places, cts, strict=True):
+            full[i] = ct
+        found = tree.leaves(pull(tree.unflatten(out_structure, full)))
+        return [c for c, a in zip(found, needs, strict=True) if a.is_inexact]
+
+    _, forward = vjp(pulled, [_tangent(None, aval_of(leaves[i])) for i in places])
 
     def linear(*tangents: Any) -> Any:
         have, want = tree.structure(tangents), tree.structure(primals)
         if have != want:
             raise TreeError(f"linearize: tangents have structure {have}, the primals {want}")
-        return forward(tangents)[0]
+        given = []
+        for i, (t, a) in enumerate(zip(tree.leaves(tangents), needs, strict=True)):
+            if not a.is_inexact:
+                continue
+            aval = abstract(t)
+            if aval.shape != a.shape or not fits(aval, a):
+                raise MismatchError(
+                    f"linearize of {function_place(fun)}: the tangent of {argument_name(primals, i)} is {aval}, but the "
+                    f"primal is {a}; they must agree"
+                )
+            given.append(t)
+        results: list[Any] = [np.zeros(aval_of(o).shape, dtypes.float0) for o in leaves]
+        for i, t in zip(places, forward(given)[0], strict=True):
+            results[i] = _derivative(t, aval_of(leaves[i]))
+        return tree.unflatten(out_structure, results)
 
     return (out, linear, *aux)
 
@@ -320,13 +384,40 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple]:
     """The transpose of a linear function: a function from cotangents of f's result to a tuple of cotangents.
 
-    primals give shapes and dtypes only (arrays or ShapeDtypeStruct).
+    primals give shapes and dtypes only (arrays or ShapeDtypeStruct). Raises DifferentiationError where f is not linear
+    (its derivative depends on where it is taken) or an argument is not floating point.
 
     >>> import fnn
     >>> back = fnn.linear_transpose(lambda x: 3.0 * x, 1.0)
     >>> print(*back(2.0))
     6.0
     """
-    zeros = tree.map(lambda x: P.zeros(abstract(x)), primals)
-    _, pull = vjp(fun, *zeros)
+    avals = tree.map(abstract, primals)
+    for i, a in enumerate(tree.leaves(avals)):
+        if not a.is_inexact:
+            raise DifferentiationError(
+                f"linear_transpose of {function_place(fun)} needs floating-point arguments, but "
+                f"{argument_name(primals, i)} is {a}"
+            )
+
+    def pulled(xs: Any) -> list[Any]:
+        out, pull = vjp(fun, *xs)
+        return tree.leaves(pull(tree.map(lambda o: _tangent(None, aval_of(o)), out)))
+
+    leaves, structure = tree.flatten((avals,))
+    graph, _, _ = staged(pulled, structure, leaves)
+    if _depends(graph, len(leaves)):
+        raise DifferentiationError(
+            f"linear_transpose of {function_place(fun)}: it is not linear; its derivative depends on its arguments"
+        )
+    _, pull = vjp(fun, *tree.map(P.zeros, avals))
     return pull
+
+
+def _depends(graph: Graph, count: int) -> bool:
+    """Whether a result of a graph depends on one of its first `count` inputs."""
+    reached = set(graph.inputs[:count])
+    for e in graph.equations:
+        if any(x in reached for x in e.inputs if isinstance(x, Var)):
+            reached.update(e.outputs)
+    return any(x in reached for x in graph.outputs if isinstance(x, Var))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fnn import tree
+import numpy as np
+
+from fnn import dtypes, tree
 from fnn.core.array import Array, as_array
 from fnn.core.aval import Aval
 from fnn.core.source import function_place
@@ -87,11 +89,24 @@ def flat_call(
 def abstract(x: Any) -> Aval:
     """The abstract value of an argument: an array, a number, or anything with shape and dtype
     (ShapeDtypeStruct)."""
-    if isinstance(x, Array):
+    if isinstance(x, (Array, ShapeDtypeStruct)):
         return x.aval
-    if isinstance(x, ShapeDtypeStruct):
-        return x.aval
-    return as_array(x).aval
+    try:
+        return as_array(x).aval
+    except ArgumentError:
+        if not (hasattr(x, "shape") and hasattr(x, "dtype")):
+            raise
+        return ShapeDtypeStruct(x.shape, x.dtype, weak_type=getattr(x, "weak_type", False)).aval
+
+
+def from_float0(t: Any) -> Any:
+    """The tangent of an integer or a boolean, which holds nothing, as an array that may be passed on."""
+    return np.zeros(np.shape(t), bool) if getattr(t, "dtype", None) == dtypes.float0 else t
+
+
+def fits(given: Aval, wanted: Aval) -> bool:
+    """Whether a tangent or cotangent has the dtype it must have; a Python float has every floating one."""
+    return given.dtype == wanted.dtype or (given.weak_type and given.is_inexact)
 
 
 class ShapeDtypeStruct:
@@ -104,8 +119,8 @@ class ShapeDtypeStruct:
     __slots__ = ("aval", "sharding")
 
     def __init__(self, shape: Any, dtype: Any, *, weak_type: bool = False, sharding: Any = None):
-        from fnn import dtypes
-
+        if dtype is None:
+            raise ArgumentError("ShapeDtypeStruct: the dtype is missing")
         self.aval = Aval(tuple(shape), dtypes.as_dtype(dtype), weak_type)
         self.sharding = sharding
 
@@ -128,6 +143,24 @@ class ShapeDtypeStruct:
     @property
     def weak_type(self) -> bool:
         return self.aval.weak_type
+
+    def update(self, **changes: Any) -> ShapeDtypeStruct:
+        """A copy with other fields (shape, dtype, weak_type, sharding)."""
+        fields = {
+            "shape": self.shape,
+            "dtype": self.dtype,
+            "weak_type": self.weak_type,
+            "sharding": self.sharding,
+        }
+        return ShapeDtypeStruct(**{**fields, **changes})
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ArgumentError("len() of the type of an array without axes")
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        return True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ShapeDtypeStruct) and other.aval is self.aval

@@ -15,19 +15,25 @@ from fnn.core.source import function_place
 from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, DifferentiationError
 from fnn.transforms.batching import vmap
-from fnn.transforms.differentiate import jvp, vjp
+from fnn.transforms.differentiate import argument_numbers, jvp, vjp
 from fnn.transforms.flattening import chosen_name, flatten_arguments
 
 
 def _basis(leaves: list[Any]) -> list[Array]:
-    """For every leaf the rows of the identity that fall on it: shape (total, *leaf.shape)."""
+    """For every leaf the rows of the identity that fall on it: shape (total, *leaf.shape), of the leaf's type."""
     total, at, out = sum(x.aval.size for x in leaves), 0, []
     for x in leaves:
         rows = np.zeros((total, x.aval.size), x.aval.dtype)
         rows[at : at + x.aval.size] = np.eye(x.aval.size, dtype=x.aval.dtype)
-        out.append(from_numpy(rows.reshape(total, *x.aval.shape), x.aval.dtype, copy=False))
+        row = from_numpy(rows.reshape(total, *x.aval.shape), x.aval.dtype, copy=False)
+        out.append(P.convert(row, dtype=x.aval.dtype, weak=True) if x.aval.weak_type else row)
         at += x.aval.size
     return out
+
+
+def _visible(derivative: Any) -> Any:
+    """Derivatives of dtype float0 as booleans, which vmap knows; `_cut` makes them float0 again."""
+    return tree.map(lambda t: np.zeros(t.shape, bool) if t.dtype == dtypes.float0 else t, derivative)
 
 
 def _cut(x: Any, leaves: list[Any], axis: int) -> list[Any]:
@@ -40,26 +46,36 @@ def _cut(x: Any, leaves: list[Any], axis: int) -> list[Any]:
         lo, hi = [0] * len(shape), list(shape)
         lo[axis], hi[axis] = at, at + n
         piece = P.slice(x, start=tuple(lo), limit=tuple(hi), step=(1,) * len(shape))
-        pieces.append(P.reshape(piece, shape=(*shape[:axis], *leaf.aval.shape, *shape[axis + 1 :])))
+        whole = (*shape[:axis], *leaf.aval.shape, *shape[axis + 1 :])
+        pieces.append(
+            np.zeros(whole, dtypes.float0) if dtypes.is_bool(x.dtype) else P.reshape(piece, shape=whole)
+        )
         at += n
     return pieces
 
 
 def _chosen(
-    f: Callable[..., Any], args: tuple, argnums: int | Sequence[int], what: str, holomorphic: bool
+    f: Callable[..., Any],
+    args: tuple,
+    argnums: int | Sequence[int],
+    what: str,
+    holomorphic: bool,
+    allow_int: bool = False,
 ) -> tuple[tuple, Callable, Any, Any]:
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers, single = argument_numbers(what, argnums)
     for i in numbers:
         if not -len(args) <= i < len(args):
             raise ArgumentError(
                 f"{what} of {function_place(f)}: argnums has {i}, but the call has {len(args)} argument(s)"
             )
     places = [i % len(args) for i in numbers]
-    chosen = args[places[0]] if isinstance(argnums, int) else tuple(args[i] for i in places)
-    picked = (chosen,) if isinstance(argnums, int) else chosen
+    chosen = args[places[0]] if single else tuple(args[i] for i in places)
+    picked = (chosen,) if single else chosen
     leaves, structure = flatten_arguments(what, chosen, lambda i: chosen_name(picked, places, i))
     for i, x in enumerate(leaves):
         allowed = dtypes.is_complex(x.aval.dtype) if holomorphic else x.aval.is_float
+        if allow_int and not x.aval.is_inexact:
+            continue
         if not allowed and not (what == "jacrev" and x.aval.is_inexact and not holomorphic):
             kind = "complex" if holomorphic else "real floating-point"
             hint = "; holomorphic=True takes complex ones" if x.aval.is_inexact and not holomorphic else ""
@@ -70,7 +86,7 @@ def _chosen(
 
     def partial(part: Any) -> Any:
         full = list(args)
-        for i, value in zip(places, (part,) if isinstance(argnums, int) else part, strict=True):
+        for i, value in zip(places, (part,) if single else part, strict=True):
             full[i] = value
         return full
 
@@ -115,12 +131,13 @@ def jacfwd(
         chosen, partial, leaves, structure = _chosen(fun, args, argnums, "jacfwd", holomorphic)
 
         def column(*rows: Any) -> Any:
-            return jvp(
+            _, tangent, *aux = jvp(
                 lambda part: fun(*partial(part), **kwargs),
                 (chosen,),
                 (tree.unflatten(structure, rows),),
                 has_aux,
-            )[1:]
+            )
+            return (_visible(tangent), *aux)
 
         found = vmap(column, out_axes=(-1, None) if has_aux else -1)(*_basis(leaves))
         if holomorphic:
@@ -151,11 +168,11 @@ def jacrev(
     @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen, partial, _, _ = _chosen(fun, args, argnums, "jacrev", holomorphic)
+        chosen, partial, _, _ = _chosen(fun, args, argnums, "jacrev", holomorphic, allow_int)
         out, pull, *aux = vjp(lambda part: fun(*partial(part), **kwargs), chosen, has_aux=has_aux)
         outs, out_structure = flatten_arguments("jacrev", out)
         _check_results(fun, "jacrev", outs, holomorphic)
-        rows = vmap(lambda *cts: pull(tree.unflatten(out_structure, cts))[0])(*_basis(outs))
+        rows = vmap(lambda *cts: _visible(pull(tree.unflatten(out_structure, cts))[0]))(*_basis(outs))
         cut = tree.map(lambda r: _Pieces(_cut(r, outs, 0)), rows)
         pieces, structure = tree.flatten(cut)
         jacobian = tree.unflatten(

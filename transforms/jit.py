@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fnn import tree
@@ -50,6 +50,9 @@ class Jitted:
         self._f = f
         self._static_nums, self._static_names = _positions(f, static_argnums, static_argnames)
         self._donate_nums, self._donate_names = _positions(f, donate_argnums, donate_argnames)
+        both = {*self._static_names} & {*self._donate_names} or {*self._static_nums} & {*self._donate_nums}
+        if both:
+            raise ArgumentError(f"jit of {function_place(f)}: {both} cannot be both static and donated")
         self._has_static = bool(self._static_nums or self._static_names)
         self._has_donated = bool(self._donate_nums or self._donate_names)
         self._cache: dict[Hashable, Entry] = {}
@@ -311,10 +314,9 @@ def _listed(x: Any) -> tuple:
 
 
 def _positions(
-    f: Callable[..., Any], numbers: Iterable[int], names: Iterable[str]
+    f: Callable[..., Any], numbers: Sequence[int], names: Sequence[str]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Numbers and names of arguments, each completed by the other where the signature tells."""
-    numbers, names = _listed(numbers), _listed(names)
     if not numbers and not names:
         return (), ()
     try:
@@ -343,8 +345,11 @@ def _positions(
     return tuple(dict.fromkeys([*numbers, *more_numbers])), tuple(dict.fromkeys([*names, *more_names]))
 
 
+_LATER: Any = object()  # jit was called for its options
+
+
 def jit(
-    fun: Callable[..., Any] | None = None,
+    fun: Callable[..., Any] = _LATER,
     *,
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Sequence[str] | None = None,
@@ -381,7 +386,7 @@ def jit(
         raise UnsupportedError(
             f"jit, at {describe(here())}: there is no backend {backend!r}; programs run on the CPU"
         )
-    if fun is None:
+    if fun is _LATER:
         return functools.partial(
             jit,
             static_argnums=static_argnums,

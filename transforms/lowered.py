@@ -32,6 +32,15 @@ class Lowered:
             [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self._entry.out_avals],
         )
 
+    @property
+    def jaxpr(self) -> Graph:
+        """The traced graph."""
+        return self._entry.graph
+
+    def lower(self) -> Lowered:
+        """Itself: what `jit(f).trace(x)` returns is lowered already."""
+        return self
+
     def graph(self, optimized: bool = False) -> Graph:
         """The traced graph, or what the passes make of it; print it."""
         if not optimized:

@@ -46,6 +46,10 @@ def checkpoint(
     @functools.wraps(fun)
     @filtered
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if any(not -len(args) <= i < len(args) for i in fixed):
+            raise ArgumentError(
+                f"checkpoint of {function_place(fun)}: static_argnums {fixed} for {len(args)} positional argument(s)"
+            )
         places = {i % len(args) for i in fixed}
         dynamic = tuple(a for i, a in enumerate(args) if i not in places)
 
@@ -128,6 +132,18 @@ def save_dots_without_batch(eqn: Equation) -> bool:
     return save_dots(eqn) and not eqn.params["batch"][0]
 
 
+def save_any_names_but_these(*names: str) -> Callable[[Equation], bool]:
+    """Values given another name with checkpoint_name are saved."""
+    return lambda eqn: eqn.primitive is name_p and eqn.params["name"] not in names
+
+
+def save_from_both_policies(
+    first: Callable[[Equation], bool], second: Callable[[Equation], bool]
+) -> Callable[[Equation], bool]:
+    """What either of two policies saves."""
+    return lambda eqn: first(eqn) or second(eqn)
+
+
 checkpoint_policies = SimpleNamespace(
     nothing_saveable=save_nothing,
     everything_saveable=save_everything,
@@ -137,6 +153,8 @@ checkpoint_policies = SimpleNamespace(
     checkpoint_dots_with_no_batch_dims=save_dots_without_batch,
     save_only_these_names=save_only_these_names,
     save_anything_except_these_names=save_anything_except_these_names,
+    save_any_names_but_these=save_any_names_but_these,
+    save_from_both_policies=save_from_both_policies,
 )
 
 remat = checkpoint

@@ -340,7 +340,9 @@ def fori_loop(
         lo, hi = int(lower), int(upper)
         dtype = as_array(lower).dtype if hasattr(lower, "dtype") else as_array(0).dtype
         indices = P.add(P.iota(dtype=dtype, shape=(max(hi - lo, 0),), dimension=0), np.asarray(lo, dtype))
-        return scan(named(lambda x, i: (body_fun(i, x), None), body_fun), init_val, indices)[0]
+        weak = type(lower) is int and type(upper) is int  # then the index yields to what it meets, as they do
+        index = (lambda i: P.convert(i, dtype=dtype, weak=True)) if weak else lambda i: i
+        return scan(named(lambda x, i: (body_fun(index(i), x), None), body_fun), init_val, indices)[0]
     a, b = as_array(lower), as_array(upper)
     dtype = a.dtype if not a.weak_type else b.dtype
     start = [P.convert(x, dtype=dtype) for x in (a, b)]

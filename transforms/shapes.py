@@ -8,6 +8,7 @@ from typing import Any
 
 from fnn import tree
 from fnn.core.ir import Graph
+from fnn.errors import ArgumentError
 from fnn.transforms.calls import staged
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, call_name
 
@@ -44,6 +45,8 @@ def make_ir(
       return c
     }
     """
+    if not callable(fun):
+        raise ArgumentError(f"make_ir takes a function, not {type(fun).__name__}")
     fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.wraps(fun)

@@ -51,6 +51,16 @@ class Equation:
         self.primitive, self.inputs, self.outputs = primitive, tuple(inputs), tuple(outputs)
         self.params, self.source = params, source
 
+    @property
+    def invars(self) -> tuple[Atom, ...]:
+        """The inputs, as a program written for JAX calls them."""
+        return self.inputs
+
+    @property
+    def outvars(self) -> tuple[Var, ...]:
+        """The outputs, likewise."""
+        return self.outputs
+
     def replace(self, inputs: Sequence[Atom]) -> Equation:
         return Equation(self.primitive, inputs, self.outputs, self.params, self.source)
 
@@ -75,6 +85,32 @@ class Graph:
     @property
     def out_avals(self) -> tuple[Aval, ...]:
         return tuple([a.aval for a in self.outputs])
+
+    # What a program written for JAX calls these.
+    @property
+    def jaxpr(self) -> Graph:
+        """The graph itself."""
+        return self
+
+    @property
+    def eqns(self) -> tuple[Equation, ...]:
+        """The equations."""
+        return self.equations
+
+    @property
+    def invars(self) -> tuple[Var, ...]:
+        """The inputs."""
+        return self.inputs
+
+    @property
+    def outvars(self) -> tuple[Atom, ...]:
+        """The outputs."""
+        return self.outputs
+
+    @property
+    def consts(self) -> tuple[Any, ...]:
+        """Nothing: constants stand where they are used."""
+        return ()
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """The derived thing `key`, made at most once."""

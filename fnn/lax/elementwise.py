@@ -12,16 +12,19 @@ import numpy as np
 
 from fnn import dtypes, tree
 from fnn import primitives as P
-from fnn.core.array import Array, as_array
+from fnn.core.array import Array, as_array, from_numpy
 from fnn.core.primitive import Primitive
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError, ShapeError
+from fnn.operations.complex_order import extreme_by
 from fnn.operations.elementwise import UNARY
+from fnn.operations.operands import broadcast_shapes, to_shape
 
 
-def operands(name: str, *xs: Any) -> list[Array]:
+def operands(name: str, *xs: Any, spread: bool = False) -> list[Array]:
     """Arrays of one dtype: weak ones take the dtype of the others. DtypeError where strong ones differ or
-    cannot hold the weak ones, ShapeError where shapes differ and are not scalar."""
+    cannot hold the weak ones, ShapeError where shapes differ and are not scalar (with `spread`, axes of size 1 are
+    repeated)."""
     arrays = [as_array(x) for x in xs]
     strong = {a.dtype for a in arrays if not a.weak_type}
     dtype = arrays[0].dtype if len(strong) > 1 else dtypes.result([a.aval for a in arrays])[0]
@@ -33,6 +36,9 @@ def operands(name: str, *xs: Any) -> list[Array]:
     out = [a if a.dtype == dtype else P.convert(a, dtype=dtype) for a in arrays]
     shapes = {a.shape for a in out if a.shape}
     if len(shapes) > 1:
+        if spread and len({len(s) for s in shapes}) == 1:
+            shape = broadcast_shapes(f"lax.{name}", *shapes)
+            return [to_shape(a, shape) if a.shape else a for a in out]
         raise ShapeError(
             f"lax.{name} needs operands of one shape (or scalars), got {', '.join(map(str, shapes))}, at "
             f"{describe(here())}; use fnn.numpy, which broadcasts, or lax.broadcast_in_dim"
@@ -51,10 +57,25 @@ def _binary(primitive: Primitive, doc: str) -> Callable[[Any, Any], Array]:
     name = primitive.name
 
     def function(x: Any, y: Any) -> Array:
-        return primitive(*operands(name, x, y))
+        return primitive(*operands(name, x, y, spread=True))
+
+    return _named(function, primitive, f"{doc}\n\n{_PAIR}")
+
+
+_PAIR = """    x, y: arrays or numbers of one dtype; scalars, or of equally many axes, those of size 1 being repeated."""
+
+
+def _extreme(
+    primitive: Primitive, wins: Primitive, on_bools: Primitive, doc: str
+) -> Callable[[Any, Any], Array]:
+    name, ordered = primitive.name, extreme_by(primitive, wins)
+
+    def function(x: Any, y: Any) -> Array:
+        x, y = operands(name, x, y, spread=True)
+        return on_bools(x, y) if dtypes.is_bool(x.dtype) else ordered(x, y)
 
     return _named(
-        function, primitive, f"{doc}\n\n    x, y: arrays or numbers of one dtype, of equal shapes or scalar."
+        function, primitive, f"{doc} Complex numbers are ordered by their real parts first.\n\n{_PAIR}"
     )
 
 
@@ -71,8 +92,8 @@ sub = _binary(P.sub, "x - y.")
 mul = _binary(P.mul, "x * y.")
 div = _binary(P.div, "x / y; integers are divided towards zero.")
 rem = _binary(P.rem, "The remainder of x / y, with the sign of x.")
-max = _binary(P.max, "The larger of x and y; NaN if either is.")
-min = _binary(P.min, "The smaller of x and y; NaN if either is.")
+max = _extreme(P.max, P.gt, P.or_, "The larger of x and y; NaN if either is.")
+min = _extreme(P.min, P.lt, P.and_, "The smaller of x and y; NaN if either is.")
 atan2 = _binary(P.atan2, "The angle of the point (y, x), from -pi to pi.")
 nextafter = _binary(P.nextafter, "The next number after x in the direction of y.")
 neg = _unary(P.neg, "-x.")
@@ -131,6 +152,9 @@ gt = _binary(P.gt, "x > y.")
 ge = _binary(P.ge, "x >= y.")
 
 
+_MAX, _MIN = max, min  # whose names are arguments of `clamp`
+
+
 def sign(x: Any) -> Array:
     """-1, 0 or 1; NaN for NaN; x / |x| of complex numbers, 0 of 0.
 
@@ -170,7 +194,7 @@ def pow(x: Any, y: Any) -> Array:
     x, y = as_array(x), as_array(y)
     if x.aval.is_inexact and y.dtype.kind in "iu":
         return P.pow(x, P.convert(y, dtype=x.dtype))
-    return P.pow(*operands("pow", x, y))
+    return P.pow(*operands("pow", x, y, spread=True))
 
 
 def integer_pow(x: Any, y: int) -> Array:
@@ -193,7 +217,10 @@ def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZER
 
 def clamp(min: Any, x: Any, max: Any) -> Array:
     """x limited to [min, max], which are scalars or of x's shape."""
-    return P.clamp(*operands("clamp", min, x, max))
+    low, x, high = operands("clamp", min, x, max)
+    if x.dtype.kind in "bc":
+        return _MIN(_MAX(low, x), high)
+    return P.clamp(low, x, high)
 
 
 def select(pred: Any, on_true: Any, on_false: Any) -> Array:
@@ -219,12 +246,11 @@ def select_n(which: Any, *cases: Any) -> Array:
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Array:
     """operand as another dtype."""
-    x, dtype = (
-        as_array(operand),
-        dtypes.canonicalize(
-            new_dtype, explicit=not any(new_dtype is kind for kind in (int, float, builtins.complex))
-        ),
-    )
+    explicit = not any(new_dtype is kind for kind in (int, float, builtins.complex))
+    dtype = dtypes.canonicalize(new_dtype, explicit=explicit)
+    if type(operand) is int and dtypes.is_integer(dtype):
+        return from_numpy(np.asarray(operand).astype(dtype), dtype)
+    x = as_array(operand)
     return x if x.dtype == dtype and not x.weak_type else P.convert(x, dtype=dtype)
 
 
@@ -245,7 +271,7 @@ def stop_gradient(x: Any) -> Any:
 
 def betainc(a: Any, b: Any, x: Any) -> Array:
     """The regularised incomplete beta function."""
-    return P.betainc(*operands("betainc", a, b, x))
+    return P.betainc(*operands("betainc", a, b, x, spread=True))
 
 
 regularized_incomplete_beta = betainc
@@ -253,7 +279,7 @@ regularized_incomplete_beta = betainc
 
 def polygamma(m: Any, x: Any) -> Array:
     """The m-th derivative of digamma, where m holds whole numbers above 0, as floating point."""
-    m, x = operands("polygamma", m, x)
+    m, x = operands("polygamma", m, x, spread=True)
     order = P.stop_gradient(m)
     odd = P.eq(P.rem(order, P.convert(2, dtype=x.dtype)), P.convert(0, dtype=x.dtype))
     size = P.mul(P.exp(P.lgamma(P.add(order, 1.0))), P.zeta(P.add(order, 1.0), x))

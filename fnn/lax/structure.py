@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import enum
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fnn import dtypes, tree
+from fnn import dtypes
 from fnn import primitives as P
 from fnn.core.array import Array, as_array
-from fnn.core.aval import Aval
 from fnn.core.source import describe, here
-from fnn.core.trace import closed_stage
 from fnn.errors import ArgumentError, ShapeError
 from fnn.lax.elementwise import operands
+from fnn.lax.reducing import axes_of
 
 
 class Precision(enum.Enum):
@@ -26,10 +24,6 @@ class Precision(enum.Enum):
     DEFAULT = 0
     HIGH = 1
     HIGHEST = 2
-
-
-def _axes(x: Array, axes: Any) -> tuple[int, ...]:
-    return tuple([a % x.ndim for a in ((axes,) if isinstance(axes, int) else axes)])
 
 
 def iota(dtype: Any, size: int) -> Array:
@@ -98,13 +92,13 @@ def transpose(operand: Any, permutation: Sequence[int]) -> Array:
 def rev(operand: Any, dimensions: Sequence[int]) -> Array:
     """Elements in reverse order along some axes."""
     x = as_array(operand)
-    return P.rev(x, axes=_axes(x, dimensions))
+    return P.rev(x, axes=axes_of(x, dimensions))
 
 
 def squeeze(array: Any, dimensions: Sequence[int]) -> Array:
     """Without some axes of size 1."""
     x = as_array(array)
-    gone = _axes(x, dimensions)
+    gone = axes_of(x, dimensions)
     if any(x.shape[d] != 1 for d in gone):
         raise ShapeError(
             f"lax.squeeze of axes {tuple(dimensions)} of {x.aval}, at {describe(here())}: they must be of size 1"
@@ -138,83 +132,7 @@ def concatenate(operands: Sequence[Any], dimension: int) -> Array:
     return P.concatenate(*arrays, axis=dimension % max(arrays[0].ndim, 1))
 
 
-# -- reductions ----------------------------------------------------------------------------------------------
-
-
-def _reduction(primitive: Any) -> Callable[..., Array]:
-    def reduce(operand: Any, axes: Sequence[int]) -> Array:
-        x = as_array(operand)
-        return primitive(x, axes=_axes(x, axes))
-
-    reduce.__name__ = reduce.__qualname__ = primitive.name
-    reduce.__doc__ = f"Elements along some axes combined: {primitive.name}."
-    return reduce
-
-
-reduce_sum, reduce_prod = _reduction(P.reduce_sum), _reduction(P.reduce_prod)
-reduce_max, reduce_min = _reduction(P.reduce_max), _reduction(P.reduce_min)
-reduce_and, reduce_or, reduce_xor = (
-    _reduction(P.reduce_and),
-    _reduction(P.reduce_or),
-    _reduction(P.reduce_xor),
-)
-
-_COMBINERS = {"add": "add", "mul": "mul", "max": "max", "min": "min", "and": "and", "or": "or", "xor": "xor"}
-
-
-def combiner(what: str, computation: Callable[[Any, Any], Any], dtype: np.dtype) -> str:
-    """The name of the primitive that a function of two scalars is: "add", "max" ...; ArgumentError if it
-    is none."""
-    scalar = Aval((), dtype)
-    graph = closed_stage(lambda x, y: [as_array(computation(x, y))], [scalar, scalar])
-    if len(graph.equations) == 1:
-        eqn = graph.equations[0]
-        if (
-            eqn.primitive.name in _COMBINERS
-            and set(eqn.inputs) == set(graph.inputs)
-            and eqn.outputs[0] is graph.outputs[0]
-        ):
-            return _COMBINERS[eqn.primitive.name]
-    raise ArgumentError(
-        f"{what} at {describe(here())} takes one of lax.add, mul, max, min, bitwise_and, bitwise_or, bitwise_xor "
-        "as its computation; fold anything else with lax.scan or lax.associative_scan"
-    )
-
-
-def reduce(
-    operands: Any, init_values: Any, computation: Callable[[Any, Any], Any], dimensions: Sequence[int]
-) -> Any:
-    """Elements along some axes, and an initial value, combined by an associative function of two scalars."""
-
-    def one(x: Any, start: Any) -> Array:
-        x, start = as_array(x), as_array(start)
-        name = combiner("lax.reduce", computation, x.dtype)
-        primitive = {
-            "add": P.reduce_sum,
-            "mul": P.reduce_prod,
-            "max": P.reduce_max,
-            "min": P.reduce_min,
-            "and": P.reduce_and,
-            "or": P.reduce_or,
-            "xor": P.reduce_xor,
-        }[name]
-        both = {
-            "add": P.add,
-            "mul": P.mul,
-            "max": P.max,
-            "min": P.min,
-            "and": P.and_,
-            "or": P.or_,
-            "xor": P.xor,
-        }[name]
-        axes = _axes(x, dimensions)
-        if not math.prod(x.shape[a] for a in axes):  # nothing to combine with
-            return full([n for d, n in enumerate(x.shape) if d not in axes], start, x.dtype)
-        return both(
-            primitive(x, axes=axes), start if start.dtype == x.dtype else P.convert(start, dtype=x.dtype)
-        )
-
-    return tree.map(one, operands, init_values)
+# -- positions ------------------------------------------------------------------------------------------------
 
 
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Array:
@@ -227,20 +145,6 @@ def argmin(operand: Any, axis: int, index_dtype: Any) -> Array:
     """The first position of the minimum along an axis."""
     x = as_array(operand)
     return P.argmin(x, axis=axis % x.ndim, dtype=dtypes.canonicalize(index_dtype, explicit=True))
-
-
-def _cumulative(primitive: Any) -> Callable[..., Array]:
-    def cumulative(operand: Any, axis: int = 0, reverse: bool = False) -> Array:
-        x = as_array(operand)
-        return primitive(x, axis=axis % x.ndim, reverse=bool(reverse))
-
-    cumulative.__name__ = cumulative.__qualname__ = primitive.name
-    cumulative.__doc__ = f"Running {primitive.name} along an axis, from its end with reverse."
-    return cumulative
-
-
-cumsum, cumprod = _cumulative(P.cumsum), _cumulative(P.cumprod)
-cummax, cummin, cumlogsumexp = _cumulative(P.cummax), _cumulative(P.cummin), _cumulative(P.cumlogsumexp)
 
 
 # -- contractions --------------------------------------------------------------------------------------------
@@ -260,14 +164,28 @@ def dot_general(
     The result has the batch axes, then lhs's other axes, then rhs's. precision is accepted and ignored."""
     (lc, rc), (lb, rb) = dimension_numbers
     x, y = as_array(lhs), as_array(rhs)
-    if x.dtype != y.dtype:
-        dtype, _ = dtypes.result([x.aval, y.aval])
-        x, y = (a if a.dtype == dtype else P.convert(a, dtype=dtype) for a in (x, y))
     out = (
         None if preferred_element_type is None else dtypes.canonicalize(preferred_element_type, explicit=True)
     )
-    contract = (_axes(x, lc), _axes(y, rc))
-    return P.dot_general(x, y, contract=contract, batch=(_axes(x, lb), _axes(y, rb)), out_dtype=out)
+    if x.dtype != y.dtype:
+        dtype, _ = dtypes.result([x.aval, y.aval])
+        kinds = {dtypes.is_integer(a.dtype) for a in (x, y)}
+        if out is None and dtypes.kind(dtype) in "iuf" and len(kinds) == 1:
+            # The wider of the two; of equal width the signed one, the one of more exponents.
+            ranks = {
+                a.dtype: (a.dtype.itemsize, dtypes.kind(a.dtype) == "i", a.dtype == dtypes.bfloat16)
+                for a in (x, y)
+            }
+            out = max(ranks, key=lambda d: ranks[d])
+        x, y = (a if a.dtype == dtype else P.convert(a, dtype=dtype) for a in (x, y))
+    elif dtypes.is_bool(x.dtype):  # whether some pair holds
+        counts = dot_general(
+            *[P.convert(a, dtype=np.dtype("int32")) for a in (x, y)], dimension_numbers=dimension_numbers
+        )
+        found = P.ne(counts, P.convert(0, dtype=counts.dtype))
+        return found if out is None or dtypes.is_bool(out) else P.convert(found, dtype=out)
+    contract = (axes_of(x, lc), axes_of(y, rc))
+    return P.dot_general(x, y, contract=contract, batch=(axes_of(x, lb), axes_of(y, rb)), out_dtype=out)
 
 
 def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None) -> Array:

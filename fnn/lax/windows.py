@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from fnn import primitives as P
 from fnn import tree
-from fnn.core.array import Array, ConcreteArray, as_array, from_numpy
+from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
-from fnn.errors import ArgumentError, DtypeError, ShapeError
+from fnn.errors import ShapeError, TreeError
 from fnn.lax.padding import explicit_pads
-from fnn.lax.structure import combiner
+from fnn.lax.reducing import combiner, initial, reduce
+from fnn.lax.structure import pad
 
 
 def reduce_window(
@@ -24,46 +26,37 @@ def reduce_window(
     base_dilation: Sequence[int] | None = None,
     window_dilation: Sequence[int] | None = None,
 ) -> Any:
-    """The elements of each window, and init_value, combined by lax.add, mul, max or min (or a function that is one).
+    """The elements of each window, and init_value, combined by an associative function of two scalars.
 
-    operand may be a pytree, init_value then one of the same structure. window_dimensions, strides and dilations have one
-    number per axis, strides 1 by default. Padding stands for init_value.
+    operand may be a pytree of arrays of one shape, init_value one of scalars, as for `reduce`. window_dimensions, strides
+    and dilations have one number per axis, strides 1 by default. Padding stands for init_value.
 
-    Raises ShapeError where their number is another, ArgumentError for other computations."""
-
-    def one(x: Any, start: Any) -> Array:
-        x, start = as_array(x), as_array(start)
-        name = combiner("lax.reduce_window", computation, x.dtype)
-        if name not in ("add", "mul", "max", "min"):
-            raise ArgumentError(f"lax.reduce_window takes lax.add, mul, max or min, at {describe(here())}")
-        if start.shape:
-            raise ShapeError(
-                f"lax.reduce_window: init_value is a scalar, not {start.aval}, at {describe(here())}"
-            )
-        if start.dtype != x.dtype:
-            if not start.weak_type:
-                raise DtypeError(
-                    f"lax.reduce_window: init_value is {start.aval} for {x.aval}, at {describe(here())}; "
-                    "convert it"
-                )
-            # A known number stays one inside of a trace, so that it is seen to change nothing.
-            known = isinstance(start, ConcreteArray)
-            start = from_numpy(start.value, x.dtype) if known else P.convert(start, dtype=x.dtype)
-        window, strides, base, holes = (
-            _per_axis(what, given, x)
-            for what, given in (
-                ("window_dimensions", window_dimensions),
-                ("window_strides", window_strides),
-                ("base_dilation", base_dilation),
-                ("window_dilation", window_dilation),
-            )
+    Raises ShapeError where their number is another."""
+    leaves, structure = tree.flatten(operand)
+    starts, same = tree.flatten(init_value)
+    if structure != same or not leaves:
+        raise TreeError(
+            f"lax.reduce_window: operand is {structure}, init_value {same}, at {describe(here())}"
         )
-        spread = [n if n == 0 else (n - 1) * k + 1 for n, k in zip(x.shape, base, strict=True)]
-        reach = [(n - 1) * k + 1 for n, k in zip(window, holes, strict=True)]
-        pads = explicit_pads("reduce_window", spread, reach, strides, padding)
+    xs = [as_array(x) for x in leaves]
+    values = [initial("lax.reduce_window", x, s) for x, s in zip(xs, starts, strict=True)]
+    window, strides, base, holes = (
+        _per_axis(what, given, xs[0])
+        for what, given in (
+            ("window_dimensions", window_dimensions),
+            ("window_strides", window_strides),
+            ("base_dilation", base_dilation),
+            ("window_dilation", window_dilation),
+        )
+    )
+    spread = [n if n == 0 else (n - 1) * k + 1 for n, k in zip(xs[0].shape, base, strict=True)]
+    reach = [(n - 1) * k + 1 for n, k in zip(window, holes, strict=True)]
+    pads = explicit_pads("reduce_window", spread, reach, strides, padding)
+    name = combiner(computation, xs[0]) if structure == tree.structure(0) else None
+    if name in ("add", "mul", "max", "min") and xs[0].dtype.kind != "c":
         return P.reduce_window(
-            x,
-            start,
+            xs[0],
+            values[0],
             combine=name,
             window=window,
             strides=strides,
@@ -71,8 +64,28 @@ def reduce_window(
             base_dilation=base,
             window_dilation=holes,
         )
+    config = [(low, high, k - 1) for (low, high), k in zip(pads, base, strict=True)]
+    counts = [
+        max((n + low + high - r) // s + 1, 0)
+        for n, (low, high), r, s in zip(spread, pads, reach, strides, strict=True)
+    ]
+    stacks = []
+    for x, value in zip(xs, values, strict=True):
+        whole = pad(x, value, config)
+        stacks.append(_places(whole, window, strides, holes, counts))
+    return reduce(tree.unflatten(structure, stacks), init_value, computation, (0,))
 
-    return tree.map(one, operand, init_value)
+
+def _places(x: Array, window: Any, strides: Any, holes: Any, counts: Sequence[int]) -> Array:
+    """For every place of a window the elements that all windows have there, stacked along a leading axis."""
+    if 0 in counts:
+        return P.broadcast(as_array(0), shape=(0, *counts), axes=()).astype(x.dtype)
+    parts = []
+    for place in itertools.product(*map(range, window)):
+        start = tuple(p * k for p, k in zip(place, holes, strict=True))
+        limit = tuple(a + (n - 1) * s + 1 for a, n, s in zip(start, counts, strides, strict=True))
+        parts.append(P.reshape(P.slice(x, start=start, limit=limit, step=strides), shape=(1, *counts)))
+    return P.concatenate(*parts, axis=0)
 
 
 def _per_axis(what: str, given: Sequence[int] | None, x: Array) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from fnn.errors import (
     IndexingError,
     NonConcreteBooleanIndexError,
     TracerIntegerConversionError,
+    TracerSliceError,
 )
 from fnn.operations import operands
 from fnn.operations.creation import asarray
@@ -249,7 +250,7 @@ def _bounds(item: slice, size: int) -> tuple[int, int, int]:
     try:
         return item.indices(size)
     except TracerIntegerConversionError as error:
-        raise TracerIntegerConversionError(
+        raise TracerSliceError(
             f"a slice with a traced bound, at {describe(here())}: the length of the result would depend on its value. "
             "fnn.lax.dynamic_slice_in_dim(x, start, length) takes a traced start with a fixed length. "
         ) from error

@@ -7,6 +7,7 @@ look-up.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -151,12 +152,31 @@ def _fix(key: Key, aval: Aval, dtype: np.dtype, weak: bool, shape: Shape | None,
         if bare and aval.dtype != dtype:
             return _as_type(dtype, None, False)
         wanted = float if dtypes.is_inexact(dtype) else bool if dtypes.is_bool(dtype) else int
+        if key is int and wanted is int:
+            return _in_range(dtype, scalar_aval(int).dtype)
         return None if key is wanted else wanted
     same = aval.dtype == dtype
     placed = shape is None or not aval.shape or aval.shape == shape
     if same and placed:
         return None
     return _as_type(None if same else dtype, None if placed else shape, weak)  # type: ignore[arg-type]  # None: as it is
+
+
+@functools.cache
+def _in_range(dtype: np.dtype, default: np.dtype) -> Fix:
+    """A Python integer as a number of the dtype: modulo its size, if it has the default dtype's size, as JAX's; others are
+    refused (traced, they would wrap around)."""
+    info, wide = np.iinfo(dtype), np.iinfo(default)
+    low, high, count = int(info.min), int(info.max), 2**info.bits
+
+    def fix(x: int) -> int:
+        if low <= x <= high:
+            return x
+        if wide.min <= x <= wide.max:
+            return (x - low) % count + low
+        raise OverflowError(f"Python integer {x} out of bounds for {dtype}, at {describe(here())}")
+
+    return fix
 
 
 def meet(name: str, *xs: Any, mode: str = "same", spread: bool = True) -> list[Any]:
@@ -198,6 +218,8 @@ def axis_of(name: str, axis: Any, rank: int) -> int:
     """An axis counted from 0; negative ones count from the end. Raises AxisError out of range."""
     try:
         number = operator.index(axis)
+    except ConcretizationError:
+        raise
     except TypeError:
         raise ArgumentError(f"{name}: the axis {axis!r} is not an integer, at {describe(here())}") from None
     if not -rank <= number < rank:

@@ -11,7 +11,7 @@ from fnn.transforms.passes.rewriting import copy_into
 
 # Calls that mean just their body: parameter that holds it. Remat is not among them: its body must stay apart,
 # or what it computes again would be found computed already.
-INLINED = {"jit": "graph", "custom_jvp": "fun", "custom_vjp": "fun"}
+INLINED = {"jit": "graph", "custom_jvp": "fun", "custom_vjp": "fun", "custom_vmap": "fun"}
 
 
 def inline(graph: Graph) -> Graph:

@@ -72,7 +72,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "jax.profiler": (f"{HERE}.profiler",),
     "jax.monitoring": (f"{HERE}.profiler",),
     "jax.custom_derivatives": (f"{HERE}.custom_derivatives",),
-    "jax.custom_batching": ("fnn.transforms.custom",),
+    "jax.custom_batching": ("fnn.transforms.custom_batching",),
     "jax.ad_checkpoint": (f"{HERE}.custom_derivatives",),
     "jax.api_util": (f"{HERE}.core",),
     "jax.dlpack": (f"{HERE}.top", "fnn.numpy"),
