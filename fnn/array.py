@@ -156,7 +156,7 @@ def _repr(self: Any) -> str:
         return f"Array({self.shape}, dtype={dtypes.short_name(dtype)}<fry>) overlaying:\n{pairs}"
     tail = f"dtype={dtype.name}" + (", weak_type=True)" if self.weak_type else ")")
     if not value.size:
-        return f"Array([], shape={self.shape}, {tail}" if len(self.shape) > 1 else f"Array([], {tail}"
+        return f"Array([], shape={self.shape}, {tail}"
     body = np.array2string(value, prefix="Array(", suffix=",", separator=", ")
     last = len("Array(" + body) - (body.rfind("\n") + 1)
     gap = "\n      " if last + len(tail) + 1 > _WIDTH else " "

@@ -243,7 +243,7 @@ def test_python_conversions() -> None:
         (lambda: fnp.zeros((0, 3)), "Array([], shape=(0, 3), dtype=float32)"),
         (lambda: fnp.array([True]), "Array([ True], dtype=bool)"),
         (lambda: fnp.ones(2, fnp.bfloat16), "Array([1, 1], dtype=bfloat16)"),
-        (lambda: fnp.array([]), "Array([], dtype=float32)"),
+        (lambda: fnp.array([]), "Array([], shape=(0,), dtype=float32)"),
     ],
 )  # fmt: skip
 def test_printing(x: Any, text: str) -> None:

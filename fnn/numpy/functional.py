@@ -47,7 +47,7 @@ def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
     a = array_of("apply_over_axes", a)
     for axis in axes if isinstance(axes, (tuple, list)) else (axes,):
         place = axis_of("apply_over_axes", axis, aval_of(a).ndim)
-        out = func(a, axis=place)
+        out = func(a, place)
         a = out if aval_of(out).ndim == aval_of(a).ndim else expand_dims(out, place)
     return a
 
@@ -139,20 +139,20 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kwar
 def convolve(
     a: Any, v: Any, mode: str = "full", *, precision: Any = None, preferred_element_type: Any = None
 ) -> Any:
-    """The convolution of two vectors. mode: all overlaps ("full"), as many as the longer has ("same"), complete ones
-    ("valid")."""
-    return _convolved("convolve", a, v, mode, True)
+    """The convolution of two vectors, in floats. mode: all overlaps ("full"), as many as the longer has ("same"),
+    complete ones ("valid")."""
+    return _convolved("convolve", a, v, mode, True, preferred_element_type)
 
 
 def correlate(
     a: Any, v: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None
 ) -> Any:
     """The correlation of two vectors: a convolution with the second one backwards."""
-    return _convolved("correlate", a, v, mode, False)
+    return _convolved("correlate", a, v, mode, False, preferred_element_type)
 
 
-def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool) -> Any:
-    x, y = meet(name, array_of(name, asarray(x)), array_of(name, asarray(y)), spread=False)
+def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool, dtype: Any) -> Any:
+    x, y = meet(name, asarray(x), asarray(y), mode="inexact", spread=False)
     n, m = aval_of(x).size, aval_of(y).size
     if aval_of(x).ndim != 1 or aval_of(y).ndim != 1 or not n or not m:
         raise ShapeError(
@@ -168,14 +168,16 @@ def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool) -> Any:
 
     padded = pad(longer, width - 1)
     weights, count = flip(shorter, 0), size + width - 1
-    if width <= TAPS and aval_of(x).dtype.itemsize > 2:  # sums of half precision want a product's float32
+    if (
+        dtype is None and width <= TAPS and aval_of(x).dtype.itemsize > 2
+    ):  # sums of half precision want a product's float32
         full = cut(padded, 0, 0, count) * weights[0]
         for k in range(1, width):
             full = full + cut(padded, 0, k, k + count) * weights[k]
     else:
         # the windows of the longer one, as a matrix of index arrays
         places = np.arange(count)[:, None] + np.arange(width)
-        full = dot(padded[places.astype(np.int32)], weights)
+        full = dot(padded[places.astype(np.int32)], weights, preferred_element_type=dtype)
     if mode == "full":
         return full
     low = (width - 1) // 2 if mode == "same" else width - 1
@@ -187,11 +189,13 @@ def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool) -> Any:
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """The integral of samples along an axis by the trapezoidal rule; x: where they are, or dx: their distance."""
-    (y,) = meet("trapezoid", asarray(y), mode="inexact")
+    if x is None:
+        (y,) = meet("trapezoid", asarray(y), mode="inexact")
+    else:
+        y, x = meet("trapezoid", asarray(y), asarray(x), mode="inexact", spread=False)
     y = moveaxis(y, axis, -1)
     n = aval_of(y).shape[-1]
     if x is not None:
-        (x,) = meet("trapezoid", asarray(x), mode="inexact")
         dx = diff(x) if aval_of(x).ndim == 1 else diff(moveaxis(x, axis, -1))
     last = aval_of(y).ndim - 1
     pairs = BINARY["add"](cut(y, last, 1, n), cut(y, last, 0, n - 1))

@@ -72,7 +72,7 @@ def histogram(
             f"histogram: {aval_of(x)} and the weights {aval_of(w)} differ in shape, at {describe(here())}"
         )
     x = _floats(ravel(x))
-    amounts = ones(aval_of(x).shape, aval_of(x).dtype) if w is None else ravel(w)
+    amounts = ones(aval_of(x).shape, aval_of(x).dtype) if w is None else _floats(ravel(w))
     counts = bincount(_bin(x, edges), amounts, length=aval_of(edges).size)[1:]
     if density:
         counts = divide(divide(counts, diff(edges)), reductions.sum(counts))
@@ -96,7 +96,8 @@ def histogramdd(
             f"histogramdd: the points {aval_of(points)} are not rows of a matrix, at {describe(here())}"
         )
     n, axes = aval_of(points).shape
-    each = [bins] * axes if np.ndim(bins) == 0 and not isinstance(bins, (list, tuple)) else list(bins)
+    several = isinstance(bins, (list, tuple)) or np.ndim(bins)
+    each = list(bins) if several else [bins] * axes
     ranges = [None] * axes if range is None else list(range)
     if len(each) != axes or len(ranges) != axes:
         raise ArgumentError(

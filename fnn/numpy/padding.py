@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from fnn import dtypes
 from fnn.core.array import Array
 from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
-from fnn.errors import ArgumentError, UnsupportedError
+from fnn.errors import ArgumentError
+from fnn.numpy.quantiles import median
+from fnn.operations.choice import round as round_of
+from fnn.operations.choice import where
+from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, sizes_of, to_dtype, to_shape
 from fnn.operations.reductions import max_of, mean, min_of
 from fnn.operations.selection import take
+from fnn.operations.shaping import cut, flip
 from fnn.primitives import concatenate
 from fnn.primitives import pad as pad_p
 from fnn.primitives.rules import zeros
@@ -27,57 +34,55 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     """array with elements added before and behind along every axis.
 
     pad_width: a number, (before, behind), one such pair per axis, or a dict from axes to them. mode: "constant"
-    (constant_values=0), "edge", "reflect", "symmetric", "wrap", "empty", "linear_ramp" (end_values=0), "maximum",
-    "minimum" or "mean". Raises ArgumentError for other modes and widths below 0.
+    (constant_values=0), "edge", "reflect" and "symmetric" (reflect_type="even" or "odd": mirrored about the ends' values),
+    "wrap", "empty", "linear_ramp" (end_values=0), "maximum", "minimum", "mean" or "median" (stat_length: of how many
+    elements); or a function of (line, widths, axis, options) that returns the line changed. Raises ArgumentError for other
+    modes and widths below 0.
 
     >>> import fnn.numpy as fnp
     >>> print(fnp.pad(fnp.array([1, 2]), (1, 2), constant_values=9))
     [9 1 2 9 9]
     """
     array = array_of("pad", array)
-    widths = _pairs("pad_width", pad_width, aval_of(array).ndim)
+    rank = aval_of(array).ndim
+    widths = _pairs("pad_width", pad_width, rank)
     if any(n < 0 for pair in widths for n in pair):
         raise ArgumentError(
             f"pad: the widths {pad_width} are not all 0 or more, at {describe(here())}; slice to take away"
         )
     if callable(mode):
-        raise UnsupportedError(f"pad: a function as mode, at {describe(here())}; use fnn.numpy.concatenate")
+        return _by_function(array, widths, mode, kwargs)
+    if mode not in _OPTIONS or set(kwargs) - _OPTIONS[mode]:
+        raise ArgumentError(
+            f"pad: the mode {mode!r} (with {kwargs}) is not there, at {describe(here())}; modes and their options are "
+            + ", ".join(
+                f"{name} ({', '.join(sorted(known))})" if known else name for name, known in _OPTIONS.items()
+            )
+        )
     if mode in ("constant", "empty"):
         return _constant(array, widths, kwargs.get("constant_values", 0))
-    if mode in ("edge", "reflect", "symmetric", "wrap"):
-        if kwargs.get("reflect_type", "even") != "even":
-            raise UnsupportedError(
-                f"pad: reflect_type={kwargs['reflect_type']!r}, at {describe(here())}; only 'even' is there"
-            )
-        for axis, (before, behind) in enumerate(widths):
-            if before or behind:
-                n = aval_of(array).shape[axis]
-                if not n:
-                    raise ArgumentError(
-                        f"pad: axis {axis} is empty, so {mode!r} has nothing to repeat, at {describe(here())}"
-                    )
-                picks = np.pad(np.arange(n, dtype=np.int32), (before, behind), mode)
-                array = _picked(array, axis, picks)
-        return array
     if mode == "linear_ramp":
-        return _ramp(array, widths, _pairs("end_values", kwargs.get("end_values", 0), aval_of(array).ndim))
-    statistics: dict[str, Callable[..., Any]] = {"maximum": max_of, "minimum": min_of, "mean": mean}
-    if mode not in statistics or kwargs.get("stat_length") is not None:
-        raise ArgumentError(
-            f"pad: the mode {mode!r} (with {kwargs}) is not there, at {describe(here())}; modes are constant, edge, "
-            "reflect, symmetric, wrap, linear_ramp, maximum, minimum, mean and empty"
-        )
+        return _ramp(array, widths, _pairs("end_values", kwargs.get("end_values", 0), rank))
+    lengths = _pairs("stat_length", kwargs.get("stat_length"), rank)
     for axis, pair in enumerate(widths):
-        value = to_dtype(statistics[mode](array, axis=axis, keepdims=True), aval_of(array).dtype)
-        array = _beside(array, axis, *[_repeated(value, axis, n) for n in pair])
+        n = aval_of(array).shape[axis]
+        if not n and any(pair):
+            raise ArgumentError(
+                f"pad: axis {axis} is empty, so {mode!r} has nothing to repeat, at {describe(here())}"
+            )
+        if mode in _STATISTICS:
+            array = _beside(array, axis, *_statistics(array, axis, mode, pair, lengths[axis]))
+        elif any(pair):
+            picks = np.pad(np.arange(n, dtype=np.int32), pair, mode)
+            new = _picked(array, axis, picks)
+            odd = kwargs.get("reflect_type", "even") == "odd"
+            array = _turned(array, new, axis, pair, mode == "symmetric") if odd and n > 1 else new
     return array
 
 
 def _picked(x: Any, axis: int, picks: np.ndarray) -> Any:
     """The elements of these numbers along an axis: in runs, forwards, backwards or of one element, that are copied
     whole; one by one where there are many."""
-    from fnn.operations.shaping import cut, flip
-
     runs: list[list[int]] = []  # first, step, count
     for i in picks.tolist():
         if runs and (runs[-1][2] == 1 or i == runs[-1][0] + runs[-1][1] * runs[-1][2]):
@@ -99,12 +104,75 @@ def _picked(x: Any, axis: int, picks: np.ndarray) -> Any:
     return concatenate(*parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
+_STATISTICS: dict[str, Callable[..., Any]] = {
+    "maximum": max_of,
+    "minimum": min_of,
+    "mean": mean,
+    "median": median,
+}
+_OPTIONS: dict[str, set[str]] = {
+    "constant": {"constant_values"},
+    "linear_ramp": {"end_values"},
+    **{name: {"stat_length"} for name in _STATISTICS},
+    **{name: {"reflect_type"} for name in ("reflect", "symmetric")},
+    **{name: set() for name in ("edge", "wrap", "empty")},
+}
+
+
+def _by_function(x: Any, widths: list[tuple[int, int]], function: Any, options: dict[str, Any]) -> Any:
+    """Zeros, then function(line, widths, axis, options) of every line along one axis after the other."""
+    from fnn.numpy.functional import apply_along_axis
+
+    x = _constant(x, widths, 0)
+    for axis, pair in enumerate(widths):
+        x = apply_along_axis(function, axis, x, pair, axis, options)
+    return x
+
+
+def _statistics(
+    x: Any, axis: int, mode: str, widths: tuple[int, int], lengths: tuple[int | None, int | None]
+) -> list[Any]:
+    """What stands before and behind: statistics of the first and of the last elements."""
+    n, dtype, out = aval_of(x).shape[axis], aval_of(x).dtype, []
+    for side, (width, length) in enumerate(zip(widths, lengths, strict=True)):
+        m = n if length is None else min(operator.index(length), n)
+        if m < 1:
+            raise ArgumentError(
+                f"pad: a statistic of {length} elements, at {describe(here())}; give at least 1"
+            )
+        value = _STATISTICS[mode](
+            cut(x, axis, n - m if side else 0, n if side else m), axis=axis, keepdims=True
+        )
+        out.append(
+            _repeated(to_dtype(round_of(value) if dtypes.is_integer(dtype) else value, dtype), axis, width)
+        )
+    return out
+
+
+def _turned(x: Any, even: Any, axis: int, widths: tuple[int, int], symmetric: bool) -> Any:
+    """What is mirrored oddly, about the ends' values: every other stretch upside down, and each higher than the last."""
+    n = aval_of(x).shape[axis]
+    places = np.arange(-widths[0], n + widths[1])
+    period = 2 * n if symmetric else 2 * (n - 1)
+    turned = places % period >= n
+    along = [-1 if d == axis else 1 for d in range(aval_of(x).ndim)]
+    first, last = cut(x, axis, 0, 1), cut(x, axis, n - 1, n)
+    rise = BINARY["multiply"](
+        BINARY["subtract"](last, first), asarray((2 * (places // period)).reshape(along), np.int32)
+    )
+    mirrored = BINARY["subtract"](BINARY["multiply"](last, 2), even)
+    out = BINARY["add"](where(turned.reshape(along), mirrored, even), rise)
+    return to_dtype(out, aval_of(x).dtype)
+
+
 def _pairs(name: str, given: Any, rank: int) -> list[tuple[Any, Any]]:
     """One (before, behind) per axis."""
     if isinstance(given, dict):
         return [_pairs(name, given.get(d, given.get(d - rank, 0)), 1)[0] for d in range(rank)]
     if isinstance(given, Array) and name != "pad_width":
         return [(given, given)] * rank
+    if name == "pad_width" and isinstance(given, (np.ndarray, Array)):
+        given = np.asarray(given).tolist()
     if name == "pad_width":
         flat = np.asarray(
             [

@@ -102,7 +102,7 @@ def polyder(p: Any, m: int = 1) -> Any:
     if operator.index(m) < 0:
         raise ArgumentError(f"polyder: the order {m} of a derivative is 0 or more, at {describe(here())}")
     p = _coefficients("polyder", p)
-    p = _inexact(p) if m else p
+    p = _inexact(p)
     for _ in range(m):
         n = aval_of(p).size
         p = BINARY["multiply"](cut(p, 0, 0, max(n - 1, 0)), np.arange(n - 1, 0, -1).astype(np.int32))
@@ -141,6 +141,8 @@ def poly(seq_of_zeros: Any) -> Any:
         zeros_of = eigvals(zeros_of)
     elif len(shape) > 2:
         raise ShapeError(f"poly: {aval_of(zeros_of)} is neither a vector nor a matrix, at {describe(here())}")
+    if not aval_of(zeros_of).size:
+        return ones((), aval_of(zeros_of).dtype)
     out = ones((1,), aval_of(zeros_of).dtype)
     zeros_of = expand_dims(zeros_of, 0) if not aval_of(zeros_of).ndim else zeros_of
     one = ones((1,), aval_of(zeros_of).dtype)
@@ -215,7 +217,7 @@ def polyfit(
     spread = inv(matmul(transpose(matrix), matrix))
     spread = BINARY["divide"](spread, BINARY["multiply"](expand_dims(scale, 1), scale))
     if cov == "unscaled":
-        return fitted, spread
+        return fitted, spread if aval_of(y).ndim == 1 else expand_dims(spread, 2)
     if points <= order:
         raise ArgumentError(f"polyfit: cov=True needs more points than {order}, at {describe(here())}")
     variance = BINARY["divide"](residuals, points - order)

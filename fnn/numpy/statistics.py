@@ -16,7 +16,7 @@ from fnn.operations import reductions
 from fnn.operations.choice import conjugate, real, where
 from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY, UNARY
-from fnn.operations.operands import array_of, axes_of, axis_of, to_dtype, to_shape
+from fnn.operations.operands import array_of, axes_of, axis_of, meet, to_dtype, to_shape
 from fnn.operations.products import matmul
 from fnn.operations.selection import diagonal, searchsorted, take
 from fnn.operations.shaping import concatenate, cut, expand_dims, moveaxis, ravel, to
@@ -59,6 +59,8 @@ def average(
 def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None) -> Any:
     """How often each of 0, 1, ... occurs in x (or the sum of its weights). Under jit `length` says how many to count."""
     x = ravel(array_of("bincount", x))
+    if dtypes.is_bool(aval_of(x).dtype):
+        x = to_dtype(x, dtypes.int32)
     if not dtypes.is_integer(aval_of(x).dtype):
         raise ArgumentError(
             f"bincount: {aval_of(x)} does not hold integers, at {describe(here())}; convert it with astype(int)"
@@ -71,6 +73,8 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
         )
         length = max(int(np.asarray(known).max(initial=-1)) + 1, minlength)
     dtype = dtypes.default_int() if weights is None else aval_of(asarray(weights)).dtype
+    if not length or not aval_of(x).size:
+        return zeros(Aval((length,), dtype))
     ones = to_dtype(array_of("bincount", 1), dtype)
     updates = broadcast(ones, shape=aval_of(x).shape, axes=()) if weights is None else ravel(asarray(weights))
     picks = BINARY["maximum"](x, 0)
@@ -141,7 +145,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
             f"gradient: edge_order {edge_order}, at {describe(here())}; the ends are of first order"
         )
     f = array_of("gradient", f)
-    f = f if aval_of(f).is_inexact else to_dtype(f, dtypes.default_float())
+    f = to_dtype(f, dtypes.to_inexact(aval_of(f).dtype))
     axes = axes_of("gradient", axis, aval_of(f).ndim)
     steps = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
     if len(steps) != len(axes):
@@ -260,8 +264,15 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, dtype: Any = None) -> A
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    """The values at x of the lines that join the points (xp, fp); xp ascends. Outside: left and right, or the end values."""
-    x, xp, fp = asarray(x), asarray(xp), asarray(fp)
+    """The values at x of the lines that join the points (xp, fp); xp ascends. Outside: left and right,
+    "extrapolate" or the end values. period: after which everything repeats, whatever left and right say."""
+    x, xp = meet("interp", asarray(x), asarray(xp), mode="inexact", spread=False)
+    (fp,) = meet("interp", asarray(fp), mode="inexact")
+    if aval_of(xp).ndim != 1 or aval_of(fp).shape != aval_of(xp).shape or not aval_of(xp).size:
+        raise ShapeError(
+            f"interp: the places {aval_of(xp)} and the values {aval_of(fp)} are not two vectors of one length, at "
+            f"{describe(here())}"
+        )
     if period is not None:
         from fnn.operations.selection import argsort
 
@@ -278,5 +289,12 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     flat = BINARY["equal"](gap, 0)
     out = add(y0, multiply(divide(subtract(x, x0), where(flat, 1, gap)), subtract(y1, y0)))
     out = where(flat, y0, out)
-    out = where(BINARY["less"](x, xp[0]), fp[0] if left is None else left, out)
-    return where(BINARY["greater"](x, xp[-1]), fp[-1] if right is None else right, out)
+    for beyond, end, outside in ((BINARY["less"], 0, left), (BINARY["greater"], -1, right)):
+        if isinstance(outside, str):
+            if outside != "extrapolate":
+                raise ArgumentError(
+                    f'interp: outside is a number or "extrapolate", not {outside!r}, at {describe(here())}'
+                )
+        elif period is None:
+            out = where(beyond(x, xp[end]), fp[end] if outside is None else outside, out)
+    return out

@@ -20,19 +20,16 @@ from fnn.errors import DtypeError
 from fnn.operations import operands
 from fnn.operations.complex_order import extreme_by, ordered
 from fnn.operations.operands import array_of, aval_of_key, key_of, meet, operand
+from fnn.operations.remainders import copysign, floor_divide, floor_divmod, is_float, like, mod, rem_of, zero
 from fnn.primitives import abs as abs_p
 from fnn.primitives import add as add_p
-from fnn.primitives import and_, convert, div, eq, gt, lt, mul, ne, neg, not_, or_, rem, select, sub
+from fnn.primitives import and_, convert, div, eq, gt, lt, mul, ne, neg, not_, or_, select, sub
 from fnn.primitives import floor as floor_p
 from fnn.primitives import round as round_p
 from fnn.primitives.rules import check_kinds, zeros
 
 Function = Callable[..., Any]
 LONGEST_INTEGER_POWER = 64  # x ** 7.0 is computed by squaring up to here
-
-
-def _is_float(x: Any) -> bool:
-    return aval_of(x).is_float
 
 
 def _is_complex(x: Any) -> bool:
@@ -153,52 +150,6 @@ def _refuse_bool(instead: str) -> Function:
 # -- of two operands ------------------------------------------------------------------------------------------------
 
 
-def _differ_in_sign(x: Any, y: Any) -> Any:
-    return ne(lt(x, _zero(x)), lt(y, _zero(y)))
-
-
-def _zero(x: Any) -> Any:
-    return zeros(Aval((), aval_of(x).dtype))
-
-
-def _mod(x: Any, y: Any) -> Any:
-    """The remainder with the sign of y."""
-    r = rem(x, y)
-    if dtypes.kind(aval_of(r).dtype) == "u":
-        return r
-    result = select(and_(ne(r, _zero(r)), _differ_in_sign(r, y)), add_p(r, y), r)
-    return _zero_signed_as(result, y) if _is_float(result) else result
-
-
-def _zero_signed_as(r: Any, y: Any) -> Any:
-    """A remainder, whose 0 gets the sign of the divisor; the derivative is 1 there too."""
-    zero = _zero(r)
-    return select(lt(y, _zero(y) if isinstance(y, Array) else 0), neg(sub(zero, r)), add_p(r, zero))
-
-
-def _floor_divide(x: Any, y: Any) -> Any:
-    if _is_float(x) or _is_float(y):
-        return _floor_divmod(x, y)[0]
-    q = div(x, y)
-    if dtypes.kind(aval_of(q).dtype) == "u":
-        return q
-    inexact = and_(ne(rem(x, y), _zero(q)), _differ_in_sign(x, y))
-    return sub(q, P.convert(inexact, dtype=aval_of(q).dtype))
-
-
-def _floor_divmod(x: Any, y: Any) -> tuple[Any, Any]:
-    """(quotient, remainder) of floats: the quotient is rounded to the whole number that the exact one is."""
-    r = rem(x, y)
-    q = div(sub(x, r), y)
-    low = and_(ne(r, _zero(r)), _differ_in_sign(r, y))
-    q = select(low, sub(q, 1.0), q)
-    q = select(P.is_finite(q), round_p(q, method="nearest_even"), q)
-    q = select(eq(q, _zero(q)), _copysign(_zero(q), div(x, y)), q)
-    if isinstance(y, Array) or y == 0:
-        q = select(eq(y, _zero(y)), div(x, y), q)  # an infinity, or NaN
-    return q, _zero_signed_as(select(low, add_p(r, y), r), y)
-
-
 def _log_add(exp: Function, log1p: Function) -> Function:
     """log(exp(x) + exp(y)) without overflow; also where both are the same infinity."""
 
@@ -206,7 +157,7 @@ def _log_add(exp: Function, log1p: Function) -> Function:
         top = P.max(x, y)
         gap = sub(x, y)
         undefined = ne(gap, gap)  # equal infinities, or NaN
-        safe = select(undefined, _zero(gap), gap)
+        safe = select(undefined, zero(gap), gap)
         return select(undefined, add_p(x, y), add_p(top, log1p(exp(neg(abs_p(safe))))))
 
     return compute
@@ -219,34 +170,20 @@ def _hypot(x: Any, y: Any) -> Any:
     ratio = div(low, select(none, _one(top), top))
     root = mul(top, P.sqrt(add_p(1.0, P.square(ratio))))
     infinite = or_(eq(x, math.inf), eq(y, math.inf))  # beside NaN too
-    return select(none, top, select(infinite, add_p(_zero(top), math.inf), root))
+    return select(none, top, select(infinite, add_p(zero(top), math.inf), root))
 
 
 def _sign(x: Any) -> Any:
     if _is_complex(x):
         none = eq(size := abs_p(x), 0.0)
         unit = div(x, P.convert(select(none, _one(size), size), dtype=aval_of(x).dtype))
-        return select(none, _zero(x), unit)
+        return select(none, zero(x), unit)
     out = P.sign(x)
-    return add_p(out, _zero(out)) if _is_float(out) else out  # where P.sign keeps -0.0
+    return add_p(out, zero(out)) if is_float(out) else out  # where P.sign keeps -0.0
 
 
 def _one(x: Any) -> Any:
-    return add_p(_zero(x), 1.0)
-
-
-def _copysign(x: Any, y: Any) -> Any:
-    x = _like(x, y)
-    dtype = aval_of(x).dtype
-    word = np.dtype(f"u{dtype.itemsize}")
-    negative = ne(P.shift_right_logical(P.bitcast(_like(y, x), word), dtype.itemsize * 8 - 1), 0)
-    size = abs_p(x)
-    return select(negative, neg(size), size)
-
-
-def _like(x: Any, other: Any) -> Any:
-    """A number as an array of the other operand's dtype; arrays as they are."""
-    return x if isinstance(x, Array) else P.convert(x, dtype=aval_of(other).dtype)
+    return add_p(zero(x), 1.0)
 
 
 def _shift_right(x: Any, y: Any) -> Any:
@@ -255,8 +192,8 @@ def _shift_right(x: Any, y: Any) -> Any:
 
 
 def _heaviside(x: Any, y: Any) -> Any:
-    step = P.convert(gt(x, _zero(x)), dtype=aval_of(x).dtype)
-    return select(eq(x, _zero(x)), y, select(ne(x, x), x, step))
+    step = P.convert(gt(x, zero(x)), dtype=aval_of(x).dtype)
+    return select(eq(x, zero(x)), y, select(ne(x, x), x, step))
 
 
 def _fmax(extreme: Function) -> Function:
@@ -277,9 +214,9 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "subtract": ("x - y.", sub, "same", _minus),
     "multiply": ("x * y; `and` for bools.", mul, "same", and_),
     "divide": ("x / y, a float; integers are converted first.", div, "inexact", None),
-    "floor_divide": ("x // y, rounded down, as in Python.", _floor_divide, "number", None),
-    "remainder": ("x % y with the sign of y, as in Python.", _mod, "number", None),
-    "fmod": ("The remainder of x / y with the sign of x, as in C.", rem, "number", None),
+    "floor_divide": ("x // y, rounded down, as in Python.", floor_divide, "number", None),
+    "remainder": ("x % y with the sign of y, as in Python.", mod, "number", None),
+    "fmod": ("The remainder of x / y with the sign of x, as in C.", rem_of, "number", None),
     "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", P.atan2, "real", None),
     "maximum": ("The larger of each pair; NaN wins.", extreme_by(P.max, gt), "same", or_),
     "minimum": ("The smaller of each pair; NaN wins.", extreme_by(P.min, lt), "same", and_),
@@ -301,7 +238,7 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "logaddexp2": ("log2(2**x + 2**y), computed without overflow.",
                    _log_add(P.exp2, lambda x: div(P.log1p(x), math.log(2))), "inexact", None),
     "hypot": ("sqrt(x**2 + y**2), computed without overflow.", _hypot, "real", None),
-    "copysign": ("The magnitude of x with the sign of y.", _copysign, "real", None),
+    "copysign": ("The magnitude of x with the sign of y.", copysign, "real", None),
     "nextafter": ("The number next to x on the way to y.", P.nextafter, "real", None),
     "heaviside": ("0 where x < 0, y where x == 0, 1 where x > 0.", _heaviside, "real", None),
 }  # fmt: skip
@@ -345,9 +282,9 @@ def logical_not(x: Any, /) -> Any:
 def divmod_of(x: Any, y: Any, /) -> tuple[Any, Any]:
     """(x // y, x % y), rounded down, as Python's divmod."""
     x, y = meet("divmod", x, y, mode="number")
-    if _is_float(x) or _is_float(y):
-        return _floor_divmod(x, y)
-    return _floor_divide(x, y), _mod(x, y)
+    if is_float(x) or is_float(y):
+        return floor_divmod(x, y)
+    return floor_divide(x, y), mod(x, y)
 
 
 _pow = binary("power", "", P.pow, "number")
@@ -403,7 +340,7 @@ def _expm1(x: Any) -> Any:
         return P.expm1(x)
     real, imag = P.real(x), P.imag(x)  # an infinity must not meet sin(0)
     out = select(eq(abs_p(real), math.inf), sub(P.exp(x), 1.0), P.expm1(x))
-    return select(eq(imag, _zero(imag)), P.complex(P.expm1(real), imag), out)
+    return select(eq(imag, zero(imag)), P.complex(P.expm1(real), imag), out)
 
 
 def _sinc(x: Any) -> Any:
@@ -418,7 +355,9 @@ def _sinc(x: Any) -> Any:
 def _rounded(x: Any) -> Any:
     if _is_complex(x):
         return P.complex(_rounded(P.real(x)), _rounded(P.imag(x)))
-    return round_p(x, method="nearest_even") if _is_float(x) else x
+    if not is_float(x):
+        return P.convert(x, dtype=dtypes.default_float())
+    return round_p(x, method="nearest_even")
 
 
 def _where_float(test: Function, otherwise: bool) -> Function:
@@ -442,10 +381,10 @@ def _is_infinity(which: float) -> Function:
 
 
 def _sign_bit(x: Any) -> Any:
-    if not _is_float(x):
-        return lt(x, _zero(x))
+    if not is_float(x):
+        return lt(x, zero(x))
     dtype = aval_of(x).dtype
-    return lt(P.bitcast(_like(x, x), np.dtype(f"i{dtype.itemsize}")), 0)
+    return lt(P.bitcast(like(x, x), np.dtype(f"i{dtype.itemsize}")), 0)
 
 
 # name: (what it gives, on the promoted operand, the mode, on bools)
@@ -486,7 +425,7 @@ _UNARY: dict[str, tuple[Any, ...]] = {
     "ceil": ("The smallest whole number not below x.", _keep_integers(P.ceil), "same"),
     "trunc": ("x without its fraction.",
               _keep_integers(lambda x: select(lt(x, 0.0), P.ceil(x), floor_p(x))), "same"),
-    "rint": ("The nearest whole number; halves go to even ones.", _rounded, "inexact"),
+    "rint": ("The nearest whole number; halves go to even ones.", _rounded, "same"),
     "isfinite": ("Where x is neither infinite nor NaN.", _where_float(P.is_finite, True), "same"),
     "isnan": ("Where x is NaN.", _where_float(lambda x: ne(x, x), False), "same"),
     "isinf": ("Where x is infinite.", _where_float(lambda x: eq(abs_p(x), math.inf), False), "same"),
