@@ -99,9 +99,9 @@ DTYPES: tuple[Dtype, ...] = tuple(_INFO)
 
 _OWN = {dtype: dtype for dtype in DTYPES}  # equal dtypes that are other objects (np.longlong) -> ours
 _PYTHON = frozenset({bool, int, float, complex})
-_CATEGORIES = frozenset({extended, np.generic, np.number, np.integer, np.inexact}) | {
-    info.category for info in _INFO.values()
-}
+_CATEGORIES = frozenset(
+    {extended, np.generic, np.number, np.integer, np.inexact, np.character, np.flexible}
+) | {info.category for info in _INFO.values()}
 _NARROW = {int64: int32, uint64: uint32, float64: float32, complex128: complex64}
 
 

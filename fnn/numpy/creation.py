@@ -15,9 +15,9 @@ from fnn.errors import ArgumentError, ShapeError
 from fnn.operations.choice import where
 from fnn.operations.creation import arange, asarray, linspace
 from fnn.operations.elementwise import BINARY, power
-from fnn.operations.operands import array_of, sizes_of, to_dtype, to_shape
+from fnn.operations.operands import array_of, meet, sizes_of, to_dtype, to_shape
 from fnn.operations.selection import diagonal
-from fnn.operations.shaping import expand_dims, ravel, stack, to
+from fnn.operations.shaping import expand_dims, moveaxis, ravel, stack, to
 from fnn.primitives import concatenate as concatenate_p
 from fnn.primitives import ge, iota, pad, select
 from fnn.primitives.rules import zeros as zeros_of
@@ -105,6 +105,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     x = array_of("vander", x)
     n = aval_of(x).size if N is None else N
     orders = range(n) if increasing else reversed(range(n))
+    if not n and aval_of(x).ndim == 1:
+        return zeros_of(aval_of(x).update(shape=(aval_of(x).size, 0)))
     return stack([power(x, p) for p in orders], 1)
 
 
@@ -155,11 +157,17 @@ def logspace(
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Any:
-    """num positive numbers from start to stop, each the same multiple of the one before."""
+    """num numbers from start to stop, which are both positive or both negative, each the same multiple of the one before."""
     from fnn.operations.elementwise import UNARY
 
-    low, high = UNARY["log"](asarray(start)), UNARY["log"](asarray(stop))
-    out = UNARY["exp"](linspace(low, high, num, endpoint, axis=axis))
+    start, stop = meet("geomspace", asarray(start), asarray(stop), mode="inexact")
+    negative = (
+        False if dtypes.is_complex(aval_of(start).dtype) else BINARY["bitwise_and"](start < 0, stop < 0)
+    )
+    sign = where(negative, -1, 1).astype(aval_of(start).dtype)
+    low, high = UNARY["log"](start * sign), UNARY["log"](stop * sign)
+    numbers = UNARY["exp"](linspace(low, high, num, endpoint, axis=0))
+    out = moveaxis(numbers * sign, 0, axis)
     return out if dtype is None else to_dtype(out, dtypes.canonicalize(dtype, explicit=True))
 
 

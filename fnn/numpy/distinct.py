@@ -56,6 +56,13 @@ def _ordered(name: str, x: Any) -> np.ndarray:
     return value.astype(np.float32) if value.dtype == dtypes.bfloat16 else value
 
 
+def _taken(x: Any, values: np.ndarray, places: np.ndarray, axis: int | None = None) -> Any:
+    """Known elements of x; taken from x itself where that is differentiated."""
+    if not isinstance(x, Tracer):
+        return from_numpy(values, aval_of(x).dtype)
+    return take(x, places.astype(np.int32), axis, mode="clip")
+
+
 def unique(
     ar: Any,
     return_index: bool = False,
@@ -75,11 +82,11 @@ def unique(
     x = array_of("unique", asarray(ar))
     if size is None:
         value = _ordered("unique", x)
-        found: Any = np.unique(value, return_index, return_inverse, return_counts, axis, equal_nan=equal_nan)
-        parts = found if isinstance(found, tuple) else (found,)
+        found = np.unique(value, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
         index = dtypes.default_int()
-        arrays = [from_numpy(parts[0], aval_of(x).dtype), *[from_numpy(p, index) for p in parts[1:]]]
-        return tuple(arrays) if isinstance(found, tuple) else arrays[0]
+        numbers = [from_numpy(p, index) for p in found[1 if return_index else 2 :]]
+        values = _taken(x, found[0], found[1], axis)
+        return (values, *numbers) if numbers else values
     shape = aval_of(x).shape
     if axis is None:
         rows, place = expand_dims(ravel(x), 1), 0
@@ -200,7 +207,10 @@ def setdiff1d(
     x, y = _met("setdiff1d", ar1, ar2)
     own = aval_of(asarray(ar1)).dtype
     if size is None:
-        return to_dtype(_of_known("setdiff1d", np.setdiff1d, x, y, assume_unique), own)
+        values, places = _ordered("setdiff1d", x), _ordered("setdiff1d", y)
+        first = np.arange(values.size) if assume_unique else np.unique(values, return_index=True)[1]
+        first = first[~np.isin(values[first], places, assume_unique=True)]
+        return to_dtype(_taken(x, values[first], first), own)
     fresh = ones(aval_of(x).shape, bool)
     if not assume_unique:
         order, fresh = _groups(expand_dims(x, 1), True)
@@ -241,12 +251,9 @@ def intersect1d(
     x, y = _met("intersect1d", ar1, ar2)
     index = dtypes.default_int()
     if size is None:
-        found: Any = np.intersect1d(
-            _ordered("intersect1d", x), _ordered("intersect1d", y), assume_unique, return_indices
-        )
-        if not return_indices:
-            return from_numpy(found, aval_of(x).dtype)
-        return (from_numpy(found[0], aval_of(x).dtype), *[from_numpy(i, index) for i in found[1:]])
+        found = np.intersect1d(_ordered("intersect1d", x), _ordered("intersect1d", y), assume_unique, True)
+        values = _taken(x, found[0], found[1])
+        return (values, *[from_numpy(i, index) for i in found[1:]]) if return_indices else values
     order, fresh = _groups(expand_dims(x, 1), True)
     ranked = take(x, order, 0, mode="promise_in_bounds")
     equal = BINARY["equal"](expand_dims(ranked, -1), y)

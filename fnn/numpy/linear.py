@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from fnn import dtypes
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, to_shape
 from fnn.operations.products import contract, matmul
+from fnn.operations.reductions import any as any_of
 from fnn.operations.reductions import sum
 from fnn.operations.selection import diagonal
 from fnn.operations.shaping import concatenate, expand_dims, moveaxis, permuted, to
@@ -150,9 +152,10 @@ def _reduced(x: Any, term: str, kept: set[str]) -> tuple[Any, str]:
             b = term.index(c, a + 1)
             x, term = diagonal(x, 0, a, b), term[:a] + term[a + 1 : b] + term[b + 1 :] + c
     gone = tuple(d for d, c in enumerate(term) if c not in kept)
-    return (
-        (sum(x, gone, promote_integers=False), "".join(c for c in term if c in kept)) if gone else (x, term)
-    )
+    if not gone:
+        return x, term
+    total = any_of(x, gone) if dtypes.is_bool(aval_of(x).dtype) else sum(x, gone, promote_integers=False)
+    return total, "".join(c for c in term if c in kept)
 
 
 def _product(pair: list[tuple[Any, str]], kept: set[str], dtype: Any) -> tuple[Any, str]:

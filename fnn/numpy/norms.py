@@ -12,7 +12,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
 from fnn.operations.choice import imag, real
-from fnn.operations.elementwise import BINARY, UNARY, power
+from fnn.operations.elementwise import BINARY, UNARY, logical_not, power
 from fnn.operations.operands import array_of, axes_of, to_dtype
 from fnn.operations.reductions import max_of, min_of, sum
 from fnn.operations.shaping import expand_dims, moveaxis, ravel, to
@@ -53,7 +53,7 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     tol: an absolute tolerance instead. hermitian is accepted: singular values serve all matrices."""
     x = array_of("matrix_rank", M)
     if aval_of(x).ndim < 2:
-        return to_dtype(BINARY["logical_not"](_all_zero(x)), dtypes.default_int())
+        return to_dtype(logical_not(_all_zero(x)), dtypes.default_int())
     x = matrices("matrix_rank", x)
     s = svdvals(x)
     if tol is None:

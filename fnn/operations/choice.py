@@ -53,7 +53,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None, *, a_min: Any = None, a_ma
     low = a_min if min is None else min
     high = a_max if max is None else max
     out = array_of("clip", x)
-    if low is not None:
+    if low is not None and not (type(low) is int and low < 0 and dtypes.kind(aval_of(out).dtype) == "u"):
         out = BINARY["maximum"](low, out)
     if high is not None:
         out = BINARY["minimum"](high, out)
@@ -85,7 +85,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
 def astype(x: Any, dtype: Any, copy: bool = False, *, device: Any = None) -> Any:
     """x in another dtype, which is honoured as given: 64-bit ones too. Floats to integers drop the fraction."""
     x = array_of("astype", x)
-    target = dtypes.canonicalize(dtype, explicit=True)
+    target = dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
     aval = aval_of(x)
     if dtypes.is_key(aval.dtype) and target == aval.dtype:
         return x

@@ -329,7 +329,7 @@ def linspace(
         value = np.linspace(start, stop, count, endpoint)
         value = np.floor(value) if target is not None and dtypes.is_integer(target) else value
         step = ConcreteArray(
-            np.asarray((stop - start) / parts if parts else np.nan, computed), Aval((), computed)
+            np.asarray((stop - start) / parts if parts > 0 else np.nan, computed), Aval((), computed)
         )
         out = from_numpy(value, target or computed)
         return (out, step) if retstep else out
