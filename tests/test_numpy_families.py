@@ -262,7 +262,7 @@ RUNNING = ["cumsum", "cumprod", "nancumsum", "nancumprod", "cumulative_sum", "cu
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_running(name: str) -> None:
-    f, g = getattr(fnp, name), getattr(np, name, None)
+    f, g = getattr(fnp, name), getattr(np, name)
     for dtype in ALL:
         target = dtype if dtype != BOOL else np.dtype(int)
         if name.startswith("cumulative"):
