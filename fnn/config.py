@@ -126,6 +126,13 @@ SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
         Setting("enable_x64", "FNN_ENABLE_X64", lambda: False, _flag, "64-bit inputs stay 64-bit"),
+        Setting(
+            "narrow_explicit",
+            "FNN_NARROW_EXPLICIT",
+            lambda: False,
+            _flag,
+            "64-bit dtypes that a program asks for become 32-bit, as in JAX, unless enable_x64",
+        ),
         Setting("disable_jit", "FNN_DISABLE_JIT", lambda: False, _flag, "jit runs functions op by op"),
         Setting(
             "traceback",
@@ -212,6 +219,7 @@ class Config:
     """
 
     enable_x64: bool
+    narrow_explicit: bool
     disable_jit: bool
     traceback: str
     printer: str

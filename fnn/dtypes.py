@@ -265,9 +265,9 @@ def canonicalize(dtype: DTypeLike, explicit: bool = False) -> Dtype:
 
     Args:
         dtype: a dtype, NumPy scalar type, name, or Python's bool, int, float or complex.
-        explicit: whether a person wrote it down. Then it is honoured; otherwise 64 bits become 32 unless
-            `enable_x64` is set. Python's `int`, `float` and `complex` say nothing of width, so they follow
-            `enable_x64` always.
+        explicit: whether a person wrote it down. Then it is honoured (unless `narrow_explicit` is set, as for programs
+            written for JAX); otherwise 64 bits become 32 unless `enable_x64` is set. Python's `int`, `float` and
+            `complex` say nothing of width, so they follow `enable_x64` always.
 
     Raises:
         DtypeError: there is no such dtype.
@@ -276,7 +276,7 @@ def canonicalize(dtype: DTypeLike, explicit: bool = False) -> Dtype:
     (dtype('float32'), dtype('float64'), dtype('int32'))
     """
     own = as_dtype(dtype)
-    if not config.enable_x64 and (not explicit or _is_python(dtype)):
+    if not config.enable_x64 and (not explicit or config.narrow_explicit or _is_python(dtype)):
         own = _NARROW.get(own, own)
     return own
 
@@ -424,7 +424,8 @@ def result_type(*operands: Any) -> Dtype:
     """
     if not operands:
         raise DtypeError("result_type needs at least one array, number or dtype")
-    return _join(tuple([_pair_of(operand) for operand in operands]), config.enable_x64)[0]
+    found = _join(tuple([_pair_of(operand) for operand in operands]), config.enable_x64)[0]
+    return canonicalize(found, explicit=True)
 
 
 def _pair_of(operand: Any) -> tuple[Dtype, bool]:

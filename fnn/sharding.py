@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -278,6 +279,12 @@ class NamedSharding(Sharding):
 
 
 SINGLE = SingleDeviceSharding()
+
+
+@functools.cache
+def unsplit(ndim: int) -> NamedSharding:
+    """Of an array's type: none of its axes is split."""
+    return NamedSharding(_EMPTY, PartitionSpec(*[None] * ndim))
 
 
 def make_mesh(

@@ -87,6 +87,17 @@ class Tape(Trace):
         return results
 
 
+class Transposing(Tape):
+    """A tape of a forward rule's tangents, in which it is linear."""
+
+    __slots__ = ()
+
+    def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        if primitive.on_tangents is not None:
+            return primitive.on_tangents(args, params)
+        return super().process(primitive, args, params)
+
+
 def _accumulate(table: dict[int, Any], slots: Sequence[int | None], cts: Sequence[Any]) -> None:
     for slot, ct in zip(slots, cts):  # as many as there are operands
         if slot is not None and ct is not None:
@@ -105,12 +116,12 @@ def jvp_flat(f: Flat, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[
 
 
 def vjp_flat(
-    f: Flat, args: Sequence[Any], needs: Sequence[bool]
+    f: Flat, args: Sequence[Any], needs: Sequence[bool], kind: type[Tape] = Tape
 ) -> tuple[list[Any], Callable[..., list[Any]]]:
     """(outputs, pull): f runs once; pull(cotangents, once=False) walks its tape backwards, from cotangents
     of the outputs to cotangents of the arguments (None = zero, both ways). With `once` the tape is freed
     while it is walked."""
-    with Tape() as tape:
+    with kind() as tape:
         inputs = [tape.track(x) if n else x for x, n in zip(args, needs, strict=True)]
         outs = f(*inputs)
         mine = [tape.owns(o) for o in outs]

@@ -10,6 +10,7 @@ from fnn.core.source import describe
 from fnn.core.trace import aval_of, stage
 from fnn.errors import DifferentiationError
 from fnn.transforms.flattening import abstract
+from fnn.transforms.symbolic_zeros import of_present
 
 
 class Rules(NamedTuple):
@@ -40,14 +41,14 @@ def close_jvp(args: Sequence[Any], fun: Callable[..., Any], rule: Callable[..., 
         return Rules(list(args), {"fun": graph, "rule": rule})
     n, count = len(args), len(graph.out_avals)
 
-    def both(*xs: Any) -> list[Any]:
-        outs, tangents = rule(list(xs[:n]), list(xs[n:]))
-        return [*outs, *tangents]
-
-    closed = _closed(captured, both)
-
     def closed_rule(primals: list[Any], tangents: list[Any]) -> Any:
-        found = closed([*primals[:n], *tangents[:n]], primals[n:])
+        both, given = of_present(rule, tangents[:n])
+
+        def flat(*xs: Any) -> list[Any]:
+            outs, found = both(*xs)
+            return [*outs, *found]
+
+        found = _closed(captured, flat)([*primals[:n], *given], primals[n:])
         return found[:count], found[count:]
 
     return Rules([*args, *captured], {"fun": graph, "rule": closed_rule, "closed": len(captured)})

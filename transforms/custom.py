@@ -11,7 +11,7 @@ import numpy as np
 
 from fnn import primitives as P
 from fnn import tree
-from fnn.core.array import as_array
+from fnn.core.array import SCALAR_TYPES, as_array
 from fnn.core.aval import Aval
 from fnn.core.ir import Graph
 from fnn.core.lowering import Loop
@@ -20,12 +20,12 @@ from fnn.core.source import describe, function_place
 from fnn.core.trace import aval_of, stage, state
 from fnn.errors import ArgumentError, MismatchError, MissingRuleError, TreeError
 from fnn.primitives.rules import lift
-from fnn.transforms.autodiff import fill, vjp_flat
+from fnn.transforms.autodiff import Transposing, fill, vjp_flat
 from fnn.transforms.batching import vmap_flat
 from fnn.transforms.calls import graph_floor
 from fnn.transforms.closures import close_jvp, close_vjp, refuse_closed
-from fnn.transforms.flattening import fits, flatten_arguments, flatten_result, from_float0
-from fnn.transforms.symbolic_zeros import CustomVJPPrimal
+from fnn.transforms.flattening import fits, flatten_arguments, flatten_result
+from fnn.transforms.symbolic_zeros import SymbolicZero, differentiating, instantiated, marked, of_present
 
 
 def _prepare(args: Sequence[Any], params: dict[str, Any]) -> dict[str, Any]:
@@ -68,13 +68,9 @@ def mapped(
 # -- forward rules -------------------------------------------------------------------------------------------
 
 
-def _filled(tangents: Sequence[Any], primals: Sequence[Any]) -> list[Any]:
-    return [fill(t, aval_of(x)) for t, x in zip(tangents, primals, strict=True)]
-
-
 def _jvp_call_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
     refuse_closed(p["name"], primals, [t is not None for t in tangents], p.get("closed", 0))
-    return p["rule"](list(primals), _filled(tangents, primals))
+    return p["rule"](list(primals), list(tangents))
 
 
 def _jvp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
@@ -86,14 +82,15 @@ def _jvp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any])
     outs: list[Any] = []
 
     def linear(*tangents: Any) -> list[Any]:
-        full = _filled([None] * len(values), values)
+        full: list[Any] = [None] * len(values)
         for i, t in zip(chosen, tangents, strict=True):
             full[i] = t
         found, out_tangents = p["rule"](values, full)
         outs[:] = found
         return out_tangents
 
-    tangents, pull = vjp_flat(linear, [P.zeros(avals[i].strong()) for i in chosen], [True] * len(chosen))
+    zeros = [P.zeros(avals[i].strong()) for i in chosen]
+    tangents, pull = vjp_flat(linear, zeros, [True] * len(chosen), Transposing)
     active = [aval_of(t).is_inexact for t in tangents]
 
     def back(cts: Sequence[Any]) -> list[Any]:
@@ -105,12 +102,10 @@ def _jvp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any])
 
 def _jvp_call_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     def rule(primals: list[Any], tangents: list[Any]) -> Any:
-        n = len(primals)
-        both = mapped(
-            lambda *xs: p["rule"](list(xs[:n]), list(xs[n:])), frame.size, [*flags, *flags], frame.name
-        )
         # An unbatched operand has an unbatched tangent, unless the trace outside made it one of the batch.
-        return both(*primals, *tangents)
+        both, given = of_present(p["rule"], tangents)
+        also = [f for f, t in zip(flags, tangents, strict=True) if t is not None]
+        return mapped(both, frame.size, [*flags, *also], frame.name)(*primals, *given)
 
     outs = custom_jvp_call(
         *args, **{**p, "fun": mapped(p["fun"], frame.size, flags, frame.name), "rule": rule}
@@ -141,12 +136,15 @@ custom_jvp_call = Primitive(
 )
 
 
+custom_jvp_call.on_tangents = lambda args, params: params["fun"](*args)
+
 # -- reverse rules -------------------------------------------------------------------------------------------
 
 
 def _vjp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
     refuse_closed(p["name"], args, needs, p.get("closed", 0))
-    outs, saved = p["forward"](*args)
+    with differentiating(needs):
+        outs, saved = p["forward"](*args)
     avals = [aval_of(o) for o in outs]
 
     def back(cts: Sequence[Any]) -> list[Any]:
@@ -159,7 +157,8 @@ def _vjp_call_vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any])
 def _vjp_call_jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
     """The backward rule is linear in the cotangents; its own vjp is its transpose, the forward derivative."""
     refuse_closed(p["name"], primals, [t is not None for t in tangents], p.get("closed", 0))
-    outs, saved = p["forward"](*primals)
+    with differentiating([t is not None for t in tangents]):
+        outs, saved = p["forward"](*primals)
     avals = [aval_of(x) for x in primals]
     out_avals = [aval_of(o) for o in outs]
 
@@ -292,10 +291,11 @@ class custom_jvp(_Custom):  # the field's name
     """
 
     rule: Callable[..., Any] | None = None
+    symbolic_zeros = False
 
     def defjvp(self, rule: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
-        """symbolic_zeros is accepted: a rule then may get `SymbolicZero`s, but fnn gives arrays of zeros."""
-        self.rule = rule
+        """With symbolic_zeros the rule gets a `SymbolicZero` in place of a tangent that is known to be zero."""
+        self.rule, self.symbolic_zeros = rule, symbolic_zeros
         return rule
 
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
@@ -326,11 +326,13 @@ class custom_jvp(_Custom):  # the field's name
             return outs
 
         def rule(primals: list[Any], tangents: list[Any]) -> Any:
-            pair = self.rule(*fixed, tree.unflatten(structure, primals), tree.unflatten(structure, tangents))  # type: ignore[misc]
+            zero = SymbolicZero if self.symbolic_zeros else lambda a: fill(None, a)
+            full = [zero(aval_of(x)) if t is None else t for x, t in zip(primals, tangents, strict=True)]
+            pair = self.rule(*fixed, tree.unflatten(structure, primals), tree.unflatten(structure, full))  # type: ignore[misc]
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ArgumentError(f"the jvp rule {function_place(self.rule)} must return (out, tangent)")
             outs, out_structure = flatten_result("custom_jvp", self.rule, pair[0])
-            tangents, same = flatten_result("custom_jvp", self.rule, tree.map(from_float0, pair[1]))
+            tangents, same = flatten_result("custom_jvp", self.rule, instantiated(pair[1]))
             if same != out_structure:
                 raise TreeError(
                     f"the jvp rule {function_place(self.rule)} returns structures {out_structure} and {same} "
@@ -379,6 +381,7 @@ class custom_vjp(_Custom):  # the field's name
 
     forward: Callable[..., Any] | None = None
     backward: Callable[..., Any]
+    symbolic_zeros = False
 
     def defvjp(
         self,
@@ -387,18 +390,9 @@ class custom_vjp(_Custom):  # the field's name
         symbolic_zeros: bool = False,
         optimize_remat: bool = False,
     ) -> None:
-        """With symbolic_zeros, fwd gets a `CustomVJPPrimal` for each array; cotangents are arrays either way.
-        optimize_remat is accepted: a compiled program computes only what is used anyway."""
-        self.forward, self.backward = fwd, bwd
-        if symbolic_zeros:
-
-            @functools.wraps(fwd)
-            def forward(*args: Any) -> Any:
-                fixed = {i % len(args) for i in self.nondiff}
-                marked = [x if i in fixed else tree.map(CustomVJPPrimal, x) for i, x in enumerate(args)]
-                return fwd(*marked)
-
-            self.forward = forward
+        """With symbolic_zeros, fwd gets a `CustomVJPPrimal` for each array, which says whether it is differentiated;
+        cotangents are arrays either way. optimize_remat is accepted: a compiled program computes only what is used anyway."""
+        self.forward, self.backward, self.symbolic_zeros = fwd, bwd, symbolic_zeros
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.forward is None:
@@ -415,18 +409,23 @@ class custom_vjp(_Custom):  # the field's name
             return outs
 
         def forward(*xs: Any) -> Any:
-            pair = self.forward(*merge(tree.unflatten(structure, xs)))  # type: ignore[misc]  # it is set
+            given = marked(xs) if self.symbolic_zeros else xs
+            pair = self.forward(*merge(tree.unflatten(structure, given)))  # type: ignore[misc]  # it is set
             if not isinstance(pair, tuple) or len(pair) != 2:
                 raise ArgumentError(
                     f"the forward rule {function_place(self.forward)} must return (out, saved)"
                 )
             outs, box[:] = _outputs(self.forward, pair[0])
-            saved, kept_structure = flatten_result("custom_vjp", self.forward, pair[1])
-            kept[:] = [kept_structure]
-            return outs, saved
+            leaves, kept_structure = tree.flatten(pair[1])
+            plain = [x if type(x) in SCALAR_TYPES else None for x in leaves]  # Python's numbers stay such
+            saved = [x for x, known in zip(leaves, plain, strict=True) if known is None]
+            kept[:] = [kept_structure, plain]
+            return outs, flatten_result("custom_vjp", self.forward, saved)[0]
 
         def backward(saved: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
-            found = self.backward(*fixed, tree.unflatten(kept[0], saved), tree.unflatten(box[0], cts))
+            rest = iter(saved)
+            full = [next(rest) if known is None else known for known in kept[1]]
+            found = self.backward(*fixed, tree.unflatten(kept[0], full), tree.unflatten(box[0], cts))
             return self._cotangents(found, dynamic)
 
         name = getattr(self.f, "__name__", "custom_vjp")
@@ -452,7 +451,7 @@ class custom_vjp(_Custom):  # the field's name
             if ct is None:
                 out += [None] * len(leaves)
                 continue
-            cts, same = flatten_result("custom_vjp", self.backward, tree.map(from_float0, ct))
+            cts, same = flatten_result("custom_vjp", self.backward, instantiated(ct))
             if same != structure:
                 raise TreeError(
                     f"{what}: the cotangent of argument {i} has structure {same}, the argument {structure}"

@@ -335,14 +335,24 @@ def grad(
 def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """(f(*primals), its derivative there as a linear function of tangents, and, with has_aux, f's other result).
 
-    f runs once; the derivative may be called many times. Computed as the reverse walk of the reverse walk,
-    which is linear in its cotangent.
+    f runs once; the derivative may be called many times. Computed as the reverse walk of the reverse walk, which is linear
+    in its cotangent; where f has no reverse mode, forwards, running f at each call.
 
     >>> import fnn
     >>> y, slope = fnn.linearize(lambda x: x * x, 3.0)
     >>> print(y, slope(1.0), slope(2.0))
     9.0 6.0 12.0
     """
+    try:
+        return _linearized_backwards(fun, primals, has_aux)
+    except (
+        Exception
+    ):  # no reverse mode: a while loop, a library's refusal. A mistake of f's own is raised again below
+        out, _, *aux = jvp(fun, primals, tree.map(lambda x: _tangent(None, abstract(x)), primals), has_aux)
+        return (out, lambda *given: jvp(fun, primals, given, has_aux)[1], *aux)
+
+
+def _linearized_backwards(fun: Callable[..., Any], primals: tuple, has_aux: bool) -> Any:
     out, pull, *aux = vjp(fun, *primals, has_aux=has_aux)
     leaves, out_structure = tree.flatten(out)
     places = [i for i, o in enumerate(leaves) if aval_of(o).is_inexact]

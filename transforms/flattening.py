@@ -89,8 +89,10 @@ def flat_call(
 def abstract(x: Any) -> Aval:
     """The abstract value of an argument: an array, a number, or anything with shape and dtype
     (ShapeDtypeStruct)."""
-    if isinstance(x, (Array, ShapeDtypeStruct)):
+    if isinstance(x, Array):
         return x.aval
+    if isinstance(x, ShapeDtypeStruct):
+        return x.aval.update(dtype=dtypes.canonicalize(x.aval.dtype, explicit=True))
     try:
         return as_array(x).aval
     except ArgumentError:
@@ -101,7 +103,7 @@ def abstract(x: Any) -> Aval:
 
 def from_float0(t: Any) -> Any:
     """The tangent of an integer or a boolean, which holds nothing, as an array that may be passed on."""
-    return np.zeros(np.shape(t), bool) if getattr(t, "dtype", None) == dtypes.float0 else t
+    return np.zeros(t.shape, bool) if getattr(t, "dtype", None) == dtypes.float0 else t
 
 
 def fits(given: Aval, wanted: Aval) -> bool:

@@ -52,10 +52,13 @@ _told: set[tuple[Any, Any]] = set()
 
 
 def uses_key(f: F) -> F:
-    """Mark a function of fnn.random that uses the key it is given first; what it calls uses the same key once."""
+    """Mark a function of fnn.random that uses the key it is given first; what it calls uses the same key once. Such a
+    function accepts JAX's `out_sharding`, which says nothing here: there is one device."""
 
     @functools.wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs.pop("out_sharding", None)
         if _nesting.inside or config.debug_key_reuse == "off":
             return f(*args, **kwargs)
         _nesting.inside = True

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fnn import primitives as P
 from fnn import tree
 from fnn.core.ir import Graph
 from fnn.errors import ArgumentError
@@ -21,11 +22,14 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     ShapeDtypeStruct(shape=(3,), dtype=float32)
     """
     leaves, structure = tree.flatten((args, kwargs))
-    call = (
-        functools.wraps(fun)(lambda a, k: fun(*a, **k))
-        if hasattr(fun, "__name__")
-        else lambda a, k: fun(*a, **k)
-    )
+
+    def call(a: tuple, k: dict[str, Any]) -> Any:  # a result may be a type already
+        return tree.map(
+            lambda x: P.zeros(abstract(x)) if isinstance(x, ShapeDtypeStruct) else x, fun(*a, **k)
+        )
+
+    if hasattr(fun, "__name__"):
+        functools.update_wrapper(call, fun)
     graph, _, out = staged(call, structure, [abstract(x) for x in leaves])
     return tree.unflatten(
         out, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals]

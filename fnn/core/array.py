@@ -174,7 +174,15 @@ def concrete_aval(x: Any) -> Aval:
     cls = type(x)
     if cls in SCALAR_TYPES:
         return scalar_aval(cls)
+    if isinstance(x, (int, float, complex)):
+        return scalar_aval(type(_plain(x)))
     raise ArgumentError(f"{x!r} of type {cls.__name__} is not an array or a number, at {describe(here())}")
+
+
+def _plain(x: Any) -> Any:
+    """A number of a class of the user's as Python's own."""
+    kinds: tuple[Any, ...] = (int, float, complex)
+    return next(cls for cls in kinds if isinstance(x, cls))(x)
 
 
 def from_numpy(x: Any, dtype: np.dtype | None = None, copy: bool = True) -> ConcreteArray:
@@ -212,6 +220,8 @@ def as_array(x: Any) -> Array:
     convert = getattr(x, "__fnn_array__", None) or getattr(x, "__jax_array__", None)
     if convert is not None:
         return as_array(convert())
+    if isinstance(x, (int, float, complex)):  # an enumeration's, say
+        return as_array(_plain(x))
     raise ArgumentError(
         f"{_brief(x)} of type {cls.__name__} is not an array or a number, at {describe(here())}. "
         "Arguments are pytrees (tuples, lists, dicts, modules) whose leaves are arrays or numbers; mark "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -54,6 +55,11 @@ class Aval:
     @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
+
+    @property
+    def sharding(self) -> Any:
+        """How such arrays lie on devices: on the one there is, no axis split."""
+        return importlib.import_module("fnn.sharding").unsplit(self.ndim)
 
     def update(
         self, shape: Shape | None = None, dtype: np.dtype | None = None, weak_type: bool | None = None

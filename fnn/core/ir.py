@@ -31,6 +31,8 @@ class Literal:
     def __init__(self, value: Any, aval: Aval):
         self.value, self.aval = value, aval
 
+    val = property(lambda self: self.value)  # JAX's names, here and below
+
 
 Atom = Var | Literal
 
@@ -111,6 +113,16 @@ class Graph:
     def consts(self) -> tuple[Any, ...]:
         """Nothing: constants stand where they are used."""
         return ()
+
+    @property
+    def constvars(self) -> tuple[Var, ...]:
+        """Nothing."""
+        return ()
+
+    @property
+    def effects(self) -> frozenset[str]:
+        """Whether an equation does more than compute its results."""
+        return frozenset({"effect"} if effects_of(self) else ())
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """The derived thing `key`, made at most once."""

@@ -110,7 +110,9 @@ class Primitive:
     an axis name the operation refers to. evaluate_for(types, params) -> evaluate for operands of these
     types (an Aval, or the type of a Python number), parameters bound: what costs the same for all of them,
     done once. effect(params) -> whether it does more than compute its results (it prints, say): such an
-    equation is never left out, merged with an equal one, computed again or moved past another. Parameters are hashable."""
+    equation is never left out, merged with an equal one, computed again or moved past another. on_tangents(args, params)
+    -> the result where a forward rule applies the operation to its tangents and is being transposed: what has such a
+    rule itself would ask for it again and again. Parameters are hashable."""
 
     __slots__ = (
         "name",
@@ -127,9 +129,13 @@ class Primitive:
         "pairs",
         "evaluate_for",
         "effect",
+        "on_tangents",
         "types",
         "ready",
     )
+
+    call_primitive = map_primitive = False  # JAX asks: none holds a function of another kind than a graph
+    multiple_results = property(lambda self: self.multiple)
 
     def __init__(
         self,
@@ -153,6 +159,7 @@ class Primitive:
         self.batch, self.lower, self._samples = batch, lower, samples
         self.multiple, self.prepare, self.floor = multiple, prepare, floor
         self.evaluate_for, self.effect, self.pairs = evaluate_for, effect, pairs
+        self.on_tangents: Callable[[Sequence[Any], dict[str, Any]], Any] | None = None
         self.types: dict[Any, Any] = {}  # (operand avals, parameters) -> result aval
         self.ready: dict[Any, Callable[..., ConcreteArray]] = {}  # what `run` calls, by the types of operands
         if name in registry:

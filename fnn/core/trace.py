@@ -40,6 +40,8 @@ class Tracer(Array):
         self.trace, self.value, self.note, self.aval = trace, value, note, aval
         self.source = here(3)  # a trace makes it
 
+    _trace = property(lambda self: self.trace)  # JAX's name, which libraries use
+
     def concrete(self, what: str, error: type[ConcretizationError] = ConcretizationError) -> Any:
         """The array this stands for, if it is known while tracing."""
         if not self.trace.alive:
@@ -108,6 +110,8 @@ class Trace:
 
     def __init__(self) -> None:
         self.level, self.alive, self.thread = -1, False, threading.get_ident()
+
+    main = property(lambda self: self)  # JAX's name for what its tracers have in common
 
     def __enter__(self) -> Any:
         state.depth += 1

@@ -25,11 +25,13 @@ def einsum(
     optimize: Any = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
+    _dot_general: Any = None,
 ) -> Any:
     """Sums of products by Einstein's convention: a letter per axis, those not in the result are summed over.
 
     With three operands or more the order of products is chosen to need few operations (opt_einsum). Raises ShapeError where
-    axes of one letter differ in size, ArgumentError for subscripts that do not fit the operands.
+    axes of one letter differ in size, ArgumentError for subscripts that do not fit the operands. _dot_general: a function
+    like `fnn.lax.dot_general` that multiplies in its place.
 
     >>> import fnn.numpy as fnp
     >>> fnp.einsum("ij,kj->ik", fnp.ones((2, 3)), fnp.ones((4, 3))).shape
@@ -46,7 +48,8 @@ def einsum(
         for i in sorted(pair, reverse=True):
             del work[i]
         kept = set(result).union(*[t for _, t in work])
-        work.append(_product(chosen, kept, preferred_element_type))
+        multiply = contract if _dot_general is None else _through(_dot_general, precision)
+        work.append(_product(chosen, kept, preferred_element_type, multiply))
     x, term = _reduced(*work[0], set(result))
     return permuted(x, [term.index(c) for c in result])
 
@@ -158,7 +161,14 @@ def _reduced(x: Any, term: str, kept: set[str]) -> tuple[Any, str]:
     return total, "".join(c for c in term if c in kept)
 
 
-def _product(pair: list[tuple[Any, str]], kept: set[str], dtype: Any) -> tuple[Any, str]:
+def _through(dot_general: Any, precision: Any) -> Any:
+    """`contract` by a function of the caller's."""
+    return lambda name, x, y, over, batch, dtype: dot_general(
+        x, y, (over, batch), precision=precision, preferred_element_type=dtype
+    )
+
+
+def _product(pair: list[tuple[Any, str]], kept: set[str], dtype: Any, multiply: Any) -> tuple[Any, str]:
     (x, a), (y, b) = pair
     x, a = _reduced(x, a, kept | set(b))
     y, b = _reduced(y, b, kept | set(a))
@@ -173,7 +183,7 @@ def _product(pair: list[tuple[Any, str]], kept: set[str], dtype: Any) -> tuple[A
             x, y = (spread(x, i, m), y) if n == 1 else (x, spread(y, j, n))
     both = [c for c in a if c in b]
     batch, over = [c for c in both if c in kept], [c for c in both if c not in kept]
-    out = contract(
+    out = multiply(
         "einsum",
         x,
         y,

@@ -234,7 +234,7 @@ def axes_of(name: str, axis: Any, rank: int) -> tuple[int, ...]:
     """Axes counted from 0: all of them for None, one for a number, several for a tuple. Raises ArgumentError."""
     if axis is None:
         return tuple(range(rank))
-    if isinstance(axis, (tuple, list)):
+    if isinstance(axis, (tuple, list, range)):
         axes = tuple([axis_of(name, a, rank) for a in axis])
         if len(set(axes)) != len(axes):
             raise ArgumentError(f"{name}: the axes {tuple(axis)} name one twice, at {describe(here())}")

@@ -154,7 +154,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 def expand_dims(a: Any, axis: Any = 0) -> Any:
     """`a` with axes of size 1 inserted, so that they are the axes `axis` of the result."""
     a = array_of("expand_dims", a)
-    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    count = len(axis) if isinstance(axis, (tuple, list, range)) else 1
     rank = len(_shape(a)) + count
     new = axes_of("expand_dims", axis, rank)
     sizes = iter(_shape(a))

@@ -196,7 +196,7 @@ def fold_in(key: Any, data: Any) -> Array:
     0.47504628
     """
     words, is_typed = one_key("fold_in", key)
-    value = as_array(data)
+    value = as_array(np.uint32(data) if type(data) is int and 2**31 <= data < 2**32 else data)
     if value.dtype.kind not in "iu" or value.shape:
         raise DtypeError(f"random.fold_in: data is one integer, not {value.aval}, at {describe(here())}")
     low = P.convert(value, dtype=U32)

@@ -13,6 +13,9 @@ or inside a program, before anything imports jax:
 [1. 1.]
 >>> fnn.compat.jax.uninstall()
 
+As in JAX, 64-bit dtypes that a program asks for become 32-bit unless it sets `jax_enable_x64`; the setting is
+`fnn.config.narrow_explicit`.
+
 Libraries on top of JAX (optax, chex, ...) are installed with ``pip install --no-deps``. A name that fnn has no
 counterpart of raises an error that says so; docs/compatibility.md lists all names.
 """
@@ -47,11 +50,13 @@ def install() -> None:
             )
     config.take_jax_environment()
     sys.meta_path.insert(0, _FINDER)
+    config.update("narrow_explicit", True)
 
 
 def uninstall() -> None:
     """Leave later imports of jax to Python again; modules that were imported meanwhile stay with who has them."""
     if _FINDER in sys.meta_path:
         sys.meta_path.remove(_FINDER)
+        config.update("narrow_explicit", False)
         for name in [*MODULES, *answered]:
             sys.modules.pop(name, None)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
+
+from fnn import tree
+from fnn.compat.jax.core import get_aval
+from fnn.dtypes import float0
 from fnn.transforms.custom import custom_gradient, custom_jvp, custom_vjp
 from fnn.transforms.remat import checkpoint, checkpoint_name, checkpoint_policies, saved_residuals
 from fnn.transforms.symbolic_zeros import CustomVJPPrimal, SymbolicZero, custom_vjp_primal_tree_values
@@ -34,10 +39,15 @@ def __getattr__(name: str) -> Any:
 
 
 def zero_from_primal(x: Any, symbolic_zeros: bool = False) -> Any:
-    """A tangent of zeros for a value."""
-    import fnn.numpy as fnp
+    """Tangents of zeros for a pytree of values; those of integers are float0."""
 
-    return fnp.zeros_like(x)
+    def zero(leaf: Any) -> Any:
+        aval = get_aval(leaf).to_tangent_aval()
+        if symbolic_zeros:
+            return SymbolicZero(aval)
+        return np.zeros(aval.shape, float0) if aval.dtype == float0 else SymbolicZero(aval).instantiate()
+
+    return tree.map(zero, x)
 
 
 def print_saved_residuals(f: Any, *args: Any) -> None:

@@ -24,6 +24,8 @@ from fnn.dtypes import (
 from fnn.errors import DtypeError as TypePromotionError
 
 __all__ = [
+    "DType",
+    "ExtendedDType",
     "TypePromotionError",
     "bfloat16",
     "canonicalize_dtype",
@@ -44,6 +46,14 @@ def canonicalize_dtype(
 ) -> Dtype:
     """The dtype that arrays of an input of this dtype have: of 32 bits unless 64 are enabled."""
     return canonicalize(dtype)
+
+
+DType = Dtype
+
+
+class ExtendedDType:
+    """In JAX the base of element types that libraries define. fnn has no such arrays: every function that is given one of
+    these as a dtype refuses it."""
 
 
 def itemsize_bits(dtype: Any) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 
 from fnn import sharding as _sharding
 from fnn.array import Device, default_backend, device_count, local_devices
+from fnn.compat.jax.core import get_aval as typeof
+from fnn.compat.jax.core import make_jaxpr
 from fnn.compat.jax.parallel import device_put_replicated, device_put_sharded, pmap, shard_map
 from fnn.compat.jax.settings import config
 from fnn.dtypes import float0
@@ -27,13 +29,14 @@ _SAME = {
     "closure_convert", "custom_gradient", "custom_jvp", "custom_vjp", "debug_infs", "debug_nans",
     "device_get", "devices", "disable_jit", "effects_barrier", "enable_x64", "ensure_compile_time_eval", "eval_shape",
     "grad", "hessian", "jacfwd", "jacobian", "jacrev", "jit", "jvp", "linear_transpose", "linearize", "live_arrays",
-    "make_jaxpr", "named_call", "named_scope", "pure_callback", "remat", "value_and_grad", "vjp", "vmap",
+    "named_call", "named_scope", "pure_callback", "remat", "value_and_grad", "vjp", "vmap",
 }  # fmt: skip
 __all__ = [
     "checking_leaks",     "Device", "NamedSharding", "P", "check_tracer_leaks", "clear_caches", "config", "default_backend",
     "default_device", "default_matmul_precision", "default_prng_impl", "device_count", "device_put",
     "device_put_replicated", "device_put_sharded", "enable_checks", "enable_custom_prng", "float0", "host_count",
-    "host_id", "host_ids", "legacy_prng_key", "local_device_count", "local_devices", "log_compiles", "make_mesh",
+    "host_id", "host_ids", "legacy_prng_key", "local_device_count", "local_devices", "log_compiles", "make_jaxpr",
+    "make_mesh",
     "numpy_dtype_promotion", "numpy_rank_promotion", "pmap", "print_environment_info", "process_count",
     "process_index", "process_indices", "reshard", "set_mesh", "shard_map", "softmax_custom_jvp",
     "threefry_partitionable", "transfer_guard", "typeof",
@@ -49,11 +52,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, *(name for name in _SAME if hasattr(fnn, name))]
-
-
-def typeof(x: Any) -> Any:
-    """The type of an array: shape, dtype and sharding."""
-    return importlib.import_module("fnn.compat.jax.core").get_aval(x)
 
 
 def device_put(x: Any, device: Any = None, **options: Any) -> Any:

@@ -1,0 +1,2 @@
+"""`jax.interpreters`: the rules of primitives that libraries define, as far as fnn's transformations ask for
+them."""
