@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fnn.transforms.jit import Compiled, Jitted, Lowered
+from fnn.transforms.jit import Jitted
+from fnn.transforms.lowered import Compiled, Lowered
 
 Wrapped = Jitted
 Traced = Lowered
