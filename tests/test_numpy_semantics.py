@@ -209,6 +209,59 @@ def test_histogram_counts() -> None:
     same(edges, limits.astype(np.float32), 1e-5)
 
 
+def test_roots_in_compiled_programs() -> None:
+    for p in ([0.0, 0.0, 1.0, -3.0, 2.0], [1.0, -3.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0]):
+        found = np.asarray(fnn.jit(lambda v: fnp.roots(v, strip_zeros=False))(np.float32(p)))
+        lead = next((k for k, v in enumerate(p) if v), len(p) - 1)
+        assert np.isnan(found[len(found) - lead :]).all()
+        wanted = [*np.roots(p), *[0] * (len(found) - lead - len(np.roots(p)))]
+        np.testing.assert_allclose(np.sort(found[: len(found) - lead]), np.sort(wanted), atol=1e-5)
+    with pytest.raises(ConcretizationError, match="roots"):
+        fnn.jit(fnp.roots)(V)
+
+
+def test_quantiles_are_numpys() -> None:
+    methods = ["linear", "lower", "higher", "midpoint", "inverted_cdf", "averaged_inverted_cdf", "hazen", "weibull",
+               "interpolated_inverted_cdf", "median_unbiased", "normal_unbiased", "closest_observation"]  # fmt: skip
+    shares = np.array([0.0, 0.21, 0.5, 0.93, 1.0])
+    for method in methods:
+        for axis in (None, 0, (0, 1)):
+            wanted = np.quantile(A, shares, axis=axis, method=method, keepdims=True)
+            same(fnp.quantile(A, shares, axis=axis, method=method, keepdims=True), wanted, 1e-5)
+    weights = RNG.uniform(0.5, 2.0, (3, 4)).astype(np.float32)
+    for axis in (None, 0, 1):
+        wanted = np.quantile(A, shares, axis=axis, method="inverted_cdf", weights=weights)
+        same(fnp.quantile(A, shares, axis=axis, method="inverted_cdf", weights=weights), wanted)
+    assert np.isnan(fnp.quantile(N := np.where(M, np.nan, A), 0.5)) and not np.isnan(fnp.nanquantile(N, 0.5))
+    with pytest.raises(UnsupportedError, match="knows no weights"):
+        fnp.percentile(A, 50, weights=weights)
+    with pytest.raises(ArgumentError, match="is not one of"):
+        fnp.quantile(A, 0.5, method="middle")
+
+
+def test_padding_is_numpys() -> None:
+    for mode, options in [
+        ("reflect", {"reflect_type": "odd"}), ("symmetric", {"reflect_type": "odd"}), ("median", {"stat_length": 2}),
+        ("mean", {"stat_length": ((1, 2), (3, 3))}), ("linear_ramp", {"end_values": 2}),
+    ]:  # fmt: skip
+        for x in (A,) if mode == "linear_ramp" else (A, I):  # JAX rounds a ramp of integers down
+            for widths in (2, ((1, 7), (0, 3))):
+                same(fnp.pad(x, widths, mode, **options), np.pad(x, widths, mode, **options), 1e-5)
+    marked = fnp.pad(V, 2, lambda line, width, axis, options: line.at[: width[0]].set(9))
+    same(marked, np.concatenate([[9, 9], V, [0, 0]]))
+    with pytest.raises(ArgumentError, match="modes and their options"):
+        fnp.pad(V, 1, "edge", constant_values=1)
+
+
+def test_places_out_of_range_are_refused() -> None:
+    for f in (fnp.partition, fnp.argpartition):
+        with pytest.raises(ArgumentError, match="no place 9"):
+            f(V, 9)
+    with pytest.raises(ArgumentError, match="outside of 0 to 1"):
+        fnp.choose(np.array([0, 2]), [A[0, :2], A[1, :2]])
+    same(fnp.choose(np.array([0, 3]), [A[0, :2], A[1, :2]], mode="wrap"), np.array([A[0, 0], A[1, 1]]))
+
+
 def test_sort_descends() -> None:
     same(fnp.sort(A, descending=True), np.sort(A)[:, ::-1])
     same(fnp.argsort(fnp.array([1, 2, 1, 2]), descending=True), np.array([1, 3, 0, 2]))

@@ -188,8 +188,8 @@ def _kept(x: Any, keep: Any, size: int, fill_value: Any) -> tuple[Any, Any, Any]
     if not n:
         return full((size,), 0 if fill_value is None else fill_value, aval_of(x).dtype), places, there
     found = take(x, places, 0, mode="clip")
-    fill = found[:1] if fill_value is None else to_dtype(asarray(fill_value), aval_of(x).dtype)
-    return where(there, found, fill), places, there
+    fill = where(there[:1], found[:1], 0) if fill_value is None else asarray(fill_value)
+    return where(there, found, to_dtype(fill, aval_of(x).dtype)), places, there
 
 
 def union1d(ar1: Any, ar2: Any, *, size: int | None = None, fill_value: Any = None) -> Any:

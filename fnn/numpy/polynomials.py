@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -14,12 +15,16 @@ from fnn.errors import ArgumentError, ShapeError
 from fnn.indexing import IndexUpdateHelper
 from fnn.numpy.creation import diag, vander
 from fnn.numpy.functional import convolve
-from fnn.operations.creation import asarray, ones, zeros
+from fnn.operations.choice import where
+from fnn.operations.creation import arange, asarray, ones, zeros
 from fnn.operations.elementwise import BINARY, UNARY
 from fnn.operations.operands import meet, to_dtype
 from fnn.operations.products import matmul
+from fnn.operations.reductions import any as any_of
+from fnn.operations.reductions import argmax
 from fnn.operations.reductions import sum as sum_of
-from fnn.operations.shaping import concatenate, cut, expand_dims, transpose
+from fnn.operations.selection import argsort, take
+from fnn.operations.shaping import concatenate, cut, expand_dims, roll, transpose
 
 
 def _coefficients(name: str, p: Any) -> Any:
@@ -154,8 +159,8 @@ def poly(seq_of_zeros: Any) -> Any:
 def roots(p: Any, *, strip_zeros: bool = True) -> Any:
     """The complex numbers where a polynomial is 0, as the eigenvalues of its companion matrix.
 
-    strip_zeros: leave leading and trailing zeros out first, which must be known then. Without it the result has NaN
-    where the first coefficient is 0."""
+    strip_zeros: leave leading and trailing zeros out first, which must be known then. Without it there is a NaN at the end
+    for every 0 in front."""
     p = _inexact(_coefficients("roots", p))
     behind = 0
     if strip_zeros:
@@ -170,10 +175,19 @@ def roots(p: Any, *, strip_zeros: bool = True) -> Any:
         return zeros((behind,), complex_dtype)
     from fnn.numpy.linalg import eigvals
 
+    lead: Any = 0
+    if not strip_zeros:  # zeros in front go behind, and what they are roots of is found out again
+        there = p != 0
+        lead = where(any_of(there), argmax(there), n)
+        p = roll(p, -lead)
+        p = IndexUpdateHelper(p)[0].set(where(p[0] == 0, 1, p[0]))
     below = diag(ones((n - 2,), aval_of(p).dtype), -1)
     first = BINARY["divide"](UNARY["negative"](cut(p, 0, 1, n)), p[0])
-    companion = IndexUpdateHelper(below)[0].set(first)
-    return concatenate([eigvals(companion), zeros((behind,), complex_dtype)])
+    found = eigvals(IndexUpdateHelper(below)[0].set(first))
+    if not strip_zeros:
+        found = take(found, argsort(found == 0), 0)
+        found = where(arange(n - 1) < n - 1 - lead, found, complex(math.nan, math.nan))
+    return concatenate([found, zeros((behind,), complex_dtype)])
 
 
 def polyfit(

@@ -292,13 +292,27 @@ def argsort(
     return to_dtype(flip(out, place) if descending else out, target)
 
 
-def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
-    """Indices such that the element in place kth is where it would be sorted, smaller ones before it."""
+def _check_kth(name: str, a: Any, kth: Any, axis: int | None) -> None:
+    aval = aval_of(array_of(name, a))
+    n = aval.size if axis is None else aval.shape[axis_of(name, axis, aval.ndim)]
+    for k in operands.sizes_of(name, kth):
+        if not -n <= k < n:
+            raise ArgumentError(f"{name}: there is no place {k} among {n} elements, at {describe(here())}")
+
+
+def argpartition(a: Any, kth: Any, axis: int | None = -1) -> Any:
+    """Indices such that the element in place kth is where it would be sorted, smaller ones before it.
+
+    kth: a number or several. axis: None for the flattened array. Raises ArgumentError for a place out of range."""
+    _check_kth("argpartition", a, kth, axis)
     return argsort(a, axis)
 
 
-def partition(a: Any, kth: int, axis: int = -1) -> Any:
-    """`a` rearranged so that the element in place kth is where it would be sorted, smaller ones before it."""
+def partition(a: Any, kth: Any, axis: int | None = -1) -> Any:
+    """`a` rearranged so that the element in place kth is where it would be sorted, smaller ones before it.
+
+    kth, axis and errors: as in `argpartition`."""
+    _check_kth("partition", a, kth, axis)
     return sort(a, axis)
 
 
