@@ -253,6 +253,25 @@ def test_padding_is_numpys() -> None:
         fnp.pad(V, 1, "edge", constant_values=1)
 
 
+def test_correlations_conjugate_and_singular_matrices_have_no_condition() -> None:
+    c = (V + 1j * V[::-1]).astype(np.complex64)
+    for mode in ("full", "same", "valid"):
+        same(fnp.correlate(c, c[:3], mode), np.correlate(c, c[:3], mode), 1e-5)
+    singular = np.ones((2, 3, 3), np.float32) * np.array([1, np.nan], np.float32)[:, None, None]
+    for order in ("fro", 1, np.inf):
+        found = np.asarray(fnp.linalg.cond(singular, order))
+        assert np.isinf(found[0]) and np.isnan(found[1])
+
+
+def test_folding_of_integers_has_the_dtype_of_the_function() -> None:
+    x = np.array([[1, 2], [3, 4]], np.int8)
+    same(fnp.logaddexp.reduce(x), np.logaddexp.reduce(x.astype(np.float32)), 1e-5)
+    same(fnp.logaddexp.accumulate(x, axis=1), np.logaddexp.accumulate(x.astype(np.float32), axis=1), 1e-5)
+    assert fnp.logical_and.reduce(x, axis=1, initial=0).tolist() == [False, False]
+    assert fnp.logaddexp.reduce(x[:0]).tolist() == [-np.inf, -np.inf]
+    assert fnp.logaddexp.accumulate(x[:0]).dtype == np.float32
+
+
 def test_places_out_of_range_are_refused() -> None:
     for f in (fnp.partition, fnp.argpartition):
         with pytest.raises(ArgumentError, match="no place 9"):

@@ -14,7 +14,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
 from fnn.numpy.statistics import diff
-from fnn.operations.choice import where
+from fnn.operations.choice import conjugate, where
 from fnn.operations.creation import asarray
 from fnn.operations.elementwise import BINARY
 from fnn.operations.operands import array_of, axis_of, broadcast_shapes, meet, no_out, to_dtype, to_shape
@@ -147,8 +147,8 @@ def convolve(
 def correlate(
     a: Any, v: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None
 ) -> Any:
-    """The correlation of two vectors: a convolution with the second one backwards."""
-    return _convolved("correlate", a, v, mode, False, preferred_element_type)
+    """The correlation of two vectors: a convolution with the second one backwards and conjugated."""
+    return _convolved("correlate", a, conjugate(asarray(v)), mode, False, preferred_element_type)
 
 
 def _convolved(name: str, x: Any, y: Any, mode: str, reverse: bool, dtype: Any) -> Any:

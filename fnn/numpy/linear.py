@@ -26,6 +26,7 @@ def einsum(
     precision: Any = None,
     preferred_element_type: Any = None,
     _dot_general: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """Sums of products by Einstein's convention: a letter per axis, those not in the result are summed over.
 
@@ -229,11 +230,11 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     return moveaxis(concatenate(parts, -1), -1, axisc)
 
 
-def matrix_power(x: Any, n: int) -> Any:
+def matrix_power(a: Any, n: int) -> Any:
     """A square matrix times itself, n times in all (n >= 0), by repeated squaring."""
     from fnn.numpy.creation import eye
 
-    x = array_of("matrix_power", x)
+    x = array_of("matrix_power", a)
     if aval_of(x).ndim < 2 or aval_of(x).shape[-1] != aval_of(x).shape[-2]:
         raise ShapeError(f"matrix_power: {aval_of(x)} is no square matrix, at {describe(here())}")
     if n < 0:

@@ -11,9 +11,10 @@ from fnn import dtypes
 from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
-from fnn.operations.choice import imag, real
-from fnn.operations.elementwise import BINARY, UNARY, logical_not, power
+from fnn.operations.choice import imag, real, where
+from fnn.operations.elementwise import BINARY, UNARY, logical_not, logical_or, power
 from fnn.operations.operands import array_of, axes_of, to_dtype
+from fnn.operations.reductions import any as any_of
 from fnn.operations.reductions import max_of, min_of, sum
 from fnn.operations.shaping import expand_dims, moveaxis, ravel, to
 from fnn.primitives.spectral import svd as svd_p
@@ -88,7 +89,8 @@ def cond(x: Any, p: Any = None) -> Any:
     from fnn.numpy.linalg import inv
 
     ratio = BINARY["multiply"](matrix_norm(x, ord=p), matrix_norm(inv(x), ord=p))
-    return ratio
+    missing = any_of(BINARY["not_equal"](x, x), (-2, -1))
+    return where(logical_or(BINARY["equal"](ratio, ratio), missing), ratio, np.inf)  # there is no inverse
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:

@@ -124,9 +124,14 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 
 
 def put_along_axis(
-    arr: Any, indices: Any, values: Any, axis: int | None, *, inplace: bool = False, mode: str | None = None
+    arr: Any, indices: Any, values: Any, axis: int | None, inplace: bool = False, *, mode: str | None = None
 ) -> Any:
-    """A copy of arr with values written at indices along an axis: the counterpart of take_along_axis."""
+    """A copy of arr with values written at indices along an axis: the counterpart of take_along_axis. JAX asks for
+    inplace=False, which is all there is."""
+    if inplace:
+        raise ArgumentError(
+            f"put_along_axis: arrays never change, at {describe(here())}; use the copy it returns"
+        )
     arr, picks = array_of("put_along_axis", arr), asarray(indices)
     if axis is None:
         return to(put_along_axis(ravel(arr), ravel(picks), values, 0, mode=mode), aval_of(arr).shape)

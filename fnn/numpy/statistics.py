@@ -56,7 +56,9 @@ def average(
 # -- counts and covariances -----------------------------------------------------------------------------------------
 
 
-def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None) -> Any:
+def bincount(
+    x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None, out_sharding: Any = None
+) -> Any:
     """How often each of 0, 1, ... occurs in x (or the sum of its weights). Under jit `length` says how many to count."""
     x = ravel(array_of("bincount", x))
     if dtypes.is_bool(aval_of(x).dtype):

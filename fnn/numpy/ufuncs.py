@@ -120,6 +120,7 @@ class ufunc:
         lead = [n for d, n in enumerate(shape) if d not in axes]
         count = math.prod([shape[d] for d in axes])
         flat = lambda v: to(moveaxis(v, axes, tuple(range(len(axes)))), (count, *lead))
+        x = to_dtype(x, self._result(aval_of(x).dtype))
         lines = flat(x)
         masks = None if mask is None else flat(broadcast_to(truth(asarray(mask)), shape))
         if start is None:
@@ -130,7 +131,7 @@ class ufunc:
             carry, lines = lines[0], cut(lines, 0, 1, count)
         else:
             carry = full(tuple(lead), start, aval_of(x).dtype)
-        target = aval_of(self._call(carry, carry)).dtype
+        target = aval_of(x).dtype
 
         def step(carry: Any, row: Any) -> Any:
             value, keep = row
@@ -140,6 +141,11 @@ class ufunc:
         done, _ = scan(step, to_dtype(carry, target), (to_dtype(lines, target), masks))
         return to(done, [1 if d in axes else n for d, n in enumerate(shape)]) if keepdims else done
 
+    def _result(self, dtype: Any) -> Any:
+        """The dtype that the function of two numbers of a dtype gives."""
+        one = full((), 1, dtype)
+        return aval_of(self._call(one, one)).dtype
+
     def accumulate(self, a: Any, axis: int = 0, dtype: Any = None, out: None = None) -> Any:
         """Along an axis, the results of folding the first one, two, three ... elements."""
         self._pairs("accumulate")
@@ -148,12 +154,12 @@ class ufunc:
             return self._accumulate(a, axis, dtype)
         x = array_of(self.__name__, a)
         x = x if dtype is None else astype(x, dtype)
+        target = self._result(aval_of(x).dtype)
+        x = to_dtype(x, target)
         place = axis_of(self.__name__, axis, aval_of(x).ndim)
         lines = moveaxis(x, place, 0)
         if not aval_of(lines).shape[0]:
             return x
-        target = aval_of(self._call(lines[0], lines[0])).dtype
-        lines = to_dtype(lines, target)
 
         def step(carry: Any, row: Any) -> Any:
             new = to_dtype(self._call(carry, row), target)
@@ -233,12 +239,16 @@ def frompyfunc(func: Callable[..., Any], /, nin: int, nout: int, *, identity: An
 # -- the functions there are ------------------------------------------------------------------------------------------
 
 
-def _by(reduction: Callable[..., Any], cast: bool = True) -> Callable[..., Any]:
+def _by(reduction: Callable[..., Any], combine: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """The reduction of the name; combine: what puts an initial value to it, if it takes none itself."""
+
     def reduce(a: Any, axis: Any, dtype: Any, keepdims: bool, initial: Any, mask: Any) -> Any:
         x = array_of("reduce", a)
         x = astype(x, dtype) if dtype is not None else x
-        more: dict[str, Any] = {"initial": initial} if cast else {}
-        return reduction(x, axis, keepdims=keepdims, where=mask, **more)
+        if combine is None:
+            return reduction(x, axis, keepdims=keepdims, where=mask, initial=initial)
+        out = reduction(x, axis, keepdims=keepdims, where=mask)
+        return out if initial is None else combine(out, initial)
 
     return reduce
 
@@ -264,7 +274,7 @@ _FOLDS: dict[str, dict[str, Any]] = {
 FOLDED: dict[str, ufunc] = {
     name: ufunc(BINARY[name], 2, 1, name=name, **more) for name, more in _FOLDS.items()
 }
-FOLDED["logical_and"] = ufunc(logical_and, 2, 1, identity=True, reduce=_by(reductions.all, False))
-FOLDED["logical_or"] = ufunc(logical_or, 2, 1, identity=False, reduce=_by(reductions.any, False))
+FOLDED["logical_and"] = ufunc(logical_and, 2, 1, identity=True, reduce=_by(reductions.all, logical_and))
+FOLDED["logical_or"] = ufunc(logical_or, 2, 1, identity=False, reduce=_by(reductions.any, logical_or))
 FOLDED["logical_xor"] = ufunc(logical_xor, 2, 1, identity=False)
 FOLDED["negative"] = ufunc(UNARY["negative"], 1, 1, name="negative")

@@ -32,6 +32,7 @@ def array(
     ndmin: int = 0,
     *,
     device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """An array from a number, a NumPy array, an array, or nested lists of them (also traced ones).
 
@@ -55,7 +56,13 @@ def array(
 
 
 def asarray(
-    a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
+    a: Any,
+    dtype: Any = None,
+    order: str | None = None,
+    *,
+    copy: bool | None = None,
+    device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """As `array`, but an array that needs no conversion is returned as it is."""
     target = None if dtype is None else dtypes.canonicalize(dtype, explicit=True)
@@ -184,7 +191,7 @@ def _checked(name: str, shape: Any) -> Shape:
     return sizes
 
 
-def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """An array full of 0. float32 unless told.
 
     >>> import fnn.numpy as fnp
@@ -197,19 +204,21 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
     )
 
 
-def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """An array full of 1. float32 unless told."""
     return _filled(
         _checked("ones", shape), 1, dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
     )
 
 
-def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """An array of zeros: there is no memory to leave uninitialised."""
     return zeros(shape, dtype)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """An array full of a value, which broadcasts to the shape; of the value's dtype unless told."""
     sizes = _checked("full", shape)
     if type(fill_value) in SCALAR_TYPES:
@@ -230,24 +239,38 @@ def _like(x: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
     return (aval.shape if shape is None else _checked("full_like", shape)), target, weak
 
 
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def zeros_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Zeros of x's shape and dtype, unless told otherwise."""
     sizes, target, weak = _like(a, dtype, shape)
     return _filled(sizes, 0, target, weak)
 
 
-def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def ones_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Ones of x's shape and dtype, unless told otherwise."""
     sizes, target, weak = _like(a, dtype, shape)
     return _filled(sizes, 1, target, weak)
 
 
-def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def empty_like(
+    prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Zeros of x's shape and dtype, unless told otherwise."""
     return zeros_like(prototype, dtype, shape)
 
 
-def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def full_like(
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    shape: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
+) -> Any:
     """An array full of a value, of x's shape and dtype unless told otherwise."""
     sizes, target, _ = _like(a, dtype, shape)
     return full(sizes, fill_value, target)
@@ -265,7 +288,15 @@ def _static(name: str, x: Any) -> Any:
     return x
 
 
-def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Any:
+def arange(
+    start: Any,
+    stop: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
+) -> Any:
     """The numbers start, start + step, ... below stop; from 0 if there is one argument. Integers for integers.
 
     Raises ConcretizationError for traced arguments: they would set the length.

@@ -187,7 +187,7 @@ def _one(x: Any) -> Any:
 
 
 def _shift_right(x: Any, y: Any) -> Any:
-    unsigned = dtypes.kind(aval_of(x).dtype) == "u"
+    unsigned = "u" in (dtypes.kind(aval_of(x).dtype), dtypes.kind(aval_of(y).dtype))
     return (P.shift_right_logical if unsigned else P.shift_right_arithmetic)(x, y)
 
 

@@ -119,7 +119,13 @@ def dot(
 
 
 def tensordot(
-    a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None
+    a: Any,
+    b: Any,
+    axes: Any = 2,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """The product summed over axes: the last n of `a` with the first n of `b`, or (axes of `a`, axes of `b`)."""
     a, b = array_of("tensordot", a), array_of("tensordot", b)

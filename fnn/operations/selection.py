@@ -146,7 +146,14 @@ def trace(
     return sum(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
-def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
+def repeat(
+    a: Any,
+    repeats: Any,
+    axis: int | None = None,
+    *,
+    total_repeat_length: int | None = None,
+    out_sharding: Any = None,
+) -> Any:
     """Every element along an axis (of the flattened array for None) `repeats` times in succession.
 
     repeats: a number, or an array with one number per element. Traced numbers need total_repeat_length."""

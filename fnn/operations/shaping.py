@@ -33,7 +33,13 @@ def to(x: Any, shape: Sequence[int]) -> Any:
 
 
 def reshape(
-    a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None
+    a: Any,
+    shape: Any = None,
+    order: str = "C",
+    *,
+    newshape: Any = None,
+    copy: bool | None = None,
+    out_sharding: Any = None,
 ) -> Any:
     """The same elements, row by row, in another shape; one size may be -1 and follows from the others.
 
@@ -66,7 +72,7 @@ def reshape(
     return to(a, wanted)
 
 
-def ravel(a: Any, order: str = "C") -> Any:
+def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
     """All elements of `a`, row by row, along one axis."""
     return reshape(a, (-1,) if aval_of(array_of("ravel", a)).size else (0,), order)
 
@@ -217,7 +223,7 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 # -- broadcasting ---------------------------------------------------------------------------------------------------
 
 
-def broadcast_to(array: Any, shape: Any) -> Any:
+def broadcast_to(array: Any, shape: Any, *, out_sharding: Any = None) -> Any:
     """array repeated to a shape that it broadcasts to. Raises ShapeError where it does not."""
     array = array_of("broadcast_to", array)
     wanted = sizes_of("broadcast_to", shape)
