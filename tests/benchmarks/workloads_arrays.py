@@ -84,6 +84,46 @@ def softmax_ln_grad(F):
     return F.jit(F.grad(lambda x, g, b, w: F.jnp.sum(w * softmax_ln(F, x, g, b)), (0, 1, 2)))
 
 
+@program(lambda r: (f32(r, 1024, 1024),))
+def quantize(F):
+    """To 8 bits and back, by the largest of each row."""
+
+    def f(x):
+        scale = F.jnp.max(F.jnp.abs(x), 1, keepdims=True) / 127
+        return F.jnp.clip(F.jnp.round(x / scale), -127, 127).astype(F.jnp.int8).astype(F.jnp.float32) * scale
+
+    return F.jit(f)
+
+
+@program(lambda r: (f32(r, 50_000, 4), f32(r, 50_000, 3)))
+def rotate_points(F):
+    """Points by quaternions: rows of three and four numbers."""
+
+    def f(q, v):
+        u = q[:, 1:]
+        return v + 2 * F.jnp.cross(u, F.jnp.cross(u, v) + q[:, :1] * v)
+
+    return F.jit(f)
+
+
+@program(lambda r: (f32(r, 1000, 1000),))
+def reflect_sobel(F):
+    """An image with reflected borders, its gradient's size, and that seen from the other axis."""
+
+    def f(u):
+        p = F.jnp.pad(u, 1, mode="reflect")
+        x = p[:-2, :-2] + 2 * p[1:-1, :-2] + p[2:, :-2] - p[:-2, 2:] - 2 * p[1:-1, 2:] - p[2:, 2:]
+        y = p[:-2, :-2] + 2 * p[:-2, 1:-1] + p[:-2, 2:] - p[2:, :-2] - 2 * p[2:, 1:-1] - p[2:, 2:]
+        return F.jnp.sqrt(x * x + y * y).T
+
+    return F.jit(f)
+
+
+@program(lambda r: (f32(r, 100_000), f32(r, 64)))
+def convolve_taps(F):
+    return F.jit(lambda x, w: F.jnp.convolve(x, w, mode="same"))
+
+
 @program(lambda r: (f32(r, 8192, 512),))
 def column_statistics(F):
     """Mean, variance and maximum of every column: reductions over the leading axis."""
@@ -137,6 +177,18 @@ def matmul_batched(F):
 def matmul_tiny(F):
     """Ten thousand products of 8 x 8."""
     return F.jit(lambda a, b: a @ b)
+
+
+@program(lambda r: (f32(r, 4096), f32(r, 4096, 4096)))
+def vector_matrix(F):
+    """A vector times a matrix by rows: a column reduction at the speed of memory."""
+    return F.jit(lambda x, w: x @ w)
+
+
+@program(lambda r: (f32(r, 10, 512), labels(r, 65536), f32(r, 65536, 512)))
+def one_hot_product_grad(F):
+    """The gradient of a product with a one-hot matrix: sums of rows by class."""
+    return F.jit(F.grad(lambda w, ids, g: F.jnp.sum(g * (F.nn.one_hot(ids, 10) @ w))))
 
 
 @program(lambda r: (f32(r, 1024, 512), f32(r, 512, 1024), f32(r, 1024), f32(r, 1024, 1024)))

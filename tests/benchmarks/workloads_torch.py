@@ -178,6 +178,39 @@ def matmul_tiny(c, a, b):
 
 
 @define()
+def vector_matrix(c, x, w):
+    return c(torch.matmul)
+
+
+@define()
+def one_hot_product_grad(c, w, ids, g):
+    return gradient(c, lambda w, ids, g: (g * (F.one_hot(ids, 10).float() @ w)).sum())
+
+
+@define()
+def quantize(c, x):
+    def f(x):
+        scale = x.abs().amax(1, keepdim=True) / 127
+        return (x / scale).round().clamp(-127, 127).to(torch.int8).float() * scale
+
+    return c(f)
+
+
+@define()
+def rotate_points(c, q, v):
+    def f(q, v):
+        u = q[:, 1:]
+        return v + 2 * torch.linalg.cross(u, torch.linalg.cross(u, v) + q[:, :1] * v)
+
+    return c(f)
+
+
+@define()
+def convolve_taps(c, x, w):
+    return c(lambda x, w: F.conv1d(x[None, None], w.flip(0)[None, None], padding="same")[0, 0])
+
+
+@define()
 def dense_epilogue(c, x, w, b, y):
     return c(lambda x, w, b, y: F.gelu(torch.addmm(b, x, w), approximate="tanh") + y)
 
