@@ -25,6 +25,7 @@ from fnn.kernels.totals import column_block
 from fnn.records import field, record
 
 BLOCK = 2048  # elements a tile of a "map" covers: of the last axis, or rows of it
+BLOCKS = 8  # arrays that are copied to where they can be walked so
 FOLDED = 16  # shorter rows are walked as one axis with the one before, by lanes
 PART = 1 << 14  # elements a tile covers where everything is reduced to one number
 TURN, SPAN = 64, 64  # the block of the last two axes that a tile of a turned map covers
@@ -97,7 +98,10 @@ class Nest:
     @property
     def folded(self) -> bool:
         """Of a grouped nest: do lanes walk rows and their elements as one axis?"""
-        return self.grouped and self.width < FOLDED and all(self.wide(a) for _, a in self.stores)
+        if not self.grouped or self.width >= FOLDED or not all(self.wide(a) for _, a in self.stores):
+            return False
+        apart = [a for k, a in enumerate(self.accesses) if a.argument >= 0 and not self.joined(k)]
+        return len(apart) <= BLOCKS
 
     def joined(self, access: int) -> bool:
         """Of a folded nest: do the rows of an access follow each other?"""

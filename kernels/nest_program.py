@@ -17,6 +17,7 @@ HEAVY = 8  # weight from which a value of a row is kept for later passes over th
 AGAIN = (
     32  # values of a row that a pass may compute again; beyond, they wait in scratch rows as heavy ones do
 )
+TOGETHER = 32  # short rows that are copied at a time
 SCRATCH_BYTES = 1 << 16  # of stack that a kernel may use for that
 
 
@@ -181,28 +182,71 @@ class _Program(Columns):
                     self.store(n, a, memo, [0])
 
     def folded(self) -> None:
-        """Groups of short rows, one after the other by lanes. The row an element is in follows from its number by a
-        product, as numbers are small."""
-        nest, b = self.nest, self.b
-        shift = 20
+        """Groups of short rows, one after the other by lanes. What does not lie so in memory is copied, some rows a
+        time, to where it does: machines gather and scatter slower than that."""
+        nest, b, width = self.nest, self.b, self.nest.width
+        loads = dict.fromkeys([n[2] for n in nest.nodes if n[0] == "load"])
         with b.tiles() as tile:
             rows, top, rest = self.rows_of(tile)
+            if len(loads) == len(nest.nodes):  # a mere copy
+                with b.loop(0, rows) as r:
+                    self.start(rest, [top + r])
+                    for column in range(width):
+                        memo: Memo = {}
+                        for n, a in nest.stores:
+                            self.compute([n], memo, [column])
+                            self.store(n, a, memo, [column])
+                return
             self.start(rest, [top])
-            with b.lanes(0, rows * nest.width) as i:
-                number = b.cast(i, "u4")
-                row = (number * ((1 << shift) // nest.width + 1)) >> shift
-                column = b.cast(number - row * nest.width, INDEX)
-                row = b.cast(row, INDEX)
-                for k, (at, (outer, inner)) in enumerate(zip(self.base, self.steps, strict=True)):
-                    if nest.joined(k):
-                        self.here[k] = b.as_value(at, INDEX) + i
+            apart = [k for k in (*loads, *(a for _, a in nest.stores)) if not nest.joined(k)]
+            codes = [computed(nest.codes[nest.accesses[k].argument]) for k in apart]
+            block = dict(zip(apart, [b.local(code, TOGETHER * width) for code in codes], strict=True))
+            self.move_rows([k for k in loads if k in block and self.periodic(k)], block, 0, TOGETHER, True)
+            with b.loop(0, rows, TOGETHER) as first:
+                count = b.op("min", rows - first, TOGETHER)
+                self.move_rows(
+                    [k for k in loads if k in block and not self.periodic(k)], block, first, count, True
+                )
+                with b.lanes(0, count * width) as i:
+                    for k, (at, (outer, inner)) in enumerate(zip(self.base, self.steps, strict=True)):
+                        if nest.joined(k):
+                            self.here[k] = b.as_value(at, INDEX) + first * width + i
+                        elif k not in block:  # positions
+                            # the row an element is in follows from its number by a product, as numbers are small
+                            row = b.cast((b.cast(i, "u4") * ((1 << 20) // width + 1)) >> 20, INDEX)
+                            self.here[k] = self.sum(
+                                at, [(first + row, outer[-1]), (i - row * width, inner[-1])]
+                            )
+                    self.staged, self.at = block, i
+                    memo = {}
+                    self.compute(closure(nest, [n for n, _ in nest.stores], memo.__contains__), memo, [0])
+                    for n, a in nest.stores:
+                        self.store(n, a, memo, [0])
+                    self.staged, self.here = {}, {}
+                self.move_rows([a for _, a in nest.stores if a in block], block, first, count, False)
+
+    def periodic(self, access: int) -> bool:
+        """Does every row read the same?"""
+        return self.nest.accesses[access].outer[-1] == 0
+
+    def move_rows(
+        self, accesses: Sequence[int], block: dict[int, Buffer], first: Operand, count: Operand, load: bool
+    ) -> None:
+        """Copy rows between where they are and blocks in which they follow each other."""
+        if not accesses:
+            return
+        b, width = self.b, self.nest.width
+        with b.loop(0, count) as r:
+            for k in accesses:
+                argument = self.arguments[self.nest.accesses[k].argument]
+                (*_, outer), (*_, inner) = self.steps[k]
+                at = self.sum(self.base[k], [(b.as_value(first, INDEX) + r, outer)])
+                for column in range(width):
+                    place = self.sum(at, [(column, inner)])
+                    if load:
+                        b.store(block[k], r * width + column, b.load(argument, place))
                     else:
-                        self.here[k] = self.sum(at, [(row, outer[-1]), (column, inner[-1])])
-                memo: Memo = {}
-                self.compute(closure(nest, [n for n, _ in nest.stores], memo.__contains__), memo, [column])
-                for n, a in nest.stores:
-                    self.store(n, a, memo, [column])
-            self.here = {}
+                        b.store(argument, place, b.load(block[k], r * width + column))
 
     def turn(self) -> None:
         """Blocks of the last two axes. Loads against the grain are copied into a block on the stack, element

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fnn.kernels.loops import INDEX, Builder, Operand, Value, Variable, computed
+from fnn.kernels.loops import INDEX, Buffer, Builder, Operand, Value, Variable, computed
 from fnn.kernels.nest import Nest, node_args
 from fnn.kernels.ops import identity, number
 from fnn.kernels.streams import streamed
@@ -67,6 +67,10 @@ class Writer:
             )
         self.base: list[Operand] = []
         self.here: dict[int, Operand] = {}  # accesses whose place is known without the inner indices
+        self.staged: dict[
+            int, Buffer
+        ] = {}  # accesses that are copied to or from such a block; at: where there
+        self.at: Operand = 0
         self.reductions = nest.reductions
 
     # -- places
@@ -104,6 +108,8 @@ class Writer:
     def node(self, i: int, memo: Memo, inner: Sequence[Operand]) -> Value:
         b, n = self.b, self.nest.nodes[i]
         kind, code = n[0], n[1]
+        if kind == "load" and n[2] in self.staged:
+            return b.load(self.staged[n[2]], self.at)
         if kind == "load":
             return b.load(self.arguments[self.nest.accesses[n[2]].argument], self.place(n[2], inner))
         if kind == "index":
@@ -141,6 +147,9 @@ class Writer:
 
     def store(self, node: int, access: int, memo: Memo, inner: Sequence[Operand], more: Operand = 0) -> None:
         """more: where a reduction's part goes, beside the place its access says."""
+        if access in self.staged:
+            self.b.store(self.staged[access], self.at, memo[node])
+            return
         at = self.place(access, inner)
         if not (type(more) is int and more == 0):
             at = self.b.as_value(at, INDEX) + more
