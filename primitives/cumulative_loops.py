@@ -20,6 +20,7 @@ LENGTH = 128  # elements of such a segment: a block stays in the first cache
 HEAVY_CHAINS = 16  # segments where combining is so dear that it pays to gather them into lanes
 HEAVY_LENGTH = 64
 APART = 16  # between what the segments end with, or LLVM would make vectors, and gathers, of the chains
+SHORT = 32  # elements of lines that are walked side by side, a lane each, though they do not lie so
 FLOATS = ("f2", "bf", "f4", "f8")
 
 Combine = Callable[[Any, Any, Any], Any]  # (builder, running, x) -> the new running value
@@ -32,7 +33,14 @@ def extent(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
 
 def _tiles(in_avals: Sequence[Aval], out_avals: Sequence[Aval], params: dict[str, Any]) -> int:
     outer, n, inner = extent(in_avals[0].shape, params["axis"])
+    if short(outer, n, inner):
+        return -(-outer // LANES)
     return outer * -(-inner // LANES) if n else 0
+
+
+def short(outer: int, n: int, inner: int) -> bool:
+    """Many contiguous lines of few elements?"""
+    return inner == 1 and 1 <= n <= SHORT and outer >= 16
 
 
 def lowering(combiners: dict[str, Combine], heavy: str, wide: str) -> Kernel:
@@ -41,10 +49,15 @@ def lowering(combiners: dict[str, Combine], heavy: str, wide: str) -> Kernel:
 
     def write(b: Any, inputs: Sequence[Any], outputs: Sequence[Any], params: dict[str, Any]) -> None:
         source, target, name = inputs[0], outputs[0], params["combine"]
-        _, count, width = extent(source.shape, params["axis"])
+        lines, count, width = extent(source.shape, params["axis"])
         n, inner, chunks = b.size(count), b.size(width), b.size(-(-width // LANES))
         wider = name == wide and source.dtype in FLOATS
         walk = Walk(b, source.buffer, target.buffer, combiners[name], n, inner, params["reverse"], wider)
+        if short(lines, count, width):
+            total, walk.inner = b.size(lines), b.const(1, "i8")
+            with b.tiles() as t, b.lanes(t * LANES, b.op("min", t * LANES + LANES, total)) as j:
+                walk.column(j * n)
+            return
         with b.tiles() as t:
             if width == 1:
                 walk.line(t * n, name == heavy)
