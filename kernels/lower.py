@@ -30,7 +30,7 @@ from fnn.kernels.cpu import machine
 from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.library import printed
 from fnn.kernels.loops import Builder, code_of
-from fnn.kernels.nest import BAND, BLOCK
+from fnn.kernels.nest import BLOCK
 from fnn.kernels.nest_builder import Built, NestBuilder, bytes_moved
 from fnn.kernels.nest_program import last_loads, passes_of, program_of
 from fnn.kernels.operand import Operand
@@ -102,7 +102,7 @@ def _nest(built: Built, ops: Sequence[Op]) -> Call:
     rows = (
         1 if nest.kind == "col" else max(1, min(nest.width, 1 << 14) if nest.static else ELEMENTS_PER_HANDOUT)
     )
-    rows *= BAND if nest.banded else BLOCK // nest.width if nest.grouped else 1
+    rows *= nest.band if nest.banded else BLOCK // nest.width if nest.grouped else 1
     unit = 1 if nest.kind == "col" or nest.turned else max(1, ELEMENTS_PER_HANDOUT // rows)
     return Call(
         label=_label(nest.operations()) or "copy",

@@ -36,6 +36,10 @@ PANELS = 16  # tiles a column reduction is cut into at least, where its panels c
 WIDEST = 1024  # most elements of the lanes' axis that a tile covers
 RUN = 1024  # rows of a column reduction that one tile adds up
 BAND = 32  # short rows that a tile covers
+NARROW, BROAD = (
+    4,
+    512,
+)  # elements of rows that lanes walk side by side, a row each; how many rows a tile covers then
 SHORT = 128  # elements of the longest of them
 
 
@@ -84,6 +88,19 @@ class Nest:
         """Of a row nest: are its tiles bands of many short rows? What is computed once per row is done by lanes
         then, a row each."""
         return self.kind == "row" and self.outer[-1] >= BAND // 2 and math.prod(self.inner) <= SHORT
+
+    @property
+    def side_by_side(self) -> bool:
+        """Of a banded nest: does each lane take a row of its own? Loads and stores with small steps between the lanes
+        go as whole vectors."""
+        if not self.banded or len(self.inner) > 1 or self.width > NARROW:
+            return False
+        return all(a.outer[-1] in (0, 1, self.width) for a in self.accesses if a.argument >= 0)
+
+    @property
+    def band(self) -> int:
+        """Rows that a tile of a banded nest covers."""
+        return BROAD if self.side_by_side else BAND
 
     @property
     def grouped(self) -> bool:
@@ -146,7 +163,7 @@ class Nest:
         if self.turned:
             return math.prod(self.outer[:-1]) * -(-self.outer[-1] // TURN) * -(-self.width // SPAN)
         if self.banded:
-            return math.prod(self.outer[:-1]) * -(-self.outer[-1] // BAND)
+            return math.prod(self.outer[:-1]) * -(-self.outer[-1] // self.band)
         if self.grouped:
             return math.prod(self.outer[:-1]) * -(-self.outer[-1] // (BLOCK // self.width))
         return math.prod(self.outer) * self.blocks * (self.parts if self.kind == "col" else 1)
@@ -219,7 +236,7 @@ class Nest:
             for a in self.accesses
         ]
         inner = self.inner if self.static else len(self.inner)
-        turned = self.staged if self.turned else (self.banded, self.grouped, self.folded)
+        turned = self.staged if self.turned else (self.banded, self.side_by_side, self.grouped, self.folded)
         form = self.kind, len(self.outer), inner, self.flat, turned, streamed(self)
         cut = self.parts > 1, self.column_block if self.kind == "col" else None, self.in_rows
         text = repr((form, self.nodes, patterns, self.stores, self.codes, sorted(self.outputs), cut))

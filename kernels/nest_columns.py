@@ -1,4 +1,4 @@
-"""Column reductions as loop programs: lanes lie along the axis that stays."""
+"""Reductions whose lanes lie along the axis that stays: of columns, and of very short rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,33 @@ from fnn.kernels.totals import added, keeps_rest, total_of
 
 
 class Columns(Writer):
-    """The program of a nest of kind "col"."""
+    """The program of a nest of kind "col", or of rows that lanes walk side by side."""
+
+    def side_by_side(self) -> None:
+        """A lane takes a row, and its few elements one after the other."""
+        nest, b = self.nest, self.b
+        with b.tiles() as tile:
+            rows, top, rest = self.rows_of(tile, nest.band)
+            with b.lanes(0, rows) as r:
+                self.start(rest, [top + r])
+                memos: list[Memo] = [{} for _ in range(nest.width)]  # per element of the row
+                for i, n in enumerate(nest.nodes):
+                    if nest.full[i]:
+                        for column, memo in enumerate(memos):
+                            memo[i] = self.node(i, memo, [column])
+                        continue
+                    if n[0] == "reduce":
+                        total, *others = [self.part(i, memo) for memo in memos]
+                        for x in others:
+                            total = b.op(n[2], total, x)
+                        value = b.cast(total, self.code(i))
+                    else:
+                        value = self.node(i, memos[0], [0])
+                    for memo in memos:
+                        memo[i] = value
+                for n, a in nest.stores:
+                    for column, memo in enumerate(memos if nest.wide(a) else memos[:1]):
+                        self.store(n, a, memo, [column])
 
     def col(self) -> None:
         """One tile is a panel of the last axis and a run of the first reduced one; lanes lie along the

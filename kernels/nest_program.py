@@ -26,7 +26,7 @@ def program_of(nest: Nest) -> Program:
     writer = _Program(nest)
     ways = {
         "map": writer.grouped if nest.grouped else writer.map,
-        "row": writer.bands if nest.banded else writer.row,
+        "row": writer.side_by_side if nest.side_by_side else writer.bands if nest.banded else writer.row,
         "col": writer.col,
     }
     way = writer.turn if nest.turned else writer.folded if nest.folded else ways[nest.kind]
@@ -150,24 +150,13 @@ class _Program(Columns):
                 if n in self.reductions:
                     self.store(n, a, memo, [0], tile)
 
-    def rows_of(self, tile: Value) -> tuple[Value, Value, Value]:
-        """Of a tile that is a group of rows: their number, the first one, and the tile's number among the axes
-        before."""
-        b, count = self.b, BLOCK // self.nest.width
-        height = b.as_value(self.outer[-1], INDEX)
-        top, rest = tile * count, b.const(0, INDEX)
-        if len(self.nest.outer) > 1:
-            groups = (height + (count - 1)) // count
-            top, rest = (tile % groups) * count, tile // groups
-        return b.op("min", height - top, count), top, rest
-
     def grouped(self) -> None:
         """Groups of rows."""
         nest, b = self.nest, self.b
         wide = [(n, a) for n, a in nest.stores if nest.wide(a)]
         narrow = [(n, a) for n, a in nest.stores if not nest.wide(a)]
         with b.tiles() as tile:
-            rows, top, rest = self.rows_of(tile)
+            rows, top, rest = self.rows_of(tile, BLOCK // nest.width)
             with b.loop(0, rows) as row:
                 self.start(rest, [top + row])
                 memo: Memo = {}
@@ -187,7 +176,7 @@ class _Program(Columns):
         nest, b, width = self.nest, self.b, self.nest.width
         loads = dict.fromkeys([n[2] for n in nest.nodes if n[0] == "load"])
         with b.tiles() as tile:
-            rows, top, rest = self.rows_of(tile)
+            rows, top, rest = self.rows_of(tile, BLOCK // nest.width)
             if len(loads) == len(nest.nodes):  # a mere copy
                 with b.loop(0, rows) as r:
                     self.start(rest, [top + r])
@@ -350,12 +339,7 @@ class _Program(Columns):
             later.update(a for a in node_args(node) if apart or level[j] != level[a])
         room = math.prod(nest.inner)
         with b.tiles() as tile:
-            height = b.as_value(self.outer[-1], INDEX)
-            top, rest = tile * BAND, b.const(0, INDEX)
-            if len(nest.outer) > 1:
-                blocks = (height + (BAND - 1)) // BAND
-                top, rest = (tile % blocks) * BAND, tile // blocks
-            rows = b.op("min", height - top, BAND)
+            rows, top, rest = self.rows_of(tile, BAND)
             scratch = {i: b.local(self.code(i), room * BAND) for i in sorted(kept)}
             column = {
                 i: b.local(self.code(i), BAND)

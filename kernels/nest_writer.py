@@ -85,6 +85,17 @@ class Writer:
             index.insert(0, tile)
         self.base = [self.sum(0, zip(index, outer, strict=True)) for outer, _ in self.steps]
 
+    def rows_of(self, tile: Value, count: int) -> tuple[Value, Value, Value]:
+        """Of a tile that is a group of rows, `count` or less: their number, the first one, and the tile's number among
+        the axes before."""
+        b = self.b
+        height = b.as_value(self.outer[-1], INDEX)
+        top, rest = tile * count, b.const(0, INDEX)
+        if len(self.nest.outer) > 1:
+            groups = (height + (count - 1)) // count
+            top, rest = (tile % groups) * count, tile // groups
+        return b.op("min", height - top, count), top, rest
+
     def sum(self, start: Operand, terms: Iterable[tuple[Operand, Operand]]) -> Operand:
         """start + the sum of products, constants folded."""
         for x, step in terms:
