@@ -39,7 +39,18 @@ def text(f: Any, *arrays: np.ndarray) -> str:
     return "\n".join(str(call.text) for call in lower(graph_of(f, *arrays)).calls)  # type: ignore[union-attr]
 
 
-SHAPES = [(16, 2), (33, 3), (70, 8), (4, 40, 20), (100, 17), (BAND, SHORT), (BAND + 1, 64), (5, 7, 31, 5)]
+SHAPES = [
+    (16, 2),
+    (33, 3),
+    (70, 8),
+    (4, 40, 20),
+    (100, 17),
+    (BAND, SHORT),
+    (BAND + 1, 64),
+    (5, 7, 31, 5),
+    (515, 4),
+    (3, 17, 3),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -124,3 +135,54 @@ def test_a_number_per_row_is_stored_rather_than_what_it_scales(shape: tuple[int,
     check(f, *arrays)
     written = [v.size for call in lower(graph_of(f, *arrays)).calls for v in call.writes]  # type: ignore[union-attr]
     assert max(written) < arrays[0].size
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i1", dtypes.bfloat16])
+@pytest.mark.parametrize("shape", [(40, 3), (2, 430, 5), (33, 15)])
+def test_maps_of_short_rows(shape: tuple[int, ...], dtype: Any) -> None:
+    """Rows that follow each other, that are the same everywhere, backwards, part of longer ones; numbers per row."""
+    rank, n = len(shape), shape[-1]
+
+    def f(x: Any, row: Any, longer: Any, single: Any) -> list[Any]:
+        y = a.add(x, s.broadcast(row, shape=shape, axes=(rank - 1,)))
+        part = s.slice(longer, start=(0,) * (rank - 1) + (1,), limit=(*shape[:-1], n + 1), step=(1,) * rank)
+        column = s.broadcast(single, shape=(*shape[:-1], 1), axes=tuple(range(rank - 1)))
+        return [
+            a.mul(y, s.rev(x, axes=(rank - 1,))),
+            a.add(part, across(single, shape)),
+            s.concatenate(y, column, axis=rank - 1),
+        ]
+
+    longer = (*shape[:-1], n + 2)
+    arrays = [array(*dims, dtype=dtype) for dims in (shape, (n,), longer, shape[:-1])]
+    check(f, *arrays)
+    assert " folded" in text(f, *arrays)
+
+
+@pytest.mark.parametrize("shape", [(300, 130), (17, 1000), (1100, 65), (3, 40, 200)])
+def test_columns_in_rows(shape: tuple[int, ...]) -> None:
+    """Panels wider than a few vectors: totals wait while rows are walked."""
+    first = (len(shape) - 2,)
+
+    def f(x: Any) -> list[Any]:
+        return [
+            r.reduce_sum(x, axes=first),
+            r.reduce_max(x, axes=first),
+            r.reduce_or(c.gt(x, 2.0), axes=first),
+        ]
+
+    check(f, array(*shape))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", dtypes.bfloat16, "i1", "b1"])
+def test_turned_blocks(dtype: Any) -> None:
+    """Whole squares, edges, fewer than a square; elements with gaps."""
+    for shape in ((8, 8), (7, 9), (64, 65), (130, 70)):
+        check(lambda x: [s.transpose(x, perm=(1, 0))], array(*shape, dtype=dtype))
+    pairs = array(40, 30, 2, dtype=dtype)
+    check(
+        lambda x: [
+            s.transpose(s.slice(x, start=(0, 0, 1), limit=(40, 30, 2), step=(1, 1, 1)), perm=(1, 0, 2))
+        ],
+        pairs,
+    )
