@@ -1,7 +1,8 @@
 """Elementary functions of complex numbers in real arithmetic, for compiled programs. NumPy evaluates the others.
 
 The inverse functions and tanh are W. Kahan's ("Branch cuts for complex elementary functions", 1987): they keep signs of
-zero along the cuts and do not cancel near their ends.
+zero along the cuts and do not cancel near their ends. Infinite parts, and NaN beside them or beside zeros, give what C99's
+Annex G says.
 """
 
 from __future__ import annotations
@@ -15,14 +16,28 @@ from fnn.core.trace import aval_of
 from fnn.primitives import transcendental as T
 from fnn.primitives.arithmetic import abs, add, copysign, div, max, min, mul, neg, sub
 from fnn.primitives.bitwise import and_, or_
-from fnn.primitives.comparison import eq, ge, gt, lt, select
+from fnn.primitives.comparison import eq, ge, gt, lt, ne, select
 from fnn.primitives.conversion import bitcast, convert
 from fnn.primitives.pairs import Pair, chosen, modulus, negative, over, times
 from fnn.primitives.rules import of_dtype
 
 
 def exp(z: Pair) -> Pair:
-    return _turned(T.exp(z.re), z.imag)
+    size = T.exp(z.re)
+    out = _turned(size, z.imag)
+    if z.im is None:
+        return out
+    lost = _lost(out.re, z)
+    return Pair(select(lost, size, out.re), select(and_(lost, lt(z.re, 0.0)), size, out.imag))
+
+
+def _lost(re: Any, z: Pair) -> Any:
+    """Where a real part became NaN that an infinite one should have decided, whatever the angle is."""
+    return and_(ne(re, re), eq(abs(z.re), np.inf))
+
+
+def _endless(z: Pair) -> Any:
+    return or_(eq(abs(z.re), np.inf), eq(abs(z.imag), np.inf))
 
 
 def exp2(z: Pair) -> Pair:
@@ -52,6 +67,7 @@ def log(z: Pair) -> Pair:
     ratio = select(eq(low, np.inf), 1.0, ratio)
     inner = select(near, _beyond_one(high, low), mul(ratio, ratio))
     size = add(select(near, 0.0, T.log(high)), mul(T.log1p(inner), 0.5))
+    size = select(_endless(z), np.inf, size)  # beside NaN too
     return Pair(size, T.atan2(z.imag, z.re))
 
 
@@ -103,23 +119,24 @@ def rsqrt(z: Pair) -> Pair:
 
 
 def sin(z: Pair) -> Pair:
-    a, b = z.re, z.imag
-    return Pair(mul(T.sin(a), T.cosh(b)), mul(T.cos(a), T.sinh(b)))
+    return _by_i(sinh(_times_i(z)))
 
 
 def cos(z: Pair) -> Pair:
-    a, b = z.re, z.imag
-    return Pair(mul(T.cos(a), T.cosh(b)), neg(mul(T.sin(a), T.sinh(b))))
+    return cosh(_times_i(z))
 
 
 def sinh(z: Pair) -> Pair:
     a, b = z.re, z.imag
-    return Pair(mul(T.sinh(a), T.cos(b)), mul(T.cosh(a), T.sin(b)))
+    re = mul(T.sinh(a), T.cos(b))
+    return Pair(select(_lost(re, z), a, re), select(eq(b, 0.0), b, mul(T.cosh(a), T.sin(b))))
 
 
 def cosh(z: Pair) -> Pair:
     a, b = z.re, z.imag
-    return Pair(mul(T.cosh(a), T.cos(b)), mul(T.sinh(a), T.sin(b)))
+    re = mul(T.cosh(a), T.cos(b))
+    im = select(eq(b, 0.0), mul(copysign(1.0, a), b), mul(T.sinh(a), T.sin(b)))
+    return Pair(select(_lost(re, z), np.inf, re), im)
 
 
 def _times_i(z: Pair) -> Pair:
@@ -138,7 +155,9 @@ def tanh(z: Pair) -> Pair:
     below = add(mul(beta, square), 1.0)
     near_re = div(mul(mul(beta, s), T.sqrt(add(square, 1.0))), below)
     fading = mul(mul(mul(T.sin(b), T.cos(b)), 4.0), T.exp(mul(abs(a), -2.0)))
-    return Pair(select(far, copysign(1.0, a), near_re), select(far, fading, div(t, below)))
+    fading = select(eq(abs(a), np.inf), 0.0, fading)
+    re = select(far, add(copysign(1.0, a), mul(fading, 0.0)), near_re)  # NaN where fading is
+    return Pair(re, select(eq(b, 0.0), b, select(far, fading, div(t, below))))
 
 
 def tan(z: Pair) -> Pair:
@@ -163,13 +182,18 @@ def _crossed(x: Pair, y: Pair) -> Any:
 
 def asin(z: Pair) -> Pair:
     low, high = _roots(z)
-    both = times(low, high)
-    return Pair(T.atan2(z.re, both.re), T.asinh(_crossed(low, high)))
+    both, endless = times(low, high), _endless(z)
+    re = select(endless, T.atan2(z.re, abs(z.imag)), T.atan2(z.re, both.re))
+    im = select(endless, copysign(np.inf, z.imag), T.asinh(_crossed(low, high)))
+    return Pair(select(eq(z.re, 0.0), z.re, re), im)
 
 
 def acos(z: Pair) -> Pair:
     low, high = _roots(z)
-    return Pair(mul(T.atan2(low.re, high.re), 2.0), T.asinh(_crossed(high, low)))
+    endless = _endless(z)
+    re = select(endless, T.atan2(abs(z.imag), z.re), mul(T.atan2(low.re, high.re), 2.0))
+    im = select(endless, neg(copysign(np.inf, z.imag)), T.asinh(_crossed(high, low)))
+    return Pair(select(eq(z.re, 0.0), math.pi / 2, re), im)
 
 
 def asinh(z: Pair) -> Pair:
@@ -179,7 +203,10 @@ def asinh(z: Pair) -> Pair:
 def acosh(z: Pair) -> Pair:
     low, high = sqrt(Pair(sub(z.re, 1.0), z.imag)), sqrt(Pair(add(z.re, 1.0), z.imag))
     along = add(mul(low.re, high.re), mul(low.im, high.im))
-    return Pair(T.asinh(along), mul(T.atan2(low.im, high.re), 2.0))
+    endless = _endless(z)
+    im = select(endless, T.atan2(z.imag, z.re), mul(T.atan2(low.im, high.re), 2.0))
+    im = select(eq(z.re, 0.0), copysign(math.pi / 2, z.imag), im)
+    return Pair(select(endless, np.inf, T.asinh(along)), im)
 
 
 def atanh(z: Pair) -> Pair:
@@ -188,7 +215,10 @@ def atanh(z: Pair) -> Pair:
     re = mul(T.log1p(div(mul(x, 4.0), add(mul(left, left), square))), 0.25)
     mirrored = mul(T.log1p(div(mul(abs(x), 4.0), add(mul(sub(1.0, abs(x)), sub(1.0, abs(x))), square))), 0.25)
     re = select(lt(x, 0.0), neg(mirrored), re)  # 4 |x| / ... is never near -1
-    return Pair(re, mul(T.atan2(mul(y, 2.0), sub(mul(left, add(x, 1.0)), square)), 0.5))
+    im = mul(T.atan2(mul(y, 2.0), sub(mul(left, add(x, 1.0)), square)), 0.5)
+    endless = _endless(z)
+    re = select(eq(x, 0.0), x, select(endless, copysign(0.0, x), re))
+    return Pair(re, select(and_(endless, eq(y, y)), copysign(math.pi / 2, y), im))
 
 
 def atan(z: Pair) -> Pair:

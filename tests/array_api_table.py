@@ -5,6 +5,11 @@ Written from the standard's text (https://data-apis.org/array-api/2024.12).
 
 from __future__ import annotations
 
+import itertools
+import math
+
+import numpy as np
+
 # Names: arguments. "/" ends those that go by position, "*" begins those that go by keyword.
 SIGNATURES = """
 abs acos acosh asin asinh atan atanh bitwise_invert ceil conj cos cosh exp expm1 floor imag isfinite isinf isnan log: x, /
@@ -252,3 +257,54 @@ int32 uint8 int32|int32 uint16 int32|int32 uint32 int64|int64 uint8 int64|int64 
 float32 float64 float64|complex64 complex128 complex128|float32 complex64 complex64|float32 complex128 complex128
 float64 complex64 complex128|float64 complex128 complex128|bool bool bool
 """
+
+# -- the cases' words ----------------------------------------------------------------------------------------------
+
+WORDS: dict[str, tuple[float, ...]] = {
+    "+0": (0.0,), "-0": (-0.0,), "0": (0.0,), "inf": (math.inf,), "-inf": (-math.inf,), "nan": (math.nan,),
+    ">1": (1.5, 7.0, 1e30),
+    "<-1": (-1.5, -7.0), "<1": (0.5, 0.0, -3.0), ">0": (0.5, 1.0, 3.0, 40.0), "<0": (-0.5, -1.0, -3.0),
+    "finite": (-2.5, -1.0, 0.0, 1e-3, 2.0), "whole": (-3.0, 1.0, 5.0, 1e6), "nonzero": (-2.0, 0.5, math.inf, -math.inf),
+    "any": (-math.inf, -2.5, -0.0, 0.0, 1.0, 3.0, math.inf), "pi": (math.pi,), "-pi": (-math.pi,), "pi/2": (math.pi / 2,),
+    "-pi/2": (-math.pi / 2,), "pi/4": (math.pi / 4,), "-pi/4": (-math.pi / 4,), "3pi/4": (3 * math.pi / 4,),
+    "-3pi/4": (-3 * math.pi / 4,),
+}  # fmt: skip
+
+
+def values(word: str) -> tuple[float, ...]:
+    return WORDS[word] if word in WORDS else (float(word),)
+
+
+COMPLEX_WORDS: dict[str, tuple[float, ...]] = {
+    "0": (0.0, -0.0), "+-inf": (math.inf, -math.inf), "fin": (0.0, -0.0, 1.5, -2.0, 1e-3, 1e5),
+    "nz": (1.5, -2.0, 1e-3, 700.0, -1e5), "pfin": (1.5, 1e-3, 30.0), "any": (0.0, 1.0, -3.0, math.inf, -math.inf, math.nan),
+}  # fmt: skip
+
+
+def part_holds(found: float, word: str) -> bool:
+    wanted = values(word.lstrip("~"))[0]
+    if math.isnan(wanted):
+        return math.isnan(found)
+    same_sign = word.startswith("~") or math.copysign(1, found) == math.copysign(1, wanted)
+    return same_sign and math.isclose(abs(found), abs(wanted), rel_tol=1e-6)
+
+
+def turned_holds(found: complex, word: str, angle: float) -> bool:
+    """Whether a result is one "x*cis", of that angle; the sign of a zero is left open."""
+    size, _, less = word.partition("*cis")
+    re, im = values(size)[0] * math.cos(angle), values(size)[0] * math.sin(angle)
+    return found.real == (re + float(less) if less else re) and found.imag == im
+
+
+def complex_operands(given: str, dtype: str) -> np.ndarray:
+    """What the operand's words of a case mean, all pairs."""
+    parts = [COMPLEX_WORDS.get(word) or values(word) for word in given.split(",")]
+    return np.asarray([complex(a, b) for a, b in itertools.product(*parts)], dtype)
+
+
+def complex_holds(found: complex, operand: complex, wanted: str) -> bool:
+    """Whether a result is the case's."""
+    if "*" in wanted:
+        return turned_holds(found, wanted, float(operand.imag))
+    re, im = wanted.split(",")
+    return part_holds(found.real, re) and part_holds(found.imag, im)

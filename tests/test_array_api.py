@@ -101,26 +101,13 @@ def test_attributes_constants_and_dtypes_are_there() -> None:
 
 # -- special values ---------------------------------------------------------------------------------------------------
 
-WORDS: dict[str, tuple[float, ...]] = {
-    "+0": (0.0,), "-0": (-0.0,), "0": (0.0,), "inf": (math.inf,), "-inf": (-math.inf,), "nan": (math.nan,),
-    ">1": (1.5, 7.0, 1e30),
-    "<-1": (-1.5, -7.0), "<1": (0.5, 0.0, -3.0), ">0": (0.5, 1.0, 3.0, 40.0), "<0": (-0.5, -1.0, -3.0),
-    "finite": (-2.5, -1.0, 0.0, 1e-3, 2.0), "whole": (-3.0, 1.0, 5.0, 1e6), "nonzero": (-2.0, 0.5, math.inf, -math.inf),
-    "any": (-math.inf, -2.5, -0.0, 0.0, 1.0, 3.0, math.inf), "pi": (math.pi,), "-pi": (-math.pi,), "pi/2": (math.pi / 2,),
-    "-pi/2": (-math.pi / 2,), "pi/4": (math.pi / 4,), "-pi/4": (-math.pi / 4,), "3pi/4": (3 * math.pi / 4,),
-    "-3pi/4": (-3 * math.pi / 4,),
-}  # fmt: skip
 FLOATS = ("float32", "float64")
-
-
-def values(word: str) -> tuple[float, ...]:
-    return WORDS[word] if word in WORDS else (float(word),)
 
 
 def result(word: str, first: float) -> Any:
     if word in ("true", "false"):
         return word == "true"
-    return {"x": first, "-x": -first}.get(word, first) if word in ("x", "-x") else values(word)[0]
+    return {"x": first, "-x": -first}.get(word, first) if word in ("x", "-x") else table.values(word)[0]
 
 
 def holds(found: Any, wanted: Any, dtype: str, word: str) -> bool:
@@ -135,7 +122,7 @@ def holds(found: Any, wanted: Any, dtype: str, word: str) -> bool:
 
 @pytest.mark.parametrize(("name", "given", "wanted"), cases(table.UNARY_CASES, 2))
 def test_special_values_of_one_operand(name: str, given: str, wanted: str) -> None:
-    for dtype, x in itertools.product(FLOATS, values(given)):
+    for dtype, x in itertools.product(FLOATS, table.values(given)):
         out = getattr(xp, name)(xp.asarray(x, dtype=dtype))  # compiled ones: tests/test_special_values.py
         assert holds(out, result(wanted, x), dtype, wanted), (x, out)
 
@@ -143,7 +130,7 @@ def test_special_values_of_one_operand(name: str, given: str, wanted: str) -> No
 @pytest.mark.parametrize(("name", "a", "b", "wanted"), cases(table.BINARY_CASES, 3))
 def test_special_values_of_two_operands(name: str, a: str, b: str, wanted: str) -> None:
     for dtype in FLOATS:
-        pairs = list(itertools.product(values(a), values(b)))
+        pairs = list(itertools.product(table.values(a), table.values(b)))
         if name == "hypot":  # an infinity beside NaN is one
             pairs += [(x, math.nan) for x, _ in pairs if math.isinf(x)]
         x, y = (xp.asarray(np.asarray(v), dtype=dtype) for v in zip(*pairs, strict=True))
@@ -153,37 +140,12 @@ def test_special_values_of_two_operands(name: str, a: str, b: str, wanted: str) 
             assert holds(each, result(wanted, wants), dtype, wanted), (name, first, each)
 
 
-COMPLEX_WORDS: dict[str, tuple[float, ...]] = {
-    "0": (0.0, -0.0), "+-inf": (math.inf, -math.inf), "fin": (0.0, -0.0, 1.5, -2.0, 1e-3, 1e5),
-    "nz": (1.5, -2.0, 1e-3, 700.0, -1e5), "pfin": (1.5, 1e-3, 30.0), "any": (0.0, 1.0, -3.0, math.inf, -math.inf, math.nan),
-}  # fmt: skip
-
-
-def part_holds(found: float, word: str) -> bool:
-    wanted = values(word.lstrip("~"))[0]
-    if math.isnan(wanted):
-        return math.isnan(found)
-    same_sign = word.startswith("~") or math.copysign(1, found) == math.copysign(1, wanted)
-    return same_sign and abs(found) == pytest.approx(abs(wanted), rel=1e-6)
-
-
-def turned_holds(found: complex, word: str, angle: float) -> bool:
-    """Whether a result is one "x*cis", of that angle; the sign of a zero is left open."""
-    size, _, less = word.partition("*cis")
-    re, im = values(size)[0] * math.cos(angle), values(size)[0] * math.sin(angle)
-    return found.real == (re + float(less) if less else re) and found.imag == im
-
-
 @pytest.mark.parametrize(("name", "given", "wanted"), cases(table.COMPLEX_CASES, 2))
 def test_special_values_of_complex_numbers(name: str, given: str, wanted: str) -> None:
-    a, b = (COMPLEX_WORDS.get(word) or values(word) for word in given.split(","))
     for dtype in ("complex64", "complex128"):
-        z = np.asarray([complex(x, y) for x, y in itertools.product(a, b)], dtype)
+        z = table.complex_operands(given, dtype)
         for each, out in zip(z, np.asarray(getattr(xp, name)(xp.asarray(z))), strict=True):
-            if "*" in wanted:
-                assert turned_holds(out, wanted, float(each.imag)), (each, out)
-            else:
-                assert all(map(part_holds, (out.real, out.imag), wanted.split(","))), (each, out)
+            assert table.complex_holds(out, each, wanted), (each, out)
 
 
 # -- dtypes -----------------------------------------------------------------------------------------------------------
@@ -309,6 +271,16 @@ def test_kinds_of_dtypes() -> None:
     for field in ("bits", "eps", "max", "min", "smallest_normal", "dtype"):
         assert hasattr(xp.finfo(xp.ones(1)), field)
     assert xp.iinfo(xp.ones(1, dtype=xp.uint8)).max == 255
+
+
+def test_lists_of_large_integers_are_read_exactly() -> None:
+    large = [1, 2**64 - 2047]
+    x = xp.asarray(large, dtype="uint64")
+    assert x.tolist() == large
+    assert [int(xp.searchsorted(x, v)) for v in (x[1], 2**63, 0)] == [1, 1, 0]
+    for numbers, dtype in (([2**63], "int64"), ([-1], "uint64"), ([1, 2**64], "uint64")):
+        with pytest.raises(ValueError, match=f"does not fit {dtype}"):
+            xp.asarray(numbers, dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", [d for d in table.DTYPES if d != "bool"])

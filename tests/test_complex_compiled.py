@@ -14,6 +14,7 @@ import fnn.numpy as fnp
 from fnn import lax
 from fnn.config import config
 from fnn.errors import UnsupportedError
+from tests import array_api_table as table
 
 FUNCTIONS = [
     "exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "arcsinh", "arccosh",
@@ -75,6 +76,27 @@ def test_cuts_and_zeros_are_numpys(name: str) -> None:
         np.testing.assert_allclose(part(got)[finite], part(want)[finite], 1e-6, 1e-6)
         apart = np.abs(part(want)) > 1e-6
         assert (np.sign(part(got)) == np.sign(part(want)))[finite & apart].all()
+
+
+LEFT_OPEN = {
+    ("cosh", "+0,inf"),
+    ("cosh", "+0,nan"),
+    ("sinh", "+0,inf"),
+    ("sinh", "+0,nan"),
+    ("tanh", "+0,inf"),
+    ("tanh", "+0,nan"),
+}
+
+
+@pytest.mark.parametrize("line", table.COMPLEX_CASES.strip().splitlines())
+def test_infinities_and_nan_are_the_array_apis(line: str) -> None:
+    """But for those whose zero becomes NaN beside an angle that is none."""
+    name, _, cases = line.partition(":")
+    f = fnn.jit(getattr(fnp, name))
+    for given, wanted in [case.split() for case in cases.split("|")]:
+        z = table.complex_operands(given, "complex64")
+        for each, out in zip(z, np.asarray(f(z)), strict=True):
+            assert (name, given) in LEFT_OPEN or table.complex_holds(out, each, wanted), (each, out)
 
 
 def test_infinities_and_large_numbers() -> None:

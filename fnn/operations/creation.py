@@ -137,8 +137,11 @@ def _stacked(x: Any, dtype: np.dtype) -> Any:
 
 def _from_numbers(x: Any, leaves: list[Any], target: np.dtype | None) -> Any:
     """Lists of Python and NumPy numbers and arrays; ragged ones are refused with the sizes."""
+    whole = target is not None and target.kind in "iu" and all(type(leaf) is int for leaf in leaves)
     try:
-        value = np.asarray(x)
+        value = np.asarray(
+            x, target if whole else None
+        )  # large integers, read alone, would be floats beside small ones
     except ValueError:
         raise ArgumentError(
             f"array: the rows of this list have different lengths, at {describe(here())}: {_rows(x)}; pad them, "
@@ -146,8 +149,8 @@ def _from_numbers(x: Any, leaves: list[Any], target: np.dtype | None) -> Any:
         ) from None
     except OverflowError:
         raise ArgumentError(
-            f"array: a number in this list is too large for an integer, at {describe(here())}; write it as a "
-            "float"
+            f"array: a number in this list does not fit {target or 'an integer'}, at {describe(here())}; write it as a "
+            "float, or choose a wider dtype"
         ) from None
     if target is None:
         if not leaves:

@@ -353,6 +353,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
         raise ShapeError(f"searchsorted: {aval_of(a)} has not one axis, at {describe(here())}")
     if sorter is not None:
         a = take(a, sorter, 0)
+    if type(v) is int and dtypes.is_integer(aval_of(a).dtype):
+        v = asarray(v, aval_of(a).dtype)  # which may hold more than the default integers
     a, v = meet("searchsorted", a, array_of("searchsorted", v), spread=False)
     v = to_dtype(v, aval_of(a).dtype)
     size, shape = aval_of(a).size, aval_of(v).shape
