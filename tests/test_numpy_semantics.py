@@ -273,6 +273,18 @@ def test_folding_of_integers_has_the_dtype_of_the_function() -> None:
 
 
 def test_places_out_of_range_are_refused() -> None:
+    for call in (lambda: fnp.delete(V, 9), lambda: fnp.insert(V, 9, 1.0)):
+        with pytest.raises(IndexError, match=r"at .*test_numpy_semantics"):
+            call()
+    for call in (
+        lambda: fnp.eye(-1), lambda: fnp.repeat(V, -1), lambda: fnp.block([]), lambda: fnp.nonzero(V[0]),
+        lambda: fnp.unique(A, axis=2), lambda: fnp.tril_indices_from(V), lambda: fnp.transpose(A, 1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"at .*test_numpy_semantics"):
+            call()
+    gone = fnn.jit(lambda k: fnp.delete(V, k, assume_unique_indices=True))(np.array([5, 0, 2]))
+    same(gone, np.delete(V, [5, 0, 2]))
+    same(fnp.delete(V, []), V)
     for f in (fnp.partition, fnp.argpartition):
         with pytest.raises(ArgumentError, match="no place 9"):
             f(V, 9)

@@ -13,7 +13,7 @@ from fnn.core.source import describe, here
 from fnn.core.trace import aval_of
 from fnn.errors import ArgumentError, ShapeError
 from fnn.operations.choice import where
-from fnn.operations.creation import arange, asarray, linspace
+from fnn.operations.creation import arange, asarray, checked_sizes, linspace
 from fnn.operations.elementwise import BINARY, power
 from fnn.operations.operands import array_of, meet, sizes_of, to_dtype, to_shape
 from fnn.operations.selection import diagonal
@@ -34,7 +34,7 @@ def _below(n: int, m: int, k: int) -> Any:
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Any:
     """Ones on the k-th diagonal of an N by M matrix (M = N unless told), zeros elsewhere."""
-    (n, m), k = sizes_of("eye", (N, N if M is None else M)), operator.index(k)
+    (n, m), k = checked_sizes("eye", (N, N if M is None else M)), operator.index(k)
     target = dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
     rows, columns = (iota(dtype=INT32, shape=(n, m), dimension=d) for d in (0, 1))
     k = max(-n, min(k, m))
@@ -48,7 +48,7 @@ def identity(n: int, dtype: Any = None) -> Any:
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones on and below the k-th diagonal of an N by M matrix, zeros above."""
-    n, m = sizes_of("tri", (N, N if M is None else M))
+    n, m = checked_sizes("tri", (N, N if M is None else M))
     return to_dtype(
         _below(n, m, operator.index(k)), dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
     )
@@ -183,14 +183,21 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     return asarray(rows), asarray(columns)
 
 
+def _sides(name: str, x: Any, k: int) -> tuple[int, int, int]:
+    shape = aval_of(array_of(name, x)).shape
+    if len(shape) != 2:
+        raise ShapeError(f"{name}: {aval_of(array_of(name, x))} is no matrix, at {describe(here())}")
+    return shape[0], k, shape[1]
+
+
 def tril_indices_from(arr: Any, k: int = 0) -> tuple[Any, Any]:
-    """`tril_indices` of x's shape."""
-    return tril_indices(arr.shape[-2], k, arr.shape[-1])
+    """`tril_indices` of a matrix's shape. Raises ShapeError for other arrays."""
+    return tril_indices(*_sides("tril_indices_from", arr, k))
 
 
 def triu_indices_from(arr: Any, k: int = 0) -> tuple[Any, Any]:
-    """`triu_indices` of x's shape."""
-    return triu_indices(arr.shape[-2], k, arr.shape[-1])
+    """`triu_indices` of a matrix's shape. Raises ShapeError for other arrays."""
+    return triu_indices(*_sides("triu_indices_from", arr, k))
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Any, ...]:

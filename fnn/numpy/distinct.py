@@ -80,6 +80,8 @@ def unique(
 
     equal_nan: NaN equals NaN. Under jit `size` says how many: missing ones are fill_value (the smallest element)."""
     x = array_of("unique", asarray(ar))
+    if axis is not None:
+        axis = axis_of("unique", axis, aval_of(x).ndim)
     if size is None:
         value = _ordered("unique", x)
         found = np.unique(value, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
@@ -91,7 +93,7 @@ def unique(
     if axis is None:
         rows, place = expand_dims(ravel(x), 1), 0
     else:
-        place = axis_of("unique", axis, aval_of(x).ndim)
+        place = axis
         x = moveaxis(x, place, 0)
         rest = aval_of(x).shape[1:]
         rows = to(x, (shape[place], int(np.prod(rest))))

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from fnn.core.source import describe, here
-from fnn.core.trace import aval_of
-from fnn.errors import ArgumentError
+from fnn.core.trace import Tracer, aval_of
+from fnn.errors import ArgumentError, IndexingError
 from fnn.indexing import IndexUpdateHelper
 from fnn.numpy.distinct import known_value
 from fnn.operations.creation import arange, asarray
 from fnn.operations.elementwise import BINARY, logical_not, truth
 from fnn.operations.operands import array_of, axis_of
-from fnn.operations.reductions import any
-from fnn.operations.selection import nonzero, take
+from fnn.operations.reductions import any, count_nonzero
+from fnn.operations.selection import nonzero, sort, take
 from fnn.operations.shaping import cut, expand_dims, ravel, stack, to
 
 
@@ -78,15 +78,25 @@ def compress(
 
 
 def delete(arr: Any, obj: Any, axis: int | None = None, *, assume_unique_indices: bool = False) -> Any:
-    """arr without the elements (or slices along an axis) at indices, which must be known."""
+    """arr without the elements (or slices along an axis) at indices. They must be known, or different from each other and
+    counted from the start (assume_unique_indices). Raises IndexingError out of range."""
     arr = array_of("delete", arr)
     if axis is None:
         arr, axis = ravel(arr), 0
     place = axis_of("delete", axis, aval_of(arr).ndim)
-    picks = np.delete(
-        np.arange(aval_of(arr).shape[place], dtype=np.int32),
-        known_value("delete", obj) if not isinstance(obj, slice) else obj,
-    )
+    n = aval_of(arr).shape[place]
+    if assume_unique_indices and isinstance(obj, Tracer):
+        gone = sort(ravel(obj))
+        kept = arange(max(n - aval_of(gone).size, 0))
+        before = (gone - arange(aval_of(gone).size))[None] <= kept[:, None]  # how many are gone before each
+        return take(arr, kept + count_nonzero(before, 1), place, mode="clip")
+    given = obj if isinstance(obj, slice) else known_value("delete", obj)
+    if isinstance(given, np.ndarray) and not given.size:
+        given = given.astype(np.int32)
+    try:
+        picks = np.delete(np.arange(n, dtype=np.int32), given)
+    except IndexError as error:
+        raise IndexingError(f"delete: {error}, at {describe(here())}") from None
     return take(arr, picks, place, mode="promise_in_bounds")
 
 
@@ -106,6 +116,10 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     )
     flat = np.atleast_1d(spots)
     flat = np.where(flat < 0, flat + n, flat)
+    if flat.size and not (flat.min() >= 0 and flat.max() <= n):
+        raise IndexingError(
+            f"insert: there is no place {spots} among {n}, at {describe(here())}; the last is {n}"
+        )
     if flat.size == 1 and aval_of(values).ndim and aval_of(values).ndim == aval_of(arr).ndim:
         flat = np.repeat(flat, aval_of(values).shape[place])
     order = np.argsort(flat, kind="stable")

@@ -187,7 +187,8 @@ def _filled(shape: Shape, value: Any, dtype: np.dtype, weak: bool = False) -> An
     return broadcast(scalar, shape=shape, axes=()) if shape else scalar
 
 
-def _checked(name: str, shape: Any) -> Shape:
+def checked_sizes(name: str, shape: Any) -> Shape:
+    """The shape of a new array. Raises ShapeError for negative sizes."""
     sizes = sizes_of(name, shape)
     if any(n < 0 for n in sizes):
         raise ShapeError(f"{name}: the shape {sizes} has a negative size, at {describe(here())}")
@@ -203,14 +204,16 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
      [0. 0. 0.]]
     """
     return _filled(
-        _checked("zeros", shape), 0, dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
+        checked_sizes("zeros", shape),
+        0,
+        dtypes.canonicalize(float if dtype is None else dtype, explicit=True),
     )
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """An array full of 1. float32 unless told."""
     return _filled(
-        _checked("ones", shape), 1, dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
+        checked_sizes("ones", shape), 1, dtypes.canonicalize(float if dtype is None else dtype, explicit=True)
     )
 
 
@@ -223,7 +226,7 @@ def full(
     shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
 ) -> Any:
     """An array full of a value, which broadcasts to the shape; of the value's dtype unless told."""
-    sizes = _checked("full", shape)
+    sizes = checked_sizes("full", shape)
     if type(fill_value) in SCALAR_TYPES:
         target = dtypes.canonicalize(type(fill_value) if dtype is None else dtype, explicit=True)
         return _filled(sizes, fill_value, target, dtype is None and type(fill_value) is not bool)
@@ -239,7 +242,7 @@ def _like(x: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
     aval = x.aval if described else aval_of(asarray(x))
     target = aval.dtype if dtype is None else dtypes.canonicalize(dtype, explicit=True)
     weak = dtype is None and aval.weak_type
-    return (aval.shape if shape is None else _checked("full_like", shape)), target, weak
+    return (aval.shape if shape is None else checked_sizes("full_like", shape)), target, weak
 
 
 def zeros_like(

@@ -168,6 +168,8 @@ def repeat(
                 "repeat: without total_repeat_length the number of repeats, which sets the length,"
             )
         times = np.asarray(repeats)
+        if times.size and times.min() < 0:
+            raise ArgumentError(f"repeat: {times.min()} repeats, at {describe(here())}; they are 0 or more")
         if times.size == 1:
             return repeat_each(a, int(times.reshape(())), place)
         if times.shape != (size,):
@@ -189,6 +191,10 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     fill_value (0)."""
     a = array_of("nonzero", a)
     mask, shape, dtype = truth(a), aval_of(a).shape, dtypes.default_int()
+    if not shape:
+        raise ArgumentError(
+            f"nonzero: an array with no axes has no indices, at {describe(here())}; make one of it: atleast_1d(x)"
+        )
     if size is None:
         if isinstance(mask, Tracer):
             try:

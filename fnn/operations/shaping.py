@@ -85,10 +85,11 @@ def transpose(a: Any, axes: Any = None) -> Any:
     rank = len(_shape(a))
     if axes is None:
         return permuted(a, tuple(reversed(range(rank))))
-    perm = axes_of("transpose", tuple(axes), rank)
+    axes = sizes_of("transpose", axes)
+    perm = axes_of("transpose", axes, rank)
     if len(perm) != rank:
         raise ShapeError(
-            f"transpose: {aval_of(a)} has {rank} axes, the permutation {tuple(axes)} names {len(perm)}, at "
+            f"transpose: {aval_of(a)} has {rank} axes, the permutation {axes} names {len(perm)}, at "
             f"{describe(here())}"
         )
     return permuted(a, perm)
@@ -332,10 +333,10 @@ def block(arrays: Any) -> Any:
     """An array from nested lists of blocks: the innermost lists join along the last axis."""
 
     def depth(x: Any) -> int:
-        return 1 + max(map(depth, x)) if isinstance(x, list) else 0
+        return 1 + max(map(depth, x), default=0) if isinstance(x, list) else 0
 
     def rank(x: Any) -> int:
-        return max(map(rank, x)) if isinstance(x, list) else len(_shape(array_of("block", x)))
+        return max(map(rank, x), default=0) if isinstance(x, list) else len(_shape(array_of("block", x)))
 
     levels = depth(arrays)
     ndim = max(levels, rank(arrays))
