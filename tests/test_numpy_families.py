@@ -179,6 +179,12 @@ def test_of_two_arrays(name: str) -> None:
             x, y = numbers(first, a, low, high), numbers(second, b, low, high, 1)
             wanted = g(wide(x.astype(at)), wide(y.astype(at)))
             check(f(ours(x), ours(y)), wanted, target, f"{name} {first}{a} {second}{b}")
+    if name in ("arctan2", "atan2"):
+        z = numbers(COMPLEX[1], (3,), 1, 3)
+        check(f(ours(z), 2.0), -1j * np.log((2 + 1j * z) / np.sqrt(z * z + 4)), COMPLEX[1], name)
+    if name == "logaddexp":
+        z = numbers(COMPLEX[1], (3,))
+        check(f(ours(z), 2.0), np.log(np.exp(z) + np.exp(2)), COMPLEX[1], name)
     with pytest.raises(ValueError, match="do not broadcast"):
         f(ours(numbers(known[-1], (3,), low, high)), ours(numbers(known[-1], (4,), low, high)))
 

@@ -150,10 +150,36 @@ def _refuse_bool(instead: str) -> Function:
 # -- of two operands ------------------------------------------------------------------------------------------------
 
 
-def _log_add(exp: Function, log1p: Function) -> Function:
-    """log(exp(x) + exp(y)) without overflow; also where both are the same infinity."""
+def _complex_arrays(*xs: Any) -> list[Any]:
+    """Operands of which one is complex, Python numbers as arrays of its dtype."""
+    dtype = next(aval_of(x).dtype for x in xs if _is_complex(x))
+    return [x if isinstance(x, Array) else P.convert(x, dtype=dtype) for x in xs]
+
+
+def _atan2(y: Any, x: Any) -> Any:
+    if not (_is_complex(x) or _is_complex(y)):
+        return P.atan2(y, x)
+    x, y = _complex_arrays(x, y)
+    turned = P.complex(neg(P.imag(y)), P.real(y))  # i y
+    angle = P.log(div(add_p(x, turned), P.sqrt(add_p(P.square(x), P.square(y)))))
+    return P.complex(P.imag(angle), neg(P.real(angle)))
+
+
+def _log_add(exp: Function, log1p: Function, base: float = math.e) -> Function:
+    """log(exp(x) + exp(y)) without overflow; also where both are the same infinity; the principal value if complex."""
+    half = math.pi / math.log(base)
+
+    def of_complex(x: Any, y: Any) -> Any:
+        x, y = _complex_arrays(x, y)
+        swapped = lt(P.real(x), P.real(y))
+        top, low = select(swapped, y, x), select(swapped, x, y)
+        out = add_p(top, log1p(exp(sub(low, top))))
+        turns = round_p(div(P.imag(out), 2 * half), method="nearest_even")
+        return P.complex(P.real(out), sub(P.imag(out), mul(turns, 2 * half)))
 
     def compute(x: Any, y: Any) -> Any:
+        if _is_complex(x) or _is_complex(y):
+            return of_complex(x, y)
         top = P.max(x, y)
         gap = sub(x, y)
         undefined = ne(gap, gap)  # equal infinities, or NaN
@@ -217,7 +243,7 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "floor_divide": ("x // y, rounded down, as in Python.", floor_divide, "number", None),
     "remainder": ("x % y with the sign of y, as in Python.", mod, "number", None),
     "fmod": ("The remainder of x / y with the sign of x, as in C.", rem_of, "number", None),
-    "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", P.atan2, "real", None),
+    "arctan2": ("The angle of the point (y, x) given as arctan2(y, x), in radians.", _atan2, "inexact", None),
     "maximum": ("The larger of each pair; NaN wins.", extreme_by(P.max, gt), "same", or_),
     "minimum": ("The smaller of each pair; NaN wins.", extreme_by(P.min, lt), "same", and_),
     "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(extreme_by(P.max, gt)), "same", or_),
@@ -236,7 +262,7 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "logaddexp": ("log(exp(x) + exp(y)), computed without overflow.",
                   _log_add(P.exp, P.log1p), "inexact", None),
     "logaddexp2": ("log2(2**x + 2**y), computed without overflow.",
-                   _log_add(P.exp2, lambda x: div(P.log1p(x), math.log(2))), "inexact", None),
+                   _log_add(P.exp2, lambda x: div(P.log1p(x), math.log(2)), 2.0), "inexact", None),
     "hypot": ("sqrt(x**2 + y**2), computed without overflow.", _hypot, "real", None),
     "copysign": ("The magnitude of x with the sign of y.", copysign, "real", None),
     "nextafter": ("The number next to x on the way to y.", P.nextafter, "real", None),

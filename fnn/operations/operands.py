@@ -36,7 +36,7 @@ def _real(dtype: np.dtype) -> np.dtype:
 
 MODES: dict[str, Callable[[np.dtype], np.dtype]] = {
     "same": lambda dtype: dtype,
-    "number": lambda dtype: dtypes.default_int() if dtypes.is_bool(dtype) else dtype,
+    "number": lambda dtype: dtypes.int32 if dtypes.is_bool(dtype) else dtype,  # as JAX's, in 64 bits too
     "inexact": dtypes.to_inexact,
     "real": _real,
 }
