@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,9 @@ from fnn.core.aval import Aval
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError, ShapeError
 from fnn.primitives.rules import HALVES, check_kinds
-from fnn.records import record
 
 
-@record(frozen=True)
-class ConvDimensionNumbers:
+class ConvDimensionNumbers(NamedTuple):
     """Which axis is which. lhs_spec: (batch, feature, *spatial) of the image; rhs_spec: (output feature, input
     feature, *spatial) of the kernel; out_spec: (batch, feature, *spatial) of the result.
 

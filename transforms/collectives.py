@@ -308,7 +308,10 @@ def all_gather(
 
     def one(leaf: Any) -> Any:
         leaf = as_array(leaf)
-        place = axis % (leaf.ndim + (not tiled))
+        rank = leaf.ndim + (not tiled)
+        if not -rank <= axis < rank:
+            raise ShapeError(f"all_gather: axis {axis} for {leaf.aval}, at {describe(here())}")
+        place = axis % rank
         out = all_gather_p(leaf, axis_name=axis_name, axis=place, size=size)
         shape = leaf.shape
         return (

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fnn import dtypes, tree
 from fnn import primitives as P
-from fnn import tree
 from fnn.config import config
 from fnn.core.array import ConcreteArray
 from fnn.core.aval import Aval
@@ -308,7 +308,7 @@ def settle(
             same_types(f"{what} at {describe(here())}, body {function_place(f)}", found, avals, name)
             return graph, captured, out, carry
         changed = [
-            a.weak_type and a.dtype != b.dtype and a.shape == b.shape
+            a.weak_type and a.dtype != b.dtype and a.shape == b.shape and dtypes.result([a, b])[0] == b.dtype
             for a, b in zip(avals, found, strict=True)
         ]
         settled = not any(changed)

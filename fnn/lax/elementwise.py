@@ -172,7 +172,7 @@ def complex(real: Any, imag: Any) -> Array:
     >>> print(lax.complex(1.0, -2.0))
     (1-2j)
     """
-    parts = operands("complex", real, imag)
+    parts = operands("complex", real, imag, spread=True)
     shape = np.broadcast_shapes(*[p.shape for p in parts])
     return P.complex(*[p if p.shape == shape else P.broadcast(p, shape=shape, axes=()) for p in parts])
 
@@ -226,6 +226,8 @@ def clamp(min: Any, x: Any, max: Any) -> Array:
 def select(pred: Any, on_true: Any, on_false: Any) -> Array:
     """on_true where pred, else on_false; pred is a bool array of their shape or a scalar."""
     which = as_array(pred)
+    if which.dtype == np.int32:
+        return select_n(which, on_false, on_true)
     if which.dtype.kind != "b":
         raise DtypeError(f"lax.select needs a bool predicate, not {which.aval}, at {describe(here())}")
     return P.select(which, *operands("select", on_true, on_false))
@@ -278,12 +280,13 @@ regularized_incomplete_beta = betainc
 
 
 def polygamma(m: Any, x: Any) -> Array:
-    """The m-th derivative of digamma, where m holds whole numbers above 0, as floating point."""
+    """The m-th derivative of digamma, where m holds whole numbers above 0, as floating point; NaN of others."""
     m, x = operands("polygamma", m, x, spread=True)
     order = P.stop_gradient(m)
     odd = P.eq(P.rem(order, P.convert(2, dtype=x.dtype)), P.convert(0, dtype=x.dtype))
     size = P.mul(P.exp(P.lgamma(P.add(order, 1.0))), P.zeta(P.add(order, 1.0), x))
-    return P.select(odd, P.neg(size), size)
+    whole = P.eq(order, P.floor(order))
+    return P.select(whole, P.select(odd, P.neg(size), size), P.convert(np.nan, dtype=x.dtype))
 
 
 def reciprocal(x: Any) -> Array:

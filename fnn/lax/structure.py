@@ -138,13 +138,13 @@ def concatenate(operands: Sequence[Any], dimension: int) -> Array:
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Array:
     """The first position of the maximum along an axis."""
     x = as_array(operand)
-    return P.argmax(x, axis=axis % x.ndim, dtype=dtypes.canonicalize(index_dtype, explicit=True))
+    return P.argmax(x, axis=axes_of(x, axis)[0], dtype=dtypes.canonicalize(index_dtype, explicit=True))
 
 
 def argmin(operand: Any, axis: int, index_dtype: Any) -> Array:
     """The first position of the minimum along an axis."""
     x = as_array(operand)
-    return P.argmin(x, axis=axis % x.ndim, dtype=dtypes.canonicalize(index_dtype, explicit=True))
+    return P.argmin(x, axis=axes_of(x, axis)[0], dtype=dtypes.canonicalize(index_dtype, explicit=True))
 
 
 # -- contractions --------------------------------------------------------------------------------------------

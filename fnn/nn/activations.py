@@ -35,12 +35,13 @@ def relu(x: Any) -> Array:
     [0. 0. 2.]
     """
     x = as_array(x)
+    x = fnp.astype(x, int) if x.dtype.kind == "b" else x
     return fnp.where(x <= 0, fnp.zeros_like(x), x)
 
 
 def relu6(x: Any) -> Array:
     """min(max(x, 0), 6); its derivative at 0 and 6 is 0."""
-    x = as_array(x)
+    x = floating(x)
     return fnp.where(x >= 6, fnp.full_like(x, 6), relu(x))
 
 
@@ -142,7 +143,8 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Array:
 
 def hard_tanh(x: Any) -> Array:
     """x limited to [-1, 1]."""
-    x = floating(x)
+    x = as_array(x)
+    x = x if x.dtype.kind in "ic" else floating(x)
     return fnp.where(x > 1, fnp.ones_like(x), fnp.where(x < -1, fnp.full_like(x, -1), x))
 
 

@@ -23,6 +23,7 @@ Axes = int | Sequence[int]
 Initializer = Callable[..., Array]  # (key, shape, dtype=None) -> array
 
 _TRUNCATED_DEVIATION = 0.87962566103423978  # standard deviation of a standard normal cut at -2 and 2
+_TRUNCATED_COMPLEX_DEVIATION = 0.95311164380491208  # of a complex normal within radius 2
 
 
 def _dtype(dtype: Any, default: Any = None) -> np.dtype:
@@ -105,6 +106,17 @@ def _fans(shape: Sequence[int], in_axis: Axes, out_axis: Axes, batch_axis: Axes)
     return inputs * field, outputs * field
 
 
+def _in_a_disc(key: Any, shape: Sequence[int], dtype: Any, distribution: str) -> Array:
+    """Complex numbers, uniform in the unit disc or normal within radius 2: the square of the radius is uniform, or
+    exponential and cut, the angle uniform."""
+    real = np.zeros((), dtype).real.dtype
+    radius_key, angle_key = random.split(key)
+    part = random.uniform(radius_key, shape, real)
+    squared = part if distribution == "uniform" else -fnp.log(1 - (1 - math.exp(-4)) * part)
+    angle = np.asarray(2 * math.pi, real) * random.uniform(angle_key, shape, real)
+    return fnp.astype(fnp.sqrt(squared) * fnp.exp(1j * angle), dtype)
+
+
 def variance_scaling(
     scale: float,
     mode: str,
@@ -136,6 +148,11 @@ def variance_scaling(
         variance = np.asarray(scale / max(sizes[mode], 1e-30), target)
         if distribution == "normal":
             return random.normal(key, shape, target) * np.sqrt(variance)
+        if distribution in ("uniform", "truncated_normal") and dtypes.is_complex(target):
+            spread = 1.0 if distribution == "uniform" else _TRUNCATED_COMPLEX_DEVIATION
+            return _in_a_disc(key, shape, target, distribution) * (
+                np.sqrt(variance) / np.asarray(spread, target)
+            )
         if distribution == "uniform":
             return random.uniform(key, shape, target, -1) * np.sqrt(3 * variance)
         if distribution == "truncated_normal":
