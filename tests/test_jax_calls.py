@@ -99,7 +99,7 @@ def test_every_public_function_is_called(module: str) -> None:
     listed = getattr(given, "__all__", None) or [
         n for n in dir(given) if getattr(getattr(given, n), "__module__", "") == given.__name__
     ]
-    functions = {n: getattr(given, n) for n in listed if not n.startswith("_")}
+    functions = {n: getattr(given, n) for n in listed if n[0].islower()}
     functions = {n: f for n, f in functions.items() if callable(f) and not isinstance(f, type)}
     called = [f for n, f in functions.items() if re.search(rf"\b{prefix}\.(?:tree_)?{n}\b", text)]
     absent = [n for n, f in functions.items() if f not in called and n not in APART]
@@ -126,6 +126,13 @@ def test_one_level_of_a_tree_and_classes_that_are_nodes() -> None:
     class Fixed:
         value: int
 
+    @tree.register_dataclass
+    @dataclasses.dataclass
+    class Named:
+        value: Any
+        name: str = tree.static(default="none")
+
+    assert tree.leaves(Named(1, "a")) == [1] and tree.map(lambda x: x + 1, Named(1, "a")) == Named(2, "a")
     pair = Pair(1, (2, 3))
     assert tree.is_tree_node(Pair) and tree.is_tree_node(Fixed) and not tree.is_tree_node(int)
     assert tree.flatten_one_level(pair)[0] == [1, (2, 3)]
