@@ -234,7 +234,7 @@ def test_powers_rounding_choosing() -> None:
     close(lax.select_n(X > 0, X, Y), np.where(X > 0, Y, X))
     close(lax.select_n(np.abs(I) % 3, X, Y, -X), np.choose(np.abs(I) % 3, [X, Y, -X]))
     with pytest.raises(DtypeError, match="bool"):
-        lax.select(I, X, Y)
+        lax.select(X, X, Y)
 
 
 def test_conversions() -> None:

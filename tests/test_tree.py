@@ -177,7 +177,7 @@ def test_treedefs_of_parts():
     treedef = tree.structure(({"a": 1}, 2))
     assert tree_util.treedef_tuple(tree_util.treedef_children(treedef)) == treedef
     assert [tree_util.treedef_is_leaf(child) for child in treedef.children()] == [False, True]
-    assert not tree_util.treedef_is_leaf(tree.structure(None))
+    assert tree_util.treedef_is_leaf(tree.structure(None))  # a single node, as JAX counts
 
 
 # -------------------------------------------------------------------------------------------------- key paths
