@@ -62,8 +62,8 @@ def _scaled(c: Code, x: Any, near: tuple[float, ...], far: tuple[float, ...]) ->
     """Up to 8 the series in x, then the one in 1 / x over the root."""
     beyond = x > 8.0
     inner = chebyshev(c.select(beyond, 0.0, x * 0.25 - 1.0), near, c.precision)
-    large = c.select(beyond, x, 8.0)
-    outer = chebyshev(16.0 / large - 1.0, far, c.precision) / c.math("sqrt", large)
+    inverse = 1.0 / c.select(beyond, x, 8.0)
+    outer = chebyshev(16.0 * inverse - 1.0, far, c.precision) * c.math("sqrt", inverse)
     return c.select(beyond, outer, inner)
 
 

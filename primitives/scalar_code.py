@@ -154,12 +154,26 @@ def chebyshev(x: Any, coefficients: Sequence[float], precision: float = 0.0) -> 
     while rest + abs(coefficients[-1]) < precision * abs(coefficients[0]):
         rest += abs(coefficients[-1])
         coefficients = coefficients[:-1]
+    if precision:  # so few terms that their powers lose no digit that counts
+        powers, square = powers_of(coefficients), x * x
+        return polynomial(square, powers[::2]) + x * polynomial(square, powers[1::2])
     twice = x + x
     ahead: Any = 0.0
     one: Any = coefficients[-1]
     for c in reversed(coefficients[1:-1]):
         one, ahead = twice * one - ahead + c, one
     return x * one - ahead + coefficients[0]
+
+
+def powers_of(coefficients: Sequence[float]) -> list[float]:
+    """The coefficients of 1, x, x**2, ... in a series of at least two Chebyshev polynomials."""
+    before, now = [1.0], [0.0, 1.0]  # T0, T1
+    total = [coefficients[0], coefficients[1]]
+    for c in coefficients[2:]:
+        following = [0.0, *(2.0 * t for t in now)]
+        before, now = now, [t - (before[k] if k < len(before) else 0.0) for k, t in enumerate(following)]
+        total = [(total[k] if k < len(total) else 0.0) + c * t for k, t in enumerate(now)]
+    return total
 
 
 def excess_of_log1p(c: Code, x: Any) -> Any:
