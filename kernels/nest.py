@@ -25,6 +25,9 @@ from fnn.kernels.totals import column_block
 from fnn.records import field, record
 
 BLOCK = 2048  # elements a tile of a "map" covers: of the last axis, or rows of it
+COPIED = (
+    8  # elements of a row that are copied to be walked so; more cost more than rows of half empty vectors
+)
 BLOCKS = 8  # arrays that are copied to where they can be walked so
 FOLDED = 16  # shorter rows are walked as one axis with the one before, by lanes
 PART = 1 << 14  # elements a tile covers where everything is reduced to one number
@@ -117,8 +120,9 @@ class Nest:
         """Of a grouped nest: do lanes walk rows and their elements as one axis?"""
         if not self.grouped or self.width >= FOLDED or not all(self.wide(a) for _, a in self.stores):
             return False
+        # what does not follow each other is copied, element by element, unless it is the same in every row
         apart = [a for k, a in enumerate(self.accesses) if a.argument >= 0 and not self.joined(k)]
-        return len(apart) <= BLOCKS
+        return len(apart) <= BLOCKS and self.width * sum(a.outer[-1] != 0 for a in apart) <= COPIED
 
     def joined(self, access: int) -> bool:
         """Of a folded nest: do the rows of an access follow each other?"""

@@ -10,7 +10,7 @@ import numpy as np
 from fnn.kernels.calls import Value
 from fnn.kernels.fuse import Fusion, Group
 from fnn.kernels.loops import BYTES, code_of, computed
-from fnn.kernels.nest import GRAIN, RUN, Access, Nest, node_args
+from fnn.kernels.nest import BLOCK, FOLDED, GRAIN, RUN, Access, Nest, node_args
 from fnn.kernels.ops import Expression, Op, Scalar
 from fnn.kernels.row_views import spread
 from fnn.kernels.totals import partial_code
@@ -192,8 +192,18 @@ class NestBuilder:
                 Nest("map", tuple(shape[:-1]), tuple(shape[-1:]), turned=True),
                 [(r[:-1], r[-1:]) for r in inner],
             )
-        nest = Nest("map", tuple(sizes[0][:-1]) or (1,), tuple(sizes[0][-1:]), flat)
-        return nest, [(tuple(r[:-1]) or (0,), tuple(r[-1:])) for r in strides[0]]
+        shape, rows = sizes[0], strides[0]
+        if (
+            kind != "all"
+            and len(shape) > 2
+            and shape[-2] < 4 <= shape[-3]
+            and FOLDED <= shape[-1] <= BLOCK // 4
+        ):
+            # tiles are groups of rows along the longer axis
+            keep = [*range(len(shape) - 3), len(shape) - 2, len(shape) - 3, len(shape) - 1]
+            shape, rows = [shape[d] for d in keep], [[r[d] for d in keep] for r in rows]
+        nest = Nest("map", tuple(shape[:-1]) or (1,), tuple(shape[-1:]), flat)
+        return nest, [(tuple(r[:-1]) or (0,), tuple(r[-1:])) for r in rows]
 
     @staticmethod
     def other_grain(sizes: list[int], loads: list[list[int]]) -> int | None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from fnn.kernels.loops import INDEX, Buffer, Operand, Program, Value, Variable, computed
 from fnn.kernels.loops import TURN as SQUARE
-from fnn.kernels.nest import BAND, BLOCK, PART, SPAN, TURN, TURNED, Nest, node_args
+from fnn.kernels.nest import BAND, BLOCK, NARROW, PART, SPAN, TURN, TURNED, Nest, node_args
 from fnn.kernels.nest_columns import Columns
 from fnn.kernels.nest_writer import Memo, closure
 
@@ -178,7 +178,8 @@ class _Program(Columns):
         with b.tiles() as tile:
             rows, top, rest = self.rows_of(tile, BLOCK // nest.width)
             if len(loads) == len(nest.nodes):  # a mere copy
-                with b.loop(0, rows) as r:
+                near = width <= NARROW and all(a.outer[-1] in (0, 1, width) for a in nest.accesses)
+                with (b.lanes if near else b.loop)(0, rows) as r:
                     self.start(rest, [top + r])
                     for column in range(width):
                         memo: Memo = {}
