@@ -138,7 +138,7 @@ def test_a_number_per_row_is_stored_rather_than_what_it_scales(shape: tuple[int,
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i1", dtypes.bfloat16])
-@pytest.mark.parametrize("shape", [(40, 3), (2, 430, 5), (33, 15)])
+@pytest.mark.parametrize("shape", [(40, 3), (2, 430, 4), (33, 15)])
 def test_maps_of_short_rows(shape: tuple[int, ...], dtype: Any) -> None:
     """Rows that follow each other, that are the same everywhere, backwards, part of longer ones; numbers per row."""
     rank, n = len(shape), shape[-1]
@@ -156,7 +156,7 @@ def test_maps_of_short_rows(shape: tuple[int, ...], dtype: Any) -> None:
     longer = (*shape[:-1], n + 2)
     arrays = [array(*dims, dtype=dtype) for dims in (shape, (n,), longer, shape[:-1])]
     check(f, *arrays)
-    assert n > 5 or " folded" in text(f, *arrays)
+    assert n > 3 or " folded" in text(f, *arrays)
 
 
 @pytest.mark.parametrize("shape", [(300, 130), (17, 1000), (1100, 65), (3, 40, 200)])
