@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.jax_transformation_calls import TRANSFORMATIONS
+
 DATA = Path(__file__).parent / "data" / "jax_calls.json"
 REFUSALS = (
     TypeError,
@@ -65,7 +67,7 @@ GATHER = "lax.GatherDimensionNumbers((1,), (0,), (0,))"
 SCATTER = "lax.ScatterDimensionNumbers((1,), (0,), (0,))"
 PLACES = "np.array([[1], [0], [1]]), jnp.ones((3, 3))"
 
-CASES: dict[str, list[str]] = {
+CASES: dict[str, list[str]] = TRANSFORMATIONS | {
     "unary": [f"each(lax.{n})" for n in UNARY],
     "unary gradients": [f"slopes(lax.{n}, {'W + 1' if n == 'acosh' else 'W' if n in ('log', 'rsqrt', 'sqrt') else 'X + 0.1'})"
                         for n in SMOOTH],
@@ -429,7 +431,7 @@ def record() -> None:
         n: import_module(f"jax.{n}") for n in ("lax", "nn", "image", "ops", "tree", "tree_util", "random")
     }
     import_module("jax.lax.linalg"), import_module("jax.nn.initializers")
-    known = names(import_module("jax.numpy"), **modules, jit=jax.jit, grad=jax.grad, vmap=jax.vmap)
+    known = names(import_module("jax.numpy"), **modules, jax=jax, jit=jax.jit, grad=jax.grad, vmap=jax.vmap)
     old = recorded() if DATA.exists() else {}
     found: dict[str, dict[str, Any]] = {}
     for part, cases in CASES.items():

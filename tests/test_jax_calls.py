@@ -1,4 +1,4 @@
-"""fnn.lax, nn, image, ops and tree give what JAX gives: tests/jax_calls.py has the calls, tests/data its results."""
+"""fnn.lax, nn, image, ops, tree and the transformations give what JAX gives: tests/jax_calls.py has the calls, tests/data its results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fnn import image, lax, nn, ops, random, tree, tree_util
 from tests.jax_calls import CASES, evaluated, names, recorded
 
 KNOWN = names(
-    fnp, lax=lax, nn=nn, image=image, ops=ops, tree=tree, tree_util=tree_util, random=random,
+    fnp, lax=lax, nn=nn, image=image, ops=ops, tree=tree, tree_util=tree_util, random=random, jax=fnn,
     jit=fnn.jit, grad=fnn.grad, vmap=fnn.vmap,
 )  # fmt: skip
 WANTED = recorded()
@@ -69,6 +69,8 @@ OTHERWISE = {
     "each(lambda x: lax.cumlogsumexp(x, axis=0, reverse=True))": "of complex numbers",
     "over(lambda x: lax.ppermute(x, 'i', [(0, 1)]))": "who receives from nobody has zeros under vmap too",
     "over(lambda x: lax.pcast(x, 'i', to='varying'))": "what varies is not tracked",
+    "str(jax.jacfwd(lambda x: x.astype(int))(W[0]).dtype)": "derivatives of integers are float0 everywhere",
+    "str(jax.jacrev(lambda x: x * 2.0, allow_int=True)(3).dtype)": "derivatives of integers are float0 everywhere",
     "each(nn.hard_tanh)": "JAX's -1 is 255 among unsigned integers",
     "each(nn.log_sigmoid)": "JAX's differences of unsigned integers wrap around",
     "each(nn.squareplus)": "JAX's squares of unsigned integers wrap around",

@@ -11,7 +11,8 @@ import pytest
 import fnn
 import fnn.numpy as fnp
 from fnn import lax
-from fnn.errors import ArgumentError, DifferentiationError, TreeError
+from fnn.errors import ArgumentError, DifferentiationError, MissingRuleError, TreeError
+from fnn.transforms.custom_batching import custom_vmap, sequential_vmap
 from tests.transform_checks import agrees, close
 
 X = fnp.array([0.3, -0.7, 1.1])
@@ -270,3 +271,27 @@ def test_closure_convert():
 
     np.testing.assert_allclose(fnn.jit(f)(2.0, 3.0), 8.0)
     np.testing.assert_allclose(fnn.jit(fnn.grad(f))(2.0, 3.0), 4.0)
+
+
+def test_a_function_with_a_batching_rule_of_its_own() -> None:
+    seen = []
+
+    @custom_vmap
+    def product(x, y):
+        return x * y
+
+    @product.def_vmap
+    def rule(size, batched, x, y):
+        seen.append((size, batched))
+        return product(x, y) + 100.0, True
+
+    x = fnp.arange(3.0)
+    assert float(product(2.0, 3.0)) == 6.0 and float(fnn.grad(product)(2.0, 3.0)) == 3.0
+    assert np.array_equal(fnn.vmap(product)(x, x), x * x + 100)
+    assert np.array_equal(fnn.jit(fnn.vmap(product, (0, None)))(x, 2.0), 2 * x + 100)
+    assert np.array_equal(fnn.vmap(fnn.jit(product), (None, 0))(2.0, x), 2 * x + 100)
+    assert seen == [(3, [True, True]), (3, [True, False]), (3, [False, True])]
+    one_by_one = sequential_vmap(lambda x, y: (x + y, y))
+    assert np.array_equal(fnn.vmap(one_by_one, (0, None))(x, 1.0)[0], x + 1)
+    with pytest.raises(MissingRuleError, match="def_vmap"):
+        fnn.vmap(custom_vmap(lambda x: x))(x)
