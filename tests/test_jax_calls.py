@@ -1,4 +1,4 @@
-"""fnn.lax, nn, image, ops, tree and the transformations give what JAX gives: tests/jax_calls.py has the calls, tests/data its results."""
+"""fnn.lax, nn, image, ops, tree and the transformations give what JAX gives: `tests.jax_calls` has calls and results."""
 
 from __future__ import annotations
 
