@@ -189,7 +189,7 @@ class Body:
         for eqn in graph.equations:
             way = eqn.primitive.lower
             rule = _RULES.get(type(way))
-            if rule is None or any(computed(code_of(v.aval.dtype)) != code_of(v.aval.dtype)
+            if rule is None or any(v.aval.dtype.kind == "c" or computed(code_of(v.aval.dtype)) != code_of(v.aval.dtype)
                                    for v in (*eqn.inputs, *eqn.outputs)):  # fmt: skip
                 raise TooLarge
             env.update(zip(eqn.outputs, rule(self, eqn, way, list(map(read, eqn.inputs))), strict=True))

@@ -56,7 +56,7 @@ REASONS: tuple[tuple[str, str], ...] = (
         r"jax\.tree_util\.default_registry",
         "an object of JAX's; classes are registered with `register_pytree_node`",
     ),
-    (r"jax\.experimental\.(pallas|jax2tf|layout|sparse)\b", "kernels, formats and exports of XLA's"),
+    (r"jax\.experimental\.(pallas|jax2tf|layout)\b", "kernels, formats and exports of XLA's"),
     (
         r"jax\.(experimental\.shard_map|shard_map|reshard|set_mesh|make_mesh|sharding)\b",
         "placement on several devices",

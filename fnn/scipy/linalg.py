@@ -19,6 +19,7 @@ from fnn.numpy import linalg as L
 from fnn.numpy.norms import matrices
 from fnn.operations.operands import meet
 from fnn.primitives.matrices import adjoint, conj
+from fnn.scipy.matrix_functions import funm, rsf2csf, sqrtm
 from fnn.scipy.special_matrices import (
     block_diag,
     circulant,
@@ -41,9 +42,10 @@ from fnn.transforms.autodiff import jvp_flat
 
 __all__ = [
     "block_diag", "cho_factor", "cho_solve", "cholesky", "circulant", "companion", "convolution_matrix", "det", "dft",
-    "eigh", "eigh_tridiagonal", "expm", "expm_frechet", "fiedler", "fiedler_companion", "hadamard", "hankel", "helmert",
-    "hessenberg", "hilbert", "inv", "invhilbert", "invpascal", "leslie", "lu", "lu_factor", "lu_solve", "pascal", "polar",
-    "qr", "qr_multiply", "schur", "solve", "solve_sylvester", "solve_triangular", "svd", "toeplitz",
+    "eigh", "eigh_tridiagonal", "expm", "expm_frechet", "fiedler", "fiedler_companion", "funm", "hadamard", "hankel",
+    "helmert", "hessenberg", "hilbert", "inv", "invhilbert", "invpascal", "leslie", "lu", "lu_factor", "lu_solve",
+    "pascal", "polar", "qr", "qr_multiply", "rsf2csf", "schur", "solve", "solve_sylvester", "solve_triangular",
+    "sqrtm", "svd", "toeplitz",
 ]  # fmt: skip
 
 

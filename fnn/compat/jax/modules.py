@@ -103,6 +103,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "jax.experimental.hijax": (f"{HERE}.hijax",),
     "jax.experimental.layout": (f"{HERE}.trees",),
     "jax.experimental.checkify": ("fnn.experimental.checkify",),
+    "jax.experimental.sparse": ("fnn.experimental.sparse",),
+    "jax.experimental.sparse.linalg": ("fnn.experimental.sparse.linalg",),
     "jax.experimental.mesh_utils": (f"{HERE}.parallel",),
     "jax.experimental.multihost_utils": (f"{HERE}.parallel",),
     "jax.experimental.pjit": (f"{HERE}.parallel",),
