@@ -48,14 +48,15 @@ def lobpcg_standard(
         raise ArgumentError(
             f"lobpcg_standard, at {describe(here())}: X is (n, k) with 0 < 5 k < n, not of shape {X.shape}"
         )
+    times: Any = A
     if not callable(A):
-        A = fnp.asarray(A)
-        if A.shape != (X.shape[0],) * 2 or A.dtype != X.dtype:
+        matrix: Any = fnp.asarray(A)
+        if matrix.shape != (X.shape[0],) * 2 or matrix.dtype != X.dtype:
             raise ArgumentError(
-                f"lobpcg_standard, at {describe(here())}: A of shape {A.shape} and {A.dtype} for X of shape {X.shape} and "
-                f"{X.dtype}"
+                f"lobpcg_standard, at {describe(here())}: A of shape {matrix.shape} and {matrix.dtype} for X of shape {X.shape} "
+                f"and {X.dtype}"
             )
-    times: Any = A if callable(A) else lambda v: A @ v
+        times = lambda v: matrix @ v
     epsilon = float(fnp.finfo(X.dtype).eps) if tol is None else tol
     return jit(lambda x: _iterate(times, x, m, epsilon))(X)
 
