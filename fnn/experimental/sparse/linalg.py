@@ -53,8 +53,8 @@ def lobpcg_standard(
         matrix: Any = fnp.asarray(A)
         if matrix.shape != (X.shape[0],) * 2 or matrix.dtype != X.dtype:
             raise ArgumentError(
-                f"lobpcg_standard, at {describe(here())}: A of shape {matrix.shape} and {matrix.dtype} for X of shape {X.shape} "
-                f"and {X.dtype}"
+                f"lobpcg_standard, at {describe(here())}: A of shape {matrix.shape} and {matrix.dtype} for X of "
+                f"shape {X.shape} and {X.dtype}"
             )
         times = lambda v: matrix @ v
     epsilon = float(fnp.finfo(X.dtype).eps) if tol is None else tol
