@@ -142,8 +142,9 @@ def test_proper_use_is_silent() -> None:
         properly(key)
     for key in keys():
         fnn.jit(properly)(key)
-        fnn.jit(fnn.vmap(properly))(random.split(key, 3))
-        fnn.jit(fnn.grad(lambda s, key=key: s * properly(key)))(1.0)
+        fnn.jit(fnn.vmap(properly))(random.split(random.clone(key), 3))
+        again = random.clone(key)
+        fnn.jit(fnn.grad(lambda s, key=again: s * properly(key)))(1.0)
 
 
 def test_a_function_may_be_traced_again() -> None:
@@ -178,3 +179,72 @@ def test_the_setting() -> None:
         assert fnn.config.debug_key_reuse == "error"
     with pytest.raises(ArgumentError, match="warn, error, off"):
         fnn.config.update("debug_key_reuse", "loud")
+
+
+def taken_twice(key: Any) -> Any:
+    keys = fnn.random.split(key, 3)
+    return fnn.random.normal(keys[1]) + fnn.random.uniform(keys[1])
+
+
+def in_a_compiled_function(key: Any) -> Any:
+    return fnn.jit(lambda key: fnn.random.normal(key))(key) + fnn.random.uniform(key)
+
+
+def in_two_compiled_functions(key: Any) -> Any:
+    f, g = fnn.jit(lambda k: fnn.random.normal(k["a"])), fnn.jit(lambda x, k: x * fnn.random.uniform(k))
+    return g(f({"a": key}), key)
+
+
+def closed_over_by_a_loop(key: Any) -> Any:
+    return fnn.lax.scan(lambda c, x: (c + x * fnn.random.normal(key), None), 0.0, fnp.arange(3.0))[0]
+
+
+def closed_over_by_a_while_loop(key: Any) -> Any:
+    return fnn.lax.fori_loop(0, 3, lambda i, c: c + fnn.random.normal(key), 0.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        taken_twice,
+        in_a_compiled_function,
+        in_two_compiled_functions,
+        closed_over_by_a_loop,
+        closed_over_by_a_while_loop,
+    ],
+)
+@pytest.mark.parametrize("make", [fnn.random.key, fnn.random.PRNGKey])
+def test_concrete_keys_outside_and_inside(f: Callable[[Any], Any], make: Callable[[int], Any]) -> None:
+    with pytest.raises(KeyReuseError, match=r"same (random bits|key in every round)"):
+        f(make(0))
+
+
+@pytest.mark.parametrize("make", [fnn.random.key, fnn.random.PRNGKey])
+def test_other_proper_uses_are_silent(make: Callable[[int], Any]) -> None:
+    random = fnn.random
+
+    def start() -> Any:
+        keys = random.split(make(0), 3)
+        return [random.normal(keys[i]) for i in range(3)]
+
+    start(), start()  # the same seed again
+    keys = random.split(make(1), 4)
+    random.normal(keys[0]), random.normal(keys[1]), random.uniform(random.clone(keys[0]))
+    random.normal(random.fold_in(keys[3], 1)), random.normal(random.fold_in(keys[3], 2))
+    for k in random.split(make(2), 3):
+        random.normal(k)
+    k = make(3)
+    for _ in range(4):  # stored and replaced, in memory that may be used again
+        k, use = random.split(k)
+        random.normal(use)
+        k = random.split(k, 3)[0]
+    f = fnn.jit(lambda k: (random.split(k)[0], 0.0))
+    k = make(4)
+    f(k), f(k)  # called again with the same arguments, as to time it
+    for _ in range(4):
+        k, _ = f(k)
+    fnn.lax.scan(lambda c, k: (c + random.normal(k), None), 0.0, random.split(make(5), 3))
+    fnn.lax.fori_loop(0, 3, lambda i, c: c + random.normal(random.fold_in(keys[2], i)), 0.0)
+    one = make(6)
+    fnn.lax.scan(lambda c, x: (c + random.normal(one), None), 0.0, fnp.arange(1.0))
+    fnn.vmap(random.normal)(random.split(make(7), 3))

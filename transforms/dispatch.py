@@ -33,7 +33,7 @@ class Entry:
 
     __slots__ = (
         "graph", "captured", "out_tree", "out_avals", "in_avals", "gone", "inner", "name", "program",
-        "single", "quick",
+        "single", "quick", "keys",
     )  # fmt: skip
 
     def __init__(self, graph: Graph, captured: list[Tracer], out_tree: Any, gone: tuple[int, ...], name: str):
@@ -46,6 +46,7 @@ class Entry:
         self.program: kernels.Executable | None = None
         self.single = out_tree.num_nodes == 1 and out_tree.num_leaves == 1  # the result is one array
         self.quick = False  # whether its calls have, or had, a short way
+        self.keys: tuple[Any, ...] = ()  # the inputs that are random keys, and what uses them
 
     def usable(self) -> bool:
         return not self.captured or all(t.trace.alive for t in self.captured)

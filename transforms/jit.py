@@ -82,6 +82,8 @@ class Jitted:
         if traced or entry.inner or state.stage is not None:
             name = getattr(self._f, "__name__", "jit")
             return entry.result(jit_call(*leaves, *entry.captured, graph=entry.graph, name=name))
+        if entry.keys:
+            key_reuse.note_call(entry.keys, leaves)
         return entry.run(leaves)
 
     # -- signatures
@@ -129,9 +131,11 @@ class Jitted:
 
         names = self._leaf_names(structure, {i for i, _ in static[0]} if static else set())
         graph, captured, out = staged(call, structure, avals, names)
+        entry = Entry(graph, captured, out, self._donated(dynamic, named, args), function_place(f))
         if state.stage is None:  # a graph inside of another is checked with it
             key_reuse.check(graph)
-        return Entry(graph, captured, out, self._donated(dynamic, named, args), function_place(f))
+            entry.keys = key_reuse.of_inputs(graph)
+        return entry
 
     def _remember(self, structure: Any, avals: tuple[Aval, ...], static: Any, axes: tuple) -> None:
         """Keep what was traced, for whoever asks why."""

@@ -1,7 +1,8 @@
 """Keys that are used twice: the same random numbers where independent ones are meant.
 
 A key is *used* by what draws numbers from it and by split; not by fold_in, clone or key_data. Outside of jit an array that
-is a key remembers its first use. Inside, uses are noted beside the variables of the graph, and `check` follows them once
+is a key remembers its first use, and so does a place of an array of keys; a compiled function says, the first times it is
+called, which of its arguments it uses. Inside, uses are noted beside the variables of the graph, and `check` follows them once
 the graph is whole: through the moves that pick a key out of several, through calls and branches, and around loops, of which
 every round uses a key again that does not change from round to round.
 
@@ -10,6 +11,7 @@ What is done about it: the setting `debug_key_reuse`, which is "warn", "error" o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import warnings
@@ -42,12 +44,13 @@ class Use(NamedTuple):
 
 class _Nesting(threading.local):
     inside = False
+    rounds = 0  # loops of several rounds around what is traced
 
 
 _nesting = _Nesting()
 _of_variables: dict[int, tuple[weakref.ref[Var], list[Use]]] = {}  # by the variable's id
-# id of a concrete key -> (the key, the stage it was used in, its first use)
-_of_arrays: dict[int, tuple[weakref.ref[ConcreteArray], weakref.ref[Stage] | None, Use]] = {}
+# what a concrete key is known by -> (what keeps that true, the stage it was used in, its first use)
+_of_arrays: dict[tuple[int, ...], tuple[weakref.ref[Any], weakref.ref[Stage] | None, Use]] = {}
 _told: set[tuple[Any, Any]] = set()
 
 
@@ -84,14 +87,57 @@ def _note(key: Any, what: str) -> None:
                 _of_variables[number] = reference, []
             _of_variables[number][1].append(Use(what, here()))
     elif type(key) is ConcreteArray:
-        number, stage = id(key), state.stage
-        known = _of_arrays.get(number)
         use = Use(what, here())
-        if known is not None and known[0]() is key and _is(known[1], stage):
-            report(known[2], use)
+        if state.stage is not None and _nesting.rounds:
+            report(use, use, loop=True)
         else:
-            within = None if stage is None else weakref.ref(stage)
-            _of_arrays[number] = weakref.ref(key, lambda _: _of_arrays.pop(number, None)), within, use
+            _note_array(key, use)
+
+
+def _note_array(key: ConcreteArray, use: Use) -> None:
+    (owner, number), stage = _identity(key), state.stage
+    known = _of_arrays.get(number)
+    if known is None or known[0]() is not owner or not _is(known[1], stage):
+        within = None if stage is None else weakref.ref(stage)
+        _of_arrays[number] = weakref.ref(owner, lambda _: _of_arrays.pop(number, None)), within, use
+    elif known[2] is not use:  # the same function, compiled, called again is meant: it is timed, say
+        report(known[2], use)
+
+
+def of_inputs(graph: Graph) -> tuple[tuple[int, Use], ...]:
+    """(number of an input, what the graph uses it for) where that is a key."""
+    if config.debug_key_reuse == "off" or not _of_variables:
+        return ()
+    return tuple([(made[1], use) for made, use in _uses(graph) if made[0] == "input"])
+
+
+def note_call(uses: Sequence[tuple[int, Use]], leaves: Sequence[Any]) -> None:
+    """A compiled function was called: it uses these of its arguments."""
+    if config.debug_key_reuse != "off":
+        for i, use in uses:
+            if i < len(leaves) and type(leaves[i]) is ConcreteArray:
+                _note_array(leaves[i], use)
+
+
+def _identity(key: ConcreteArray) -> tuple[Any, tuple[int, ...]]:
+    """(what must live for it to hold, numbers): `keys[0]` is the same key each time, a place in the memory of `keys`;
+    any other array is itself."""
+    value = root = key.value
+    while getattr(root, "base", None) is not None:
+        root = root.base
+    if isinstance(root, np.ndarray) and root.nbytes > value.nbytes:
+        return root, (id(root), value.ctypes.data, value.nbytes)
+    return key, (id(key),)
+
+
+@contextlib.contextmanager
+def every_round(several: bool) -> Iterator[None]:
+    """Inside the block the body of a loop is traced: a key that it closes over is used again in each round."""
+    _nesting.rounds += several
+    try:
+        yield
+    finally:
+        _nesting.rounds -= several
 
 
 def _is(within: weakref.ref[Stage] | None, stage: Stage | None) -> bool:

@@ -25,6 +25,7 @@ from fnn.transforms.autodiff import fill
 from fnn.transforms.calls import graph_floor, staged
 from fnn.transforms.compiled import run_equation
 from fnn.transforms.flattening import argument_name, flatten_arguments
+from fnn.transforms.key_reuse import every_round
 from fnn.transforms.rewrite import Flags, batch_graph, jvp_graph, pick, reach_float, spread_out, vjp_graphs
 from fnn.transforms.while_loop import consts_first, fixpoint, settle, split, while_loop
 
@@ -284,9 +285,10 @@ def scan(
             )
         return pair[0]
 
-    graph, captured, out, carry = settle(
-        "scan", lambda avals: staged(f, body, avals + inner, name), carry, structure, result, f, name
-    )
+    with every_round(n > 1):
+        graph, captured, out, carry = settle(
+            "scan", lambda avals: staged(f, body, avals + inner, name), carry, structure, result, f, name
+        )
     outs = scan_p(
         *captured,
         *carry,

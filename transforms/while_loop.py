@@ -27,6 +27,7 @@ from fnn.transforms.calls import graph_floor, staged
 from fnn.transforms.compiled import run_equation
 from fnn.transforms.control import same_types, spread_right
 from fnn.transforms.flattening import argument_name, flatten_arguments
+from fnn.transforms.key_reuse import every_round
 from fnn.transforms.rewrite import Flags, batch_graph, jvp_graph, pick, reach_float, spread_out
 
 
@@ -348,15 +349,11 @@ def while_loop(
     def name(i: int) -> str:
         return argument_name((init_val,), i).replace("args[0]", "carry")
 
-    body_graph, body_more, _, carry = settle(
-        "while_loop",
-        lambda avals: staged(body_fun, one, avals, name),
-        carry,
-        structure,
-        lambda out: out,
-        body_fun,
-        name,
-    )
+    trace = lambda avals: staged(body_fun, one, avals, name)
+    with every_round(max_steps is None or max_steps > 1):
+        body_graph, body_more, _, carry = settle(
+            "while_loop", trace, carry, structure, lambda out: out, body_fun, name
+        )
     avals = [aval_of(x).strong() for x in carry]
     test_graph, test_more, _ = staged(cond_fun, one, avals, name)
     if (
