@@ -2,9 +2,9 @@
 
 A key is *used* by what draws numbers from it and by split; not by fold_in, clone or key_data. Outside of jit an array that
 is a key remembers its first use, and so does a place of an array of keys; a compiled function says, the first times it is
-called, which of its arguments it uses. Inside, uses are noted beside the variables of the graph, and `check` follows them once
-the graph is whole: through the moves that pick a key out of several, through calls and branches, and around loops, of which
-every round uses a key again that does not change from round to round.
+called, which of its arguments it uses. Inside, uses are noted beside the variables of the graph, and `check` follows them
+once the graph is whole: through the moves that pick a key out of several, through calls and branches, and around loops, of
+which every round uses a key again that does not change from round to round.
 
 What is done about it: the setting `debug_key_reuse`, which is "warn", "error" or "off".
 """

@@ -6,6 +6,7 @@ from fnn.errors import FnnError as JaxRuntimeError
 from fnn.errors import IndexingError as JAXIndexError
 from fnn.errors import LeakError as UnexpectedTracerError
 from fnn.errors import (
+    KeyReuseError,
     NonConcreteBooleanIndexError,
     TracerArrayConversionError,
     TracerBoolConversionError,
@@ -17,6 +18,7 @@ __all__ = [
     "JAXIndexError",
     "JAXTypeError",
     "JaxRuntimeError",
+    "KeyReuseError",
     "NonConcreteBooleanIndexError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
