@@ -4,7 +4,6 @@ from fnn.errors import ArgumentError as JAXTypeError
 from fnn.errors import ConcretizationError as ConcretizationTypeError
 from fnn.errors import FnnError as JaxRuntimeError
 from fnn.errors import IndexingError as JAXIndexError
-from fnn.errors import LeakError as UnexpectedTracerError
 from fnn.errors import (
     KeyReuseError,
     NonConcreteBooleanIndexError,
@@ -12,6 +11,7 @@ from fnn.errors import (
     TracerBoolConversionError,
     TracerIntegerConversionError,
 )
+from fnn.errors import LeakError as UnexpectedTracerError
 
 __all__ = [
     "ConcretizationTypeError",
