@@ -122,7 +122,8 @@ def note_call(uses: Sequence[tuple[int, Use]], leaves: Sequence[Any]) -> None:
 def _identity(key: ConcreteArray) -> tuple[Any, tuple[int, ...]]:
     """(what must live for it to hold, numbers): `keys[0]` is the same key each time, a place in the memory of `keys`;
     any other array is itself."""
-    value = root = key.value
+    value = key.value
+    root: Any = value
     while getattr(root, "base", None) is not None:
         root = root.base
     if isinstance(root, np.ndarray) and root.nbytes > value.nbytes:
