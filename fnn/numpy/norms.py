@@ -85,10 +85,11 @@ def cond(x: Any, p: Any = None) -> Any:
     if p in (None, 2, -2):
         s = svdvals(x)
         large, small = max_of(s, -1), min_of(s, -1)
-        return BINARY["divide"](small, large) if p == -2 else BINARY["divide"](large, small)
-    from fnn.numpy.linalg import inv
+        ratio = BINARY["divide"](small, large) if p == -2 else BINARY["divide"](large, small)
+    else:
+        from fnn.numpy.linalg import inv
 
-    ratio = BINARY["multiply"](matrix_norm(x, ord=p), matrix_norm(inv(x), ord=p))
+        ratio = BINARY["multiply"](matrix_norm(x, ord=p), matrix_norm(inv(x), ord=p))
     missing = any_of(BINARY["not_equal"](x, x), (-2, -1))
     return where(logical_or(BINARY["equal"](ratio, ratio), missing), ratio, np.inf)  # there is no inverse
 
