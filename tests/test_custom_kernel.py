@@ -215,3 +215,24 @@ def test_machine_code_is_made_once() -> None:
     fnn.jit(lambda x: f(x, width=3) + 1.0)(X[0])
     fnn.jit(lambda x: f(f(x, width=3), width=3) * 2.0)(X[0])
     assert len(f._compiled) == 1
+
+
+def test_complex_numbers() -> None:
+    @numba.njit
+    def turned(x: Any, out: Any) -> None:
+        for i in range(x.shape[0]):
+            out[i] = x[i] * 1j
+
+    f = fnn.custom_kernel(turned, out=lambda x: x, vjp=lambda x, y, ct: (ct * 1j,))
+    square = fnn.custom_kernel(numba.njit(lambda x: x * x))
+    z = fnp.array([1 + 2j, 3j])
+    loss = lambda z: fnp.sum(f(z) ** 2).real
+    for wrap in (lambda h: h, fnn.jit):
+        np.testing.assert_allclose(wrap(f)(z), z * 1j, rtol=1e-6)
+        np.testing.assert_allclose(wrap(square)(z), z * z, rtol=1e-6)
+        np.testing.assert_allclose(
+            wrap(fnn.vmap(f))(fnp.stack([z, 2 * z])), np.stack([z, 2 * z]) * 1j, rtol=1e-6
+        )
+        np.testing.assert_allclose(wrap(fnn.grad(loss))(z), -2 * z, rtol=1e-6)
+        looped = wrap(lambda z: fnn.lax.scan(lambda c, _: (f(c), None), z, None, 3)[0])
+        np.testing.assert_allclose(looped(z), z * -1j, rtol=1e-6)

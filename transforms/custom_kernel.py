@@ -39,7 +39,7 @@ class custom_kernel:  # called like a function
 
     vjp(*inputs, *outputs, *cotangents, **static) -> a cotangent for each input, or None (for one input: itself).
     jvp(*inputs, *outputs, *tangents, **static) -> a tangent for each output. Either is a function over arrays, or itself
-    a `@numba.njit` kernel that fills its results (cotangents of all floating inputs; tangents of all outputs). With a
+    a `@numba.njit` kernel that fills its results (cotangents of all inexact inputs; tangents of all outputs). With a
     jvp alone reverse mode transposes it, and the other way round, where it is written with fnn's operations.
     batch(axis_size, in_batched, *inputs, **static) -> (outputs, out_batched) replaces the loop over a batch, whose
     elements may run on several threads. cost: nanoseconds of one call, roughly. cuda: the `@numba.cuda.jit` version, for
@@ -111,7 +111,7 @@ class custom_kernel:  # called like a function
         if not native.is_jitted(rule):
             return _results(rule(*ins, *outs, *given, **static), len(ins))
         found = iter(self._kernel_of(rule, len(ins), len(outs), False)(*ins, *outs, *given, **static))
-        return [next(found) if aval_of(x).is_float else None for x in ins]
+        return [next(found) if aval_of(x).is_inexact else None for x in ins]
 
     def _kernel_of(self, rule: Any, inputs: int, outputs: int, tangents: bool) -> custom_kernel:
         """A rule that is itself a kernel, as an operation."""
@@ -261,7 +261,7 @@ def _evaluate(
 def _tangents(p: dict[str, Any], ins: Sequence[Any], outs: Sequence[Any], given: Sequence[Any]) -> list[Any]:
     """The tangents of the outputs, over the batches, for those of the floating inputs."""
     kernel, static, n, m = p["kernel"], dict(p["static"]), len(ins), len(outs)
-    floats = [i for i, x in enumerate(ins) if aval_of(x).is_float]
+    floats = [i for i, x in enumerate(ins) if aval_of(x).is_inexact]
 
     def rule(*xs: Any) -> list[Any]:
         return kernel.tangents(xs[:n], xs[n : n + m], xs[n + m :], static)
@@ -297,7 +297,7 @@ def _cotangents(
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
     kernel = p["kernel"]
     outs = custom_kernel_p(*primals, **p)
-    floats = [i for i, x in enumerate(primals) if aval_of(x).is_float]
+    floats = [i for i, x in enumerate(primals) if aval_of(x).is_inexact]
     if kernel.jvp is not None:
         return outs, _tangents(p, primals, outs, [fill(tangents[i], aval_of(primals[i])) for i in floats])
     if kernel.vjp is None:
@@ -308,7 +308,7 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> 
         return [fill(found[i], aval_of(primals[i])) for i in floats]
 
     avals = [aval_of(o) for o in outs]
-    _, forward = vjp_flat(backward, [P.zeros(a.strong()) for a in avals], [a.is_float for a in avals])
+    _, forward = vjp_flat(backward, [P.zeros(a.strong()) for a in avals], [a.is_inexact for a in avals])
     return outs, forward([tangents[i] for i in floats])
 
 
@@ -324,13 +324,13 @@ def _vjp(needs: Sequence[bool], args: Sequence[Any], p: dict[str, Any]) -> Any:
         if kernel.vjp is not None:
             found = _cotangents(p, args, outs, cts)
             return [c if n else None for c, n in zip(found, needs, strict=True)]
-        floats = [i for i, x in enumerate(args) if aval_of(x).is_float]
+        floats = [i for i, x in enumerate(args) if aval_of(x).is_inexact]
         zeros = [P.zeros(aval_of(args[i]).strong()) for i in floats]
         _, pull = vjp_flat(lambda *ts: _tangents(p, args, outs, ts), zeros, [True] * len(floats))
         given = dict(zip(floats, pull(cts), strict=True))
         return [given.get(i) if n else None for i, n in enumerate(needs)]
 
-    return outs, back, [a.is_float for a in avals]
+    return outs, back, [a.is_inexact for a in avals]
 
 
 def _results(found: Any, count: int) -> list[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from fnn import dtypes
 from fnn.core.aval import Aval
 from fnn.core.ir import Atom, Equation, Graph, Literal, subgraphs
-from fnn.core.lowering import Decompose, Library
+from fnn.core.lowering import Decompose, Library, NativeCall
 from fnn.core.source import current, describe
 from fnn.core.trace import closed_stage
 from fnn.errors import UnsupportedError
@@ -133,7 +133,7 @@ def _rewritten(eqn: Equation, ins: Sequence[Any]) -> Sequence[Any]:
     if holder is not None:
         out = primitive(*_flat(ins), **holder(eqn))
         return _together(out, [v.aval for v in eqn.outputs])
-    if isinstance(primitive.lower, Library):  # it knows complex arrays as they lie in memory
+    if isinstance(primitive.lower, (Library, NativeCall)):  # it knows complex arrays as they lie in memory
         out = primitive(*[joined(interleaved(x)) if isinstance(x, Pair) else x for x in ins], **params)
         outs = out if primitive.multiple else [out]
         return [
