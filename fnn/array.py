@@ -444,7 +444,7 @@ def devices(backend: str | None = None) -> list[Device]:
     """The devices there are: one CPU, whose cores share the work. Raises UnsupportedError for other backends."""
     if backend not in (None, "cpu"):
         raise UnsupportedError(
-            f"there is no device of the kind {backend!r}, at {describe(here())}; programs run on the CPU"
+            f"Unknown backend {backend!r}: there is no device of this kind, at {describe(here())}; programs run on the CPU"
         )
     return [CPU]
 

@@ -268,7 +268,7 @@ def test_making_and_arranging() -> None:
         lax.pad(X, 0.0, [(1, 1, 0)])
     with pytest.raises(ShapeError, match="size 1"):
         lax.squeeze(X, (0,))
-    with pytest.raises(ShapeError, match="do not broadcast"):
+    with pytest.raises(ShapeError, match="ncompatible shapes for broadcasting"):
         lax.broadcast_shapes((2,), (3,))
 
 

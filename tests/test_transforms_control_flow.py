@@ -262,3 +262,7 @@ def test_associative_scan_of_what_does_not_commute() -> None:
     for i in (0, 1):
         slopes = fnn.grad(lambda s, o: fnp.sum(fnp.sin(looped(s, o))), i)(*args)
         agrees(fnn.grad(lambda s, o: fnp.sum(fnp.sin(f(s, o))), i), slopes, *args)
+
+
+def test_an_operand_that_is_none_is_an_operand() -> None:
+    assert fnn.lax.cond(True, lambda nothing: nothing is None, lambda _: False, operand=None)

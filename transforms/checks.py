@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fnn import primitives as P
+from fnn import tree
 from fnn.core.array import as_array
 from fnn.core.aval import Aval
 from fnn.core.lowering import PythonCall
@@ -17,6 +18,7 @@ from fnn.core.trace import aval_of
 from fnn.core.tracebacks import filtered
 from fnn.errors import ArgumentError, CheckError, IndexingError, ShapeError
 from fnn.primitives.rules import lift
+from fnn.transforms.flattening import flatten_arguments
 
 
 class Site:
@@ -92,17 +94,14 @@ def check(pred: Any, msg: str, *args: Any, debug: bool = False, **kwargs: Any) -
         )
     if given.dtype.kind != "b":
         raise ArgumentError(f"check takes a bool, not {given.aval}, at {describe(here())}")
-    try:
-        arrays = [as_array(a) for a in (*args, *kwargs.values())]
-    except ArgumentError as error:
-        raise ArgumentError(
-            f"check: the arguments of the message are arrays, at {describe(here())}: {error}"
-        ) from None
-    count, names = len(args), tuple(kwargs)
+    arrays, structure = flatten_arguments(
+        "check, whose message has arrays or pytrees of them", (args, kwargs)
+    )
 
     def text(*values: Any) -> str:
         shown = [v[()] if isinstance(v, np.ndarray) and not v.ndim else v for v in map(np.asarray, values)]
-        return msg.format(*shown[:count], **dict(zip(names, shown[count:], strict=True)))
+        places, names = tree.unflatten(structure, shown)
+        return msg.format(*places, **names)
 
     text(*[np.zeros(a.shape, a.dtype) for a in arrays])  # a format string that does not fit fails here
     check_p(given, *arrays, site=Site("user", text, here(), debug))
@@ -115,7 +114,8 @@ def check_indices(indices: Any, axis: int, shape: tuple[int, ...]) -> None:
 
     def text(index: Any) -> str:
         return (
-            f"the index {index} is out of bounds for axis {axis} of size {size}, in an array of shape {shape}"
+            f"out-of-bounds indexing: the index {index} is out of bounds for axis {axis} of size {size}, in an array "
+            f"of shape {shape}"
         )
 
     check_p(inside, indices, site=Site("index", text, here()))
@@ -128,8 +128,8 @@ def check_starts(starts: Sequence[Any], sizes: Sequence[int], shape: tuple[int, 
 
         def text(index: Any, axis: int = axis, size: int = size) -> str:
             return (
-                f"a box of size {size} that starts at {index} sticks out of axis {axis} of size {shape[axis]}, in an "
-                f"array of shape {shape}"
+                f"out-of-bounds indexing: a box of size {size} that starts at {index} sticks out of axis {axis} of size "
+                f"{shape[axis]}, in an array of shape {shape}"
             )
 
         inside = P.and_(_compared(P.ge, start, 0), _compared(P.le, start, last))

@@ -217,8 +217,11 @@ def converted(graph: Graph, avals: Sequence[Aval]) -> Graph:
     return closed_stage(f, graph.in_avals)
 
 
+_ABSENT: Any = object()  # None is an operand
+
+
 @filtered
-def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = None) -> Any:
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = _ABSENT) -> Any:
     """branches[index](*operands); the index is clamped into range. All branches are traced, one runs.
 
     Branches take the same operands and return the same structure, shapes and dtypes (else TreeError or
@@ -228,7 +231,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
     >>> print(fnn.lax.switch(1, [lambda x: x + 1.0, lambda x: x * 10.0], 3.0))
     30.0
     """
-    if operand is not None:
+    if operand is not _ABSENT:
         operands = (operand,)
     if not branches or not all(map(callable, branches)):
         raise ArgumentError(f"switch takes a non-empty list of functions, at {describe(here())}")
@@ -244,7 +247,7 @@ def cond(
     true_fun: Callable[..., Any],
     false_fun: Callable[..., Any],
     *operands: Any,
-    operand: Any = None,
+    operand: Any = _ABSENT,
 ) -> Any:
     """true_fun(*operands) if pred else false_fun(*operands); both are traced, one runs.
 
@@ -257,7 +260,7 @@ def cond(
     >>> print(fnn.grad(lambda x: fnn.lax.cond(x > 0, lambda x: x * x, lambda x: -x, x))(3.0))
     6.0
     """
-    if operand is not None:
+    if operand is not _ABSENT:
         operands = (operand,)
     if not callable(true_fun) or not callable(false_fun):
         if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnn.errors import CheckError
-from fnn.errors import CheckError as JaxRuntimeError
+from fnn.errors import FnnError as JaxRuntimeError
 from fnn.transforms.checkify import (
     Error,
     ErrorCategory,

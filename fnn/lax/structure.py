@@ -72,7 +72,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
         return np.broadcast_shapes(*map(tuple, shapes))
     except ValueError:
         raise ShapeError(
-            f"the shapes {', '.join(map(str, shapes))} do not broadcast, at {describe(here())}"
+            f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}, at {describe(here())}"
         ) from None
 
 

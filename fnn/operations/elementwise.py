@@ -233,6 +233,18 @@ def _fmax(extreme: Function) -> Function:
     return compute
 
 
+def _of_keys(compare: Function) -> Function:
+    """A comparison that knows random keys too, by their bits."""
+    bits = np.dtype("uint64")
+
+    def function(x: Any, y: Any) -> Any:
+        if dtypes.is_key(aval_of(x).dtype):
+            x, y = P.bitcast(x, dtype=bits), P.bitcast(y, dtype=bits)
+        return compare(x, y)
+
+    return function
+
+
 _minus = _refuse_bool("x ^ y says where bools differ; convert with x.astype(int)")
 # name: (what it gives, on operands that met, the mode, on bools)
 _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
@@ -248,8 +260,8 @@ _BINARY: dict[str, tuple[str, Function, str, Function | None]] = {
     "minimum": ("The smaller of each pair; NaN wins.", extreme_by(P.min, lt), "same", and_),
     "fmax": ("The larger of each pair; numbers win over NaN.", _fmax(extreme_by(P.max, gt)), "same", or_),
     "fmin": ("The smaller of each pair; numbers win over NaN.", _fmax(extreme_by(P.min, lt)), "same", and_),
-    "equal": ("Where x == y.", eq, "same", None),
-    "not_equal": ("Where x != y.", ne, "same", None),
+    "equal": ("Where x == y.", _of_keys(eq), "same", None),
+    "not_equal": ("Where x != y.", _of_keys(ne), "same", None),
     "less": ("Where x < y.", ordered(lt), "same", None),
     "less_equal": ("Where x <= y.", ordered(P.le), "same", None),
     "greater": ("Where x > y.", ordered(gt), "same", None),

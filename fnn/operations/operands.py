@@ -105,9 +105,9 @@ def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
             meeting = " and ".join(str(s) for s in dict.fromkeys(shapes) if s)
             found = ", ".join(map(str, sorted(sizes)))
             raise ShapeError(
-                f"{name}: the shapes {meeting} do not broadcast, at {describe(here())}: counted from the right, axis {axis} "
-                f"has sizes {found}, which must be equal or 1. Insert axes of size 1 where an operand has none (x[:, None]), "
-                "or reshape or transpose one."
+                f"{name}: incompatible shapes for broadcasting: {meeting}, at {describe(here())}: counted from the "
+                f"right, axis {axis} has sizes {found}, which must be equal or 1. Insert axes of size 1 where an "
+                "operand has none (x[:, None]), or reshape or transpose one."
             )
         out.append(sizes.pop() if sizes else 1)
     return tuple(out)

@@ -13,25 +13,41 @@ from fnn import primitives as P
 from fnn.core.array import Array, as_array
 from fnn.core.source import describe, here
 from fnn.errors import DtypeError
-from fnn.random.keys import one_key, shape_tuple
+from fnn.random.keys import Words, counters, one_key, shape_tuple, threefry
 from fnn.random.uniforms import draw, float_dtype
 from fnn.transforms.key_reuse import uses_key
 
 
 @uses_key
 def normal(key: Any, shape: Any = (), dtype: Any = None) -> Array:
-    """Standard normal numbers: sqrt(2) erf_inv(u) of u uniform in (-1, 1).
+    """Standard normal numbers: sqrt(2) erf_inv(u) of u uniform in (-1, 1). Of a complex dtype both parts have the
+    variance 1/2.
 
     >>> import fnn
     >>> print(fnn.random.normal(fnn.random.key(0), (2,)).shape)
     (2,)
     """
     words, _ = one_key("normal", key)
-    target, size = float_dtype("normal", dtype), shape_tuple("normal", shape)
+    size = shape_tuple("normal", shape)
+    wanted = None if dtype is None else dtypes.canonicalize(dtype, explicit=dtype is not complex)
+    if wanted is None or wanted.kind != "c":
+        return _normal(words, size, float_dtype("normal", dtype))
+    part = np.dtype(f"f{wanted.itemsize // 2}")
+    real, imaginary = [_normal(half, size, part) for half in _halves(words)]
+    return P.div(P.complex(real, imaginary), np.asarray(math.sqrt(2), wanted))
+
+
+def _normal(words: Words, size: tuple[int, ...], target: np.dtype) -> Array:
     lo = np.nextafter(np.asarray(-1, target), np.asarray(0, target), dtype=target)
     return P.mul(
         P.erf_inv(draw(words, size, target, lo, np.ones((), target))), np.asarray(math.sqrt(2), target)
     )
+
+
+def _halves(words: Words) -> list[Words]:
+    """The words of the two keys that a key splits into."""
+    first, second = threefry(words, *counters((2,)))
+    return [(first[k], second[k]) for k in range(2)]
 
 
 @uses_key

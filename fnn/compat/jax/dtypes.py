@@ -45,7 +45,7 @@ def canonicalize_dtype(
     dtype: Any, allow_extended_dtype: bool = False, allow_opaque_dtype: bool = False
 ) -> Dtype:
     """The dtype that arrays of an input of this dtype have: of 32 bits unless 64 are enabled."""
-    return canonicalize(dtype)
+    return canonicalize(np.float64 if dtype is None else dtype)
 
 
 DType = Dtype
