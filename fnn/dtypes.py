@@ -213,6 +213,8 @@ def is_key(dtype: Dtype) -> bool:
 
 def _category(given: Any) -> type | Dtype:
     """An abstract category (np.floating) as it is, anything else as a dtype."""
+    if given is None:  # NumPy takes it for float64
+        return np.dtype("float64")
     return given if isinstance(given, type) and given in _CATEGORIES else as_dtype(given)
 
 

@@ -231,3 +231,11 @@ def test_the_message_of_a_check_takes_trees() -> None:
 
     with pytest.raises(CheckError, match=r"\[.*2.*\] and \{'a': .*-1"):
         fnn.jit(f)(np.array([-1.0, 2.0], np.float32))
+
+
+def test_a_key_in_the_message_of_a_check_shows_its_bits() -> None:
+    def f(key: Any) -> Any:
+        checkify.check(fnp.array_equal(key, key) & False, "key {key}", key=key)
+        return key
+
+    assert "key [0 7]" in str(checkify.checkify(f)(fnn.random.key(7))[0].get())

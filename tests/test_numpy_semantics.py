@@ -344,3 +344,7 @@ def test_weak_integers_become_floats_where_the_function_asks(call) -> None:
     """Python numbers are weakly typed inside jit; division of them is still division."""
     assert float(fnn.jit(call)(3, 2)) == pytest.approx(float(call(3, 2)))
     assert fnn.jit(call)(3, 2).dtype == np.float32
+
+
+def test_no_dtype_is_a_float64_to_issubdtype() -> None:
+    assert fnp.issubdtype(None, np.floating) and not fnp.issubdtype(None, np.integer)

@@ -16,6 +16,7 @@ from fnn.core.primitive import Primitive, Sample
 from fnn.core.source import Source, describe, here
 from fnn.core.trace import aval_of
 from fnn.core.tracebacks import filtered
+from fnn.dtypes import is_key
 from fnn.errors import ArgumentError, CheckError, IndexingError, ShapeError
 from fnn.primitives.rules import lift
 from fnn.transforms.flattening import flatten_arguments
@@ -94,9 +95,10 @@ def check(pred: Any, msg: str, *args: Any, debug: bool = False, **kwargs: Any) -
         )
     if given.dtype.kind != "b":
         raise ArgumentError(f"check takes a bool, not {given.aval}, at {describe(here())}")
-    arrays, structure = flatten_arguments(
+    leaves, structure = flatten_arguments(
         "check, whose message has arrays or pytrees of them", (args, kwargs)
     )
+    arrays = [_shown(a) for a in leaves]
 
     def text(*values: Any) -> str:
         shown = [v[()] if isinstance(v, np.ndarray) and not v.ndim else v for v in map(np.asarray, values)]
@@ -105,6 +107,11 @@ def check(pred: Any, msg: str, *args: Any, debug: bool = False, **kwargs: Any) -
 
     text(*[np.zeros(a.shape, a.dtype) for a in arrays])  # a format string that does not fit fails here
     check_p(given, *arrays, site=Site("user", text, here(), debug))
+
+
+def _shown(x: Any) -> Any:
+    """What a message shows of an array: of a key, its two words."""
+    return P.rev(P.bitcast(x, dtype=np.dtype("uint32")), axes=(x.ndim,)) if is_key(x.dtype) else x
 
 
 def check_indices(indices: Any, axis: int, shape: tuple[int, ...]) -> None:
