@@ -250,7 +250,7 @@ def test_bad_indices_are_refused(key: Any, message: str) -> None:
 
 
 def test_arrays_that_do_not_broadcast_are_refused() -> None:
-    with pytest.raises(ShapeError, match=rf"indexing with arrays: the shapes \(3,\) and \(2,\).*{HERE}"):
+    with pytest.raises(ShapeError, match=rf"incompatible shapes for broadcasting: \(3,\) and \(2,\).*{HERE}"):
         fnp.asarray(X)[I, np.array([0, 1])]
     with pytest.raises(ShapeError, match=r"values of shape \(7,\) do not broadcast.*\(5, 6\)"):
         fnp.asarray(X).at[0].set(np.zeros(7))
