@@ -77,7 +77,7 @@ def test_processes_share_a_small_cache_while_others_are_killed(tmp_path, process
     while killed < kills:
         while len(victims) < 2:
             victims.append(
-                (user(folder, chance.randrange(20), 8, 50), time.monotonic() + chance.uniform(0.3, 2.0))
+                (user(folder, chance.randrange(20), 8, 10_000), time.monotonic() + chance.uniform(0.3, 2.0))
             )
         for victim, when in list(victims):
             if time.monotonic() > when:
