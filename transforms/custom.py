@@ -28,20 +28,20 @@ from fnn.transforms.flattening import fits, flatten_arguments, flatten_result
 from fnn.transforms.symbolic_zeros import SymbolicZero, differentiating, instantiated, marked, of_present
 
 
-def _prepare(args: Sequence[Any], params: dict[str, Any]) -> dict[str, Any]:
+def with_graph(args: Sequence[Any], params: dict[str, Any]) -> dict[str, Any]:
     """Before such a call is recorded its function becomes a graph."""
     if isinstance(params["fun"], Graph):
         return params
     graph, captured = stage(params["fun"], [aval_of(a) for a in args])
     if captured:
         raise ArgumentError(
-            f"{params['name']}: a function with custom derivatives closes over a traced array, {captured[0].aval}, made at "
+            f"{params['name']}: a function with a rule of its own closes over a traced array, {captured[0].aval}, made at "
             f"{describe(captured[0].source)}; pass it as an argument"
         )
     return {**params, "fun": graph}
 
 
-def _shape(*avals: Aval, fun: Graph, **_: Any) -> tuple[Aval, ...]:
+def result_avals(*avals: Aval, fun: Graph, **_: Any) -> tuple[Aval, ...]:
     return fun.out_avals
 
 
@@ -122,8 +122,8 @@ def _samples(**rules: Callable[..., Any]) -> list[Sample]:
 custom_jvp_call = Primitive(
     "custom_jvp",
     multiple=True,
-    shape=_shape,
-    prepare=_prepare,
+    shape=result_avals,
+    prepare=with_graph,
     floor=graph_floor,
     evaluate=lambda *args, fun, **_: fun(*map(as_array, args)),
     jvp=_jvp_call_jvp,
@@ -199,8 +199,8 @@ def _vjp_call_batch(frame: Any, flags: Sequence[bool], args: Sequence[Any], p: d
 custom_vjp_call = Primitive(
     "custom_vjp",
     multiple=True,
-    shape=_shape,
-    prepare=_prepare,
+    shape=result_avals,
+    prepare=with_graph,
     floor=graph_floor,
     evaluate=lambda *args, fun, **_: fun(*map(as_array, args)),
     jvp=_vjp_call_jvp,

@@ -12,33 +12,16 @@ from fnn import primitives as P
 from fnn import tree
 from fnn.core.array import as_array
 from fnn.core.aval import Aval
-from fnn.core.ir import Graph
 from fnn.core.lowering import Loop
 from fnn.core.primitive import Primitive, Sample
-from fnn.core.source import describe, function_place
+from fnn.core.source import function_place
 from fnn.core.trace import aval_of, stage
 from fnn.errors import ArgumentError, MissingRuleError
 from fnn.transforms.autodiff import jvp_flat, vjp_flat
 from fnn.transforms.calls import graph_floor
+from fnn.transforms.custom import result_avals, with_graph
 from fnn.transforms.flattening import flatten_arguments, flatten_result
 from fnn.transforms.sequential_map import map as sequential_map
-
-
-def _prepare(args: Sequence[Any], params: dict[str, Any]) -> dict[str, Any]:
-    """Before such a call is recorded its function becomes a graph."""
-    if isinstance(params["fun"], Graph):
-        return params
-    graph, captured = stage(params["fun"], [aval_of(a) for a in args])
-    if captured:
-        raise ArgumentError(
-            f"{params['name']}: a function with a batching rule closes over a traced array, {captured[0].aval}, made at "
-            f"{describe(captured[0].source)}; pass it as an argument"
-        )
-    return {**params, "fun": graph}
-
-
-def _shape(*avals: Aval, fun: Graph, **_: Any) -> tuple[Aval, ...]:
-    return fun.out_avals
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], p: dict[str, Any]) -> Any:
@@ -64,8 +47,8 @@ def _samples() -> list[Sample]:
 custom_vmap_call = Primitive(
     "custom_vmap",
     multiple=True,
-    shape=_shape,
-    prepare=_prepare,
+    shape=result_avals,
+    prepare=with_graph,
     floor=graph_floor,
     evaluate=lambda *args, fun, **_: fun(*map(as_array, args)),
     jvp=_jvp,

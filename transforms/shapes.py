@@ -9,6 +9,7 @@ from typing import Any
 from fnn import primitives as P
 from fnn import tree
 from fnn.core.ir import Graph
+from fnn.core.trace import Tracer
 from fnn.errors import ArgumentError
 from fnn.transforms.calls import staged
 from fnn.transforms.flattening import ShapeDtypeStruct, abstract, call_name
@@ -51,26 +52,30 @@ def make_ir(
     """
     if not callable(fun):
         raise ArgumentError(f"make_ir takes a function, not {type(fun).__name__}")
-    fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        places = {i % len(args) for i in fixed}
-        dynamic = tuple(a for i, a in enumerate(args) if i not in places)
-
-        @functools.wraps(fun)
-        def call(xs: tuple, named: dict[str, Any]) -> Any:
-            rest = iter(xs)
-            return fun(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
-
-        leaves, structure = tree.flatten((dynamic, kwargs))
-        graph: Graph
-        graph, _, out = staged(
-            call, structure, [abstract(x) for x in leaves], lambda i: call_name(dynamic, kwargs, i)
-        )
+        graph, _, out = traced_call(fun, static_argnums, args, kwargs)
         if not return_shape:
             return graph
         shapes = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals]
         return graph, tree.unflatten(out, shapes)
 
     return wrapped
+
+
+def traced_call(
+    fun: Callable[..., Any], static_argnums: int | Sequence[int], args: tuple, kwargs: dict[str, Any]
+) -> tuple[Graph, list[Tracer], Any]:
+    """(graph, the traced arrays it closes over, structure of the result) of a call, some of whose arguments are static."""
+    fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    places = {i % len(args) for i in fixed}
+    dynamic = tuple(a for i, a in enumerate(args) if i not in places)
+
+    @functools.wraps(fun)
+    def call(xs: tuple, named: dict[str, Any]) -> Any:
+        rest = iter(xs)
+        return fun(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
+
+    leaves, structure = tree.flatten((dynamic, kwargs))
+    return staged(call, structure, [abstract(x) for x in leaves], lambda i: call_name(dynamic, kwargs, i))

@@ -18,8 +18,8 @@ from fnn.core.source import describe, here
 from fnn.core.trace import Trace, Tracer, ensure_compile_time_eval, state
 from fnn.dtypes import float0, is_inexact
 from fnn.errors import UnsupportedError
-from fnn.transforms.calls import staged
-from fnn.transforms.flattening import ShapeDtypeStruct, abstract, call_name
+from fnn.transforms.flattening import ShapeDtypeStruct, abstract
+from fnn.transforms.shapes import traced_call
 
 Atom = Var | Literal
 AbstractValue = (Aval, ShapeDtypeStruct)
@@ -176,26 +176,14 @@ def make_jaxpr(
     return_shape: bool = False,
 ) -> Callable[..., Any]:
     """A function of f's arguments that returns its graph, and the traced arrays that it closes over as constants."""
-    fixed = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        places = {i % len(args) for i in fixed}
-        dynamic = tuple(a for i, a in enumerate(args) if i not in places)
-
-        @functools.wraps(fun)
-        def call(xs: tuple, named: dict[str, Any]) -> Any:
-            rest = iter(xs)
-            return fun(*[args[i] if i in places else next(rest) for i in range(len(args))], **named)
-
-        leaves, structure = tree.flatten((dynamic, kwargs))
         if axis_env:
             raise UnsupportedError(
                 f"make_jaxpr, at {describe(here())}: axis_env; trace vmap(f, axis_name=...)"
             )
-        graph, captured, out = staged(
-            call, structure, [abstract(x) for x in leaves], lambda i: call_name(dynamic, kwargs, i)
-        )
+        graph, captured, out = traced_call(fun, static_argnums, args, kwargs)
         closed = ClosedJaxpr(with_constants(graph, len(captured)), captured)
         shapes = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in graph.out_avals]
         return (closed, tree.unflatten(out, shapes)) if return_shape else closed
